@@ -1,0 +1,318 @@
+"""What every script shares around its analysis: options, progress, figures and metrics out.
+
+A script computes and draws; a `Report` collects what it found and writes it at the very end, each
+file beside its place and then renamed into it. Until then earlier outputs are untouched, and no
+file is ever half-written.
+"""
+
+import argparse
+import functools
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")  # before pyplot: the scripts also run where there is no screen
+
+import joblib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from expression_data import DATA_DIR, EXPRESSION_SCALES, DataError, ExpressionData
+
+OUTPUT_DIR = Path(__file__).resolve().parent / "outputs"
+FIGURE_FORMATS = ("png", "pdf", "svg")
+PACKAGES = ("matplotlib", "numpy", "pandas", "scikit-learn", "scipy", "seaborn", "shap")
+PAGE_WIDTH = 7.2  # inches, two columns of a journal page
+
+# Okabe & Ito's colours, told apart with every kind of colour blindness
+NEGATIVE_COLOR, POSITIVE_COLOR = "#0072B2", "#D55E00"
+SUBTYPE_COLORS = ("#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#009E73", "#CC79A7", "#F0E442")
+
+# The options that do not change any result, and therefore do not belong into its record
+UNRECORDED_OPTIONS = {"data_dir", "output_dir", "jobs", "quiet", "figure_format"}
+
+
+class ScriptParser(argparse.ArgumentParser):
+    """An argument parser that refuses in the one line all scripts refuse in."""
+
+    def error(self, message: str):
+        message = message.removeprefix("argument ")
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+
+def make_parser(doc: str, script: str) -> ScriptParser:
+    """Return a parser with the shared options; a script adds those that change its results."""
+    parser = ScriptParser(
+        prog=f"{script}.py",
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(script=script)
+    shared = parser.add_argument_group("shared options")
+    shared.add_argument(
+        "--data-dir",
+        type=Path,
+        default=DATA_DIR,
+        metavar="DIR",
+        help="folder with the expression tables and labels (default: the shipped AML_ALL_data)",
+    )
+    shared.add_argument(
+        "--output-dir",
+        type=Path,
+        default=OUTPUT_DIR,
+        metavar="DIR",
+        help=f"results go to DIR/{script}/ (default: outputs beside the scripts)",
+    )
+    shared.add_argument(
+        "--expression",
+        choices=EXPRESSION_SCALES,
+        default="intensity",
+        help="scale of the values: array intensities, or their log2 (default: intensity)",
+    )
+    shared.add_argument(
+        "--seed",
+        type=whole_number(0),
+        default=0,
+        metavar="N",
+        help="seed of everything random; the same seed gives the same bytes (default: 0)",
+    )
+    shared.add_argument(
+        "--jobs",
+        type=whole_number(1),
+        default=joblib.cpu_count(),
+        metavar="N",
+        help="processes to work in; changes the time only, not the results (default: all cores)",
+    )
+    shared.add_argument(
+        "--figure-format",
+        choices=FIGURE_FORMATS,
+        default="png",
+        help="file format of the figures (default: png)",
+    )
+    shared.add_argument("--quiet", action="store_true", help="no progress and no summary")
+    return parser
+
+
+def whole_number(minimum: int, maximum: int = 2**32 - 1) -> Callable[[str], int]:
+    """Return an argparse type: a whole number from minimum to maximum."""
+
+    def convert(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not minimum <= int(text) <= maximum:
+            rule = f"must be a whole number from {minimum} to {maximum}"
+            raise argparse.ArgumentTypeError(f"{rule} - found {text!r}")
+        return int(text)
+
+    return convert
+
+
+def command_line(main: Callable[[Sequence[str] | None], int]):
+    """Decorate a script's ``main(argv=None) -> int``: the theme, one thread, errors in one line."""
+
+    @functools.wraps(main)
+    def wrapped(argv: Sequence[str] | None = None) -> int:
+        use_theme()
+        try:
+            with threadpool_limits(1):  # sums in another order are other bytes
+                return main(argv)
+        except DataError as error:
+            print(f"error: {error}", file=sys.stderr)
+        except OSError as error:
+            what = error.filename or "output"
+            print(
+                f"error: {what}: must be usable - {error.strerror}; free it or choose another "
+                "folder (see --output-dir)",
+                file=sys.stderr,
+            )
+        except KeyboardInterrupt:
+            print("interrupted: earlier outputs are as they were", file=sys.stderr)
+            return 130
+        finally:
+            plt.close("all")
+        return 2
+
+    return wrapped
+
+
+def run_parallel(
+    function: Callable, tasks: Iterable[tuple], args: argparse.Namespace, label: str
+) -> list:
+    """Return ``[function(*task) for task in tasks]``, computed on ``args.jobs`` processes.
+
+    A progress bar named `label` shows on stderr when that is a terminal. Inside a task one thread
+    works, so that results do not depend on the number of jobs.
+    """
+    tasks = list(tasks)
+    with joblib.parallel_config("loky", n_jobs=args.jobs, inner_max_num_threads=1):
+        results = joblib.Parallel(return_as="generator")(
+            joblib.delayed(function)(*task) for task in tasks
+        )
+        bar = tqdm(results, desc=label, total=len(tasks), disable=args.quiet or None, leave=False)
+        return list(bar)
+
+
+def use_theme() -> None:
+    """Set the one look of all figures."""
+    sns.set_theme(context="paper", style="ticks", palette=SUBTYPE_COLORS)
+    plt.rcParams.update(
+        {
+            "figure.constrained_layout.use": True,
+            "figure.dpi": 100,
+            "savefig.dpi": 200,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titleweight": "bold",
+            "axes.titlesize": "medium",
+            "legend.frameon": False,
+            "svg.hashsalt": "expression",  # else every SVG gets ids of its own
+            "text.parse_math": False,  # a "$" in a name is a dollar
+        }
+    )
+
+
+def class_palette(data: ExpressionData) -> dict[str, str]:
+    """Return the colour of each class, the same in every figure."""
+    return dict(zip(data.classes, (NEGATIVE_COLOR, POSITIVE_COLOR), strict=True))
+
+
+class Report:
+    """Collect a script's figures, tables and metrics, and write them at the end.
+
+    `add_section` fills metrics.txt, for people, and metrics.json, for programs, from the same
+    values, so that the two cannot disagree.
+    """
+
+    def __init__(self, args: argparse.Namespace, data: ExpressionData, title: str):
+        self.folder = args.output_dir / args.script
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(self.folder, os.W_OK):
+            raise PermissionError(13, "permission denied", str(self.folder))
+        self.figure_format, self.quiet = args.figure_format, args.quiet
+        self.files: dict[str, bytes] = {}
+        self.text = [title, "=" * len(title), "", describe(data), *data.caveats.splitlines(), ""]
+        options = {k: v for k, v in vars(args).items() if k not in UNRECORDED_OPTIONS}
+        self.record = {
+            "script": f"{options.pop('script')}.py",
+            "seed": options.pop("seed"),
+            "options": options,
+            "versions": package_versions(),
+            "input_sha256": data.checksum,
+            "results": {},
+        }
+
+    def add_figure(self, name: str, figure: plt.Figure) -> None:
+        """Render a figure, to become ``name.<figure format>``, and close it."""
+        dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=self.figure_format, metadata=dates.get(self.figure_format))
+        plt.close(figure)
+        self.files[f"{name}.{self.figure_format}"] = buffer.getvalue()
+
+    def add_table(self, name: str, table: pd.DataFrame) -> None:
+        """Add a table, index included, to become ``name.csv``."""
+        text = escape_formulas(table.reset_index()).to_csv(
+            index=False, float_format="%.6g", lineterminator="\n"
+        )
+        self.files[f"{name}.csv"] = text.encode()
+
+    def add_section(
+        self, key: str, title: str, values: dict | pd.Series | pd.DataFrame, note: str = ""
+    ) -> None:
+        """Add values to both metrics files: under `title` and `note`, and under `key`.
+
+        A table prints one row a line; a mapping one entry a line, aligned. Floats print with
+        three digits after the point, and go into metrics.json with six significant ones.
+        """
+        self.record["results"][key] = to_plain(values)
+        self.text += [title, "-" * len(title), *([note, ""] if note else []), to_text(values), ""]
+
+    def write(self, summary: str = "") -> None:
+        """Write every file, beside its place first; then print the summary and the files."""
+        self.files["metrics.txt"] = "\n".join(self.text).encode()
+        record = json.dumps(self.record, indent=2, ensure_ascii=False, allow_nan=False)
+        self.files["metrics.json"] = f"{record}\n".encode()
+        beside = {name: self.folder / f".{name}.{os.getpid()}.tmp" for name in self.files}
+        try:
+            for name, content in self.files.items():
+                beside[name].write_bytes(content)
+            for name, path in beside.items():
+                path.replace(self.folder / name)
+        finally:
+            for path in beside.values():
+                path.unlink(missing_ok=True)
+        if not self.quiet:
+            print(summary, f"Written to {self.folder}: {', '.join(sorted(self.files))}", sep="\n")
+
+
+def describe(data: ExpressionData) -> str:
+    """Return one line on the patients and genes of the data."""
+
+    def group(name, y):
+        counts = ", ".join(f"{(y == label).sum()} {label}" for label in data.classes)
+        return f"{len(y)} {name} patients ({counts})"
+
+    return (
+        f"Data: {group('training', data.y_train)}, {group('test', data.y_test)}, "
+        f"{data.X_train.shape[1]:,} genes; positive class: {data.classes[1]}."
+    )
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions the results depend on, Python's included."""
+    installed = {name.name.lower(): name.version for name in metadata.distributions()}
+    xgboost = installed.get("xgboost-cpu") or installed.get("xgboost")
+    versions = {name: installed[name] for name in PACKAGES} | {"xgboost": xgboost}
+    return {"python": ".".join(map(str, sys.version_info[:3]))} | versions
+
+
+def escape_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """Put a quote before text that a spreadsheet would run as a formula."""
+
+    def escape(value):
+        formula = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
+        return f"'{value}" if formula else value
+
+    return table.rename(columns=escape).map(escape)
+
+
+def to_plain(value):
+    """Return numbers, tables and arrays as what JSON knows; floats with six significant digits."""
+    if isinstance(value, pd.DataFrame):
+        return [to_plain(row) for row in value.reset_index().to_dict("records")]
+    if isinstance(value, pd.Series):
+        return to_plain(value.to_dict())
+    if isinstance(value, dict):
+        return {str(key): to_plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [to_plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        return to_plain(value.item())
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if np.isfinite(value) else None
+    return value
+
+
+def to_text(values: dict | pd.Series | pd.DataFrame) -> str:
+    """Return values aligned for reading."""
+    if isinstance(values, pd.DataFrame):
+        return values.to_string(float_format="{:.3f}".format, na_rep="-")
+    width = max(map(len, map(str, values.keys())), default=0)
+    return "\n".join(f"{key!s:<{width}}  {_entry_text(entry)}" for key, entry in values.items())
+
+
+def _entry_text(entry) -> str:
+    if isinstance(entry, float):
+        return f"{entry:.3f}"
+    if isinstance(entry, list | tuple):
+        return ", ".join(map(_entry_text, entry)) or "none"
+    return str(entry)
