@@ -27,7 +27,13 @@ import seaborn as sns
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from expression_data import DATA_DIR, EXPRESSION_SCALES, DataError, ExpressionData
+from expression_data import (
+    DATA_DIR,
+    EXPRESSION_SCALES,
+    DataError,
+    ExpressionData,
+    load_expression_data,
+)
 
 OUTPUT_DIR = Path(__file__).resolve().parent / "outputs"
 FIGURE_FORMATS = ("png", "pdf", "svg")
@@ -142,6 +148,11 @@ def command_line(main: Callable[[Sequence[str] | None], int]):
         return 2
 
     return wrapped
+
+
+def load_data(args: argparse.Namespace) -> ExpressionData:
+    """Return the data the shared options name."""
+    return load_expression_data(args.data_dir, expression=args.expression)
 
 
 def run_parallel(
