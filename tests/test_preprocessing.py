@@ -1,0 +1,95 @@
+"""Oracles: the gene counts of the literature, hand-computed values, scikit-learn's own checks."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from expression_data import DataError
+from preprocessing import VariationFilter, preprocessing_steps
+
+
+@pytest.fixture
+def pipeline():
+    return Pipeline(preprocessing_steps())
+
+
+# Thresholds that any varying column passes: scikit-learn's check data vary around zero.
+@parametrize_with_checks([VariationFilter(min_fold=1, min_difference=0)])
+def test_variation_filter_is_a_scikit_learn_estimator(estimator, check):
+    check(estimator)
+
+
+def test_3051_genes_vary_among_the_training_patients(data, pipeline):
+    assert pipeline.fit_transform(data.X_train.to_numpy()).shape == (38, 3_051)
+
+
+def test_fitting_on_all_72_patients_would_leak_3571_genes(data, pipeline):
+    assert pipeline.fit_transform(data.X_all.to_numpy()).shape == (72, 3_571)
+
+
+def test_both_thresholds_are_exclusive():
+    X = np.array([[100.0, 100, 1_000, 1_000], [1_000, 500, 1_500, 6_000]])
+    support = VariationFilter(min_fold=5, min_difference=500).fit(X).get_support()
+    np.testing.assert_array_equal(support, [True, False, False, True])
+
+
+def test_filter_forgets_nothing_and_learns_nothing_from_transform(data):
+    X_train, X_test = data.X_train.to_numpy(), data.X_test.to_numpy()
+    variation = VariationFilter().fit(X_train)
+    before = variation.get_support().copy()
+    variation.transform(X_test)
+    np.testing.assert_array_equal(variation.get_support(), before)
+
+
+def test_each_array_is_standardised(data, pipeline):
+    Z = pipeline.fit(data.X_train.to_numpy()).transform(data.X_test.to_numpy())
+    np.testing.assert_allclose(Z.mean(axis=1), 0, atol=1e-12)
+    np.testing.assert_allclose(Z.std(axis=1), 1)
+
+
+def test_one_patient_is_transformed_as_in_company(data, pipeline):
+    """An array's features depend on that array and the training patients alone."""
+    X_test = data.X_test.to_numpy()
+    pipeline.fit(data.X_train.to_numpy())
+    np.testing.assert_allclose(pipeline.transform(X_test[:1]), pipeline.transform(X_test)[:1])
+
+
+def test_values_by_hand():
+    X = np.array([[-50.0, 200, 800, 300], [20_000, 3_200, 100, 310]])
+    Z = Pipeline(preprocessing_steps()).fit_transform(X)
+    first = np.log2([100, 200, 800])
+    np.testing.assert_allclose(Z[0], (first - first.mean()) / first.std())
+    second = np.log2([16_000, 3_200, 100])
+    np.testing.assert_allclose(Z[1], (second - second.mean()) / second.std())
+
+
+def test_names_survive_pandas_in_and_out(data, pipeline):
+    Z = pipeline.set_output(transform="pandas").fit_transform(data.X_train)
+    assert isinstance(Z, pd.DataFrame)
+    assert Z.index.equals(data.X_train.index)
+    assert list(Z.columns) == list(pipeline.get_feature_names_out())
+    assert "X95735_at" in Z.columns
+
+
+def test_names_of_a_fit_on_arrays(data, pipeline):
+    pipeline.fit(data.X_train.to_numpy())
+    frame_fit = clone(pipeline).fit(data.X_train)
+    np.testing.assert_array_equal(
+        pipeline.get_feature_names_out(data.X_train.columns), frame_fit.get_feature_names_out()
+    )
+
+
+def test_logged_values_go_the_same_way(pipeline):
+    spread = np.linspace(0.1, 1, 300)  # continuous values: none sits on a threshold
+    X = np.random.default_rng(0).lognormal(7, spread, size=(20, 300))
+    logged = Pipeline(preprocessing_steps("log")).fit_transform(np.log2(X))
+    assert 0 < logged.shape[1] < 300
+    np.testing.assert_allclose(logged, pipeline.fit_transform(X), atol=1e-9)
+
+
+def test_no_varying_gene_is_refused():
+    with pytest.raises(DataError, match="found none among 3 genes of 4 patients"):
+        VariationFilter().fit(np.ones((4, 3)))
