@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SCRIPTS := classifier_models explainability clustering_analysis pca_plot
 
 .DELETE_ON_ERROR:
-.PHONY: run test format clean
+.PHONY: run test test-lowest format clean
 
 run: $(VENV)/run.stamp
 	@set -e; for script in $(SCRIPTS); do echo "== $$script.py"; $(BIN)/python $$script.py; done
@@ -15,12 +15,19 @@ test: $(VENV)/test.stamp
 	$(BIN)/ruff format --check
 	$(BIN)/python -m pytest
 
+# The same tests with the oldest version of every package that requirements*.txt allow.
+test-lowest:
+	$(PYTHON) -m venv --clear $(VENV)-lowest
+	sed -E 's/>=([^,]+),<[0-9.]+/==\1/; /^-r/d' requirements.txt requirements-dev.txt > $(VENV)-lowest/pins.txt
+	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check -r $(VENV)-lowest/pins.txt
+	$(VENV)-lowest/bin/python -m pytest
+
 format: $(VENV)/test.stamp
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 clean:
-	rm -rf $(VENV) outputs
+	rm -rf $(VENV) $(VENV)-lowest outputs
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: python: must be 3.11 or newer; set PYTHON=...")'
