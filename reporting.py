@@ -242,7 +242,8 @@ class Report:
         """Add values to both metrics files: under `title` and `note`, and under `key`.
 
         A table prints one row a line; a mapping one entry a line, aligned. Floats print with
-        three digits after the point, and go into metrics.json with six significant ones.
+        three digits after the point (small ones with two significant), and go into metrics.json
+        with six significant ones.
         """
         self.record["results"][key] = to_plain(values)
         self.text += [title, "-" * len(title), *([note, ""] if note else []), to_text(values), ""]
@@ -316,14 +317,18 @@ def to_plain(value):
 def to_text(values: dict | pd.Series | pd.DataFrame) -> str:
     """Return values aligned for reading."""
     if isinstance(values, pd.DataFrame):
-        return values.to_string(float_format="{:.3f}".format, na_rep="-")
+        return values.to_string(float_format=_number_text, na_rep="-")
     width = max(map(len, map(str, values.keys())), default=0)
     return "\n".join(f"{key!s:<{width}}  {_entry_text(entry)}" for key, entry in values.items())
 
 
 def _entry_text(entry) -> str:
     if isinstance(entry, float):
-        return f"{entry:.3f}"
+        return _number_text(entry)
     if isinstance(entry, list | tuple):
         return ", ".join(map(_entry_text, entry)) or "none"
     return str(entry)
+
+
+def _number_text(number: float) -> str:
+    return f"{number:.1e}" if 0 < abs(number) < 0.001 else f"{number:.3f}"

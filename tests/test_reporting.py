@@ -225,6 +225,10 @@ def test_text_of_a_table_is_aligned():
     ]
 
 
+def test_a_small_number_does_not_print_as_zero():
+    assert to_text({"p": 0.00012, "q": 0.0, "r": 0.001}) == "p  1.2e-04\nq  0.000\nr  0.001"
+
+
 def test_text_of_no_entries():
     assert to_text({"genes": []}) == "genes  none"
 
