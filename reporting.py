@@ -8,6 +8,7 @@ file is ever half-written.
 import argparse
 import functools
 import io
+import itertools
 import json
 import os
 import sys
@@ -194,6 +195,21 @@ def use_theme() -> None:
 def class_palette(data: ExpressionData) -> dict[str, str]:
     """Return the colour of each class, the same in every figure."""
     return dict(zip(data.classes, (NEGATIVE_COLOR, POSITIVE_COLOR), strict=True))
+
+
+def patient_groups(data: ExpressionData) -> pd.Series:
+    """Return the subtype of each patient of `X_all`, or the class where no subtype is known."""
+    classes = data.y_all.astype(str)
+    return classes if data.subtypes is None else data.subtypes.fillna(classes)
+
+
+def group_palette(data: ExpressionData) -> dict[str, str]:
+    """Return the colour of each group of `patient_groups`: shades of the colour of its class."""
+    groups, spare, palette = patient_groups(data), itertools.cycle(SUBTYPE_COLORS[4:]), {}
+    for label, shades in zip(data.classes, (SUBTYPE_COLORS[:2], SUBTYPE_COLORS[2:4]), strict=True):
+        members = sorted(set(groups[data.y_all == label]) - set(palette))
+        palette |= dict(zip(members, itertools.chain(shades, spare), strict=False))
+    return palette
 
 
 class Report:
