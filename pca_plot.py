@@ -1,0 +1,269 @@
+"""Where is the variance, and how many dimensions matter? (Q3)
+
+Principal component analysis (PCA) of the training patients; the test patients are projected.
+
+The traps: noise has a first component too, and "80 % of the variance" does not notice. And a fit
+flatters its own patients, who lie closer to its components, and farther out on them, than others
+do: what a component separates is measured on scores of patients left out of the fit.
+
+Null of the parallel analysis: each gene permuted over the training patients after preprocessing,
+so that only what genes share is lost (before it, every array would mix all arrays). A component
+is real when it and all before it exceed 95 % of the permutations; a laboratory's effect can be.
+Signs: the gene of largest absolute loading is positive (scikit-learn's `svd_flip`), whatever the
+labels and the order of patients.
+
+Reads the data folder (see expression_data.py). Writes metrics.txt and .json; explained_variance,
+scores, loadings and associations.csv (what components separate); figures scree, pca_patients,
+pca_components, loadings, raw_vs_preprocessed and train_vs_test.
+
+References: Horn (1965), Psychometrika 30:179; by permutation: Buja & Eyuboglu (1992), Multivariate
+Behavioral Research 27:509. Left-out scores: Lee, Zou & Wright (2010), Annals of Statistics 38:3605.
+"""
+
+import argparse
+import itertools
+import sys
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from scipy.linalg import eigvalsh
+from scipy.stats import bootstrap, hypergeom
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.pipeline import Pipeline
+from tqdm import trange
+
+from expression_data import ExpressionData
+from preprocessing import preprocessing_steps
+from reporting import (
+    PAGE_WIDTH,
+    Report,
+    class_palette,
+    command_line,
+    group_palette,
+    load_data,
+    make_parser,
+    patient_groups,
+    whole_number,
+)
+
+VARIANCE_RULES = (0.8, 0.9, 0.95)
+DRAWABLE = (2, 3, 4)  # dimensions a reader can look at, plane by plane
+MIN_GROUP = 5  # patients, for an effect size with an interval
+TOP_GENES, NAMED_GENES = 50, 12  # in the enrichment, as many as the literature's list; by name
+ERROR = "reconstruction_error"
+
+
+def fit_pca(X: pd.DataFrame, steps: list) -> Pipeline:
+    """Return preprocessing steps and PCA in one pipeline, fitted on X, patients x genes."""
+    pca = PCA(svd_solver="full")  # the default would pick a randomised one for some shapes
+    return Pipeline([*steps, ("pca", pca)]).fit(X.to_numpy())
+
+
+def project(pipeline: Pipeline, data: ExpressionData) -> pd.DataFrame:
+    """Return the scores of all patients, in columns named as the axes of figures."""
+    shares = enumerate(100 * pipeline[-1].explained_variance_ratio_, start=1)
+    columns = [f"PC{number} ({share:.1f} % of variance)" for number, share in shares]
+    return pd.DataFrame(pipeline.transform(data.X_all.to_numpy()), data.X_all.index, columns)
+
+
+def explained_variance(pipeline: Pipeline, X: pd.DataFrame, args) -> pd.DataFrame:
+    """Return a row a component: its share of the variance, and what permuted genes reach."""
+    ratio = pipeline[-1].explained_variance_ratio_[: len(X) - 1]  # centring takes one away
+    Z = pipeline[:-1].transform(X.to_numpy())
+    Z = Z - Z.mean(axis=0)
+    rng = np.random.default_rng(args.seed)
+    rounds = trange(args.permutations, desc="permutations", disable=args.quiet or None, leave=False)
+    permuted = (rng.permuted(Z, axis=0) for _ in rounds)
+    null = np.array([eigvalsh(P @ P.T)[::-1][: len(ratio)] for P in permuted]) / np.square(Z).sum()
+    names = pd.Index([f"PC{i + 1}" for i in range(len(ratio))], name="component")
+    table = pd.DataFrame({"ratio": ratio, "cumulative": ratio.cumsum()}, names)
+    table["null_mean"], table["null_95"] = null.mean(axis=0), np.quantile(null, 0.95, axis=0)
+    table["p_value"] = (1 + (null >= ratio).sum(axis=0)) / (1 + len(null))
+    return table.assign(real=(table["ratio"] > table["null_95"]).cummin())
+
+
+def recommend_dimensions(variance: pd.DataFrame) -> tuple[int, str]:
+    """Return the number of components to draw, and why.
+
+    Components of nearly equal variance are arbitrary as axes (with one patient more they swap or
+    rotate); the cut where the variance drops most keeps such components together.
+    """
+    ratio, n_real = variance["ratio"].to_numpy(), variance["real"].sum()
+    drop = {k: ratio[k - 1] / ratio[k] for k in DRAWABLE if k <= max(n_real, 2)}
+    k = max(drop, key=drop.get)
+    return k, (
+        f"Draw {k}: of the cuts after {' or '.join(map(str, drop))} components, the variance drops "
+        f"most there ({ratio[k - 1]:.1%} to {ratio[k]:.1%}).\nThese hold {ratio[:k].sum():.0%} of "
+        f"the variance; the {n_real} above permuted genes hold {ratio[:n_real].sum():.0%}."
+    )
+
+
+def left_out_scores(
+    pipeline: Pipeline, data: ExpressionData, variance: pd.DataFrame
+) -> pd.DataFrame:
+    """Return scores and reconstruction error of each patient from components without its part.
+
+    Training patients are scored by a fit to the others, turned to the signs of `pipeline`. The
+    error is the root mean square over genes of what the real components leave.
+    """
+    X, (n, n_real), rows = data.X_train.to_numpy(), (len(variance), variance["real"].sum()), []
+    full = pipeline.transform(X)[:, :n]
+    for i, patient in enumerate(data.X_all.to_numpy()):
+        fitted = clone(pipeline).fit(np.delete(X, i, axis=0)) if i < len(X) else pipeline
+        signs = np.sign((fitted.transform(X)[:, :n] * full).sum(axis=0))
+        centred = fitted[:-1].transform(patient[np.newaxis]) - fitted[-1].mean_
+        scores = signs * (centred @ fitted[-1].components_.T)[0, :n]
+        left = np.square(centred).sum() - np.square(scores[:n_real]).sum()
+        rows.append([*scores, np.sqrt(left / centred.size)])
+    return pd.DataFrame(rows, data.X_all.index, [*variance.index, ERROR])
+
+
+def contrasts(data: ExpressionData) -> dict[str, tuple[pd.Series, pd.Series]]:
+    """Return pairs of groups as masks over `X_all`: classes and subtypes in training, and test
+    against training, also by class, since the classes' shares differ between the two."""
+    train, y, groups = data.sample_set == "train", data.y_all, patient_groups(data)
+    negative, positive = data.classes
+    pairs = {f"{positive} - {negative}": (train & (y == positive), train & (y == negative))}
+    for group in sorted(set(groups) - set(data.classes)):
+        pairs[f"{group} - rest"] = (train & (groups == group), train & (groups != group))
+    pairs["test - train"] = (~train, train)
+    for label in data.classes:
+        pairs[f"test - train, {label}"] = (~train & (y == label), train & (y == label))
+    return {name: pair for name, pair in pairs.items() if min(map(sum, pair)) >= MIN_GROUP}
+
+
+def cohen_d(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Return the difference of two means in pooled standard deviations (0.8 counts as large)."""
+    n_a, n_b = a.shape[axis], b.shape[axis]
+    squares = n_a * a.var(axis=axis) + n_b * b.var(axis=axis)
+    return (a.mean(axis=axis) - b.mean(axis=axis)) / np.sqrt(squares / (n_a + n_b - 2))
+
+
+def effect_sizes(values: pd.DataFrame, pairs: dict, seed: int) -> pd.DataFrame:
+    """Return Cohen's d of every column for every pair, with its 95 % interval (bootstrap, BCa)."""
+    tables = {}
+    for name, pair in pairs.items():
+        samples = [values[mask].to_numpy().T for mask in pair]
+        drawn = bootstrap(samples, cohen_d, axis=-1, n_resamples=2_000, rng=seed)
+        interval = drawn.confidence_interval
+        columns = {"d": cohen_d(*samples), "low": interval.low, "high": interval.high}
+        tables[name] = pd.DataFrame(columns, values.columns)
+    return pd.concat(tables, names=["contrast", "component"])
+
+
+def enrichment(loadings: pd.DataFrame, informative: pd.Series) -> pd.DataFrame:
+    """Return how many informative genes have the largest loadings; p is hypergeometric."""
+    known, n_top = loadings.index.isin(informative.index), min(TOP_GENES, len(loadings))
+    found = (loadings.abs().rank(ascending=False, method="first") <= n_top)[known].sum()
+    p_value = hypergeom.sf(found - 1, len(loadings), known.sum(), n_top)
+    return pd.DataFrame({"found": found, "expected": n_top * known.mean(), "p_value": p_value})
+
+
+def plot_scree(variance: pd.DataFrame, needed: dict[str, int]) -> plt.Figure:
+    """Draw the shares of variance over their null, and their running sum with the rules."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 3))
+    percent, n_real = 100 * variance.reset_index(drop=True), variance["real"].sum()
+    percent.index += 1
+    left.fill_between(percent.index, percent["null_95"], color="0.85", label="95 % of permutations")
+    left.plot(percent["ratio"], "o-", color="0.3", mfc="w", label="not told from noise")
+    left.plot(percent["ratio"][:n_real], "ko", label=f"real ({n_real})")
+    left.set(xlabel="Component", ylabel="% of variance", ylim=0)
+    right.plot(percent["cumulative"], "k.-")
+    for share, (label, count) in zip(VARIANCE_RULES, needed.items(), strict=True):
+        right.plot([0, count, count], [100 * share, 100 * share, 0], ":", label=f"{count} {label}")
+    right.set(xlabel="Components", ylabel="% of variance, together", xlim=0, ylim=(0, 102))
+    for ax in (left, right):
+        ax.legend()
+    return figure
+
+
+def plot_patients(planes: list[pd.DataFrame], data: ExpressionData, height=3.2) -> plt.Figure:
+    """Draw the patients over the two columns of each table: filled training, open test."""
+    figure, axes = plt.subplots(1, len(planes), figsize=(PAGE_WIDTH, height), squeeze=False)
+    groups, palette = patient_groups(data), group_palette(data)
+    for ax, xy in zip(axes.flat, planes, strict=True):
+        for (group, color), marker in zip(palette.items(), itertools.cycle("os^DvP*X")):
+            for name, fill in (("train", color), ("test", "none")):
+                x, y = xy[(groups == group) & (data.sample_set == name)].to_numpy().T
+                label = f"{group}, {name} ({len(x)})"
+                ax.plot(x, y, marker, color=color, mfc=fill, ms=5, label=label)
+        ax.set(xlabel=xy.columns[0], ylabel=xy.columns[1])
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def plot_loadings(loadings: pd.DataFrame, data: ExpressionData) -> plt.Figure:
+    """Draw the largest loadings by gene name, informative genes in the colour of their class."""
+    n = loadings.shape[1]
+    figure, axes = plt.subplots(n, 1, sharex=True, figsize=(PAGE_WIDTH, 2.2 * n))
+    higher_in = {} if data.informative_genes is None else data.informative_genes
+    for ax, (component, column) in zip(axes, loadings.items(), strict=True):
+        top = column[column.abs().nlargest(NAMED_GENES).index[::-1]]
+        colors = [class_palette(data).get(higher_in.get(gene), "0.6") for gene in top.index]
+        ax.barh(data.gene_names[top.index], top, color=colors)
+        ax.set(xlabel=f"Loading on {component}")
+    return figure
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = make_parser(__doc__, "pca_plot")
+    own = parser.add_argument_group("options of this script")
+    about = "permutations of the parallel analysis (default: 500)"
+    own.add_argument("--permutations", type=whole_number(20), default=500, metavar="N", help=about)
+    about = "components to keep in the tables (default: 10)"
+    own.add_argument("--components", type=whole_number(2), default=10, metavar="N", help=about)
+    return parser.parse_args(argv)
+
+
+@command_line
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse_args(argv)
+    data = load_data(args)
+    report = Report(args, data, "Principal components of gene expression")
+    pipeline = fit_pca(data.X_train, preprocessing_steps(args.expression))
+    raw = fit_pca(data.X_train, [("as_given", "passthrough")])
+    variance = explained_variance(pipeline, data.X_train, args)
+    n_drawn, why = recommend_dimensions(variance)
+    kept, drawn = variance.index[: args.components], variance.index[:n_drawn]
+    genes = pipeline[:-1].get_feature_names_out(data.X_train.columns)
+    loadings = pd.DataFrame(pipeline[-1].components_[: len(kept)].T, genes, kept)
+    scores, left_out = project(pipeline, data), left_out_scores(pipeline, data, variance)
+    effects = effect_sizes(left_out[[*kept, ERROR]], contrasts(data), args.seed)
+    needed = {
+        f"for {share:.0%} of the variance": (variance["cumulative"] < share).sum() + 1
+        for share in VARIANCE_RULES
+    }
+    report.add_figure("scree", plot_scree(variance, needed))
+    report.add_figure("pca_patients", plot_patients([scores.iloc[:, :2]], data, 4.5))
+    pairs = itertools.combinations(scores.columns[:n_drawn], 2)
+    report.add_figure("pca_components", plot_patients([scores[list(p)] for p in pairs], data))
+    report.add_figure("loadings", plot_loadings(loadings[drawn], data))
+    both = [project(raw, data).iloc[:, :2].add_prefix("As given: "), scores.iloc[:, :2]]
+    report.add_figure("raw_vs_preprocessed", plot_patients(both, data))
+    report.add_table("explained_variance", variance)
+    about = [data.y_all, data.subtypes, data.sample_set, left_out[ERROR]]
+    kept_scores = scores.iloc[:, : len(kept)].set_axis(kept, axis=1)
+    report.add_table("scores", pd.concat([*about, kept_scores], axis=1))
+    report.add_table("loadings", pd.concat([data.gene_names[genes], loadings], axis=1))
+    report.add_table("associations", effects)
+    report.add_section(
+        "dimensions",
+        "How many components",
+        needed | {"real": variance["real"].sum(), "to draw": n_drawn},
+        why,
+    )
+    report.add_section("variance", "Share of the variance", variance.loc[kept])
+    shown = effects[effects.index.isin([*drawn, ERROR], level="component")]
+    report.add_section("associations", "What the components separate", shown)
+    if data.informative_genes is not None:
+        known = enrichment(loadings, data.informative_genes)
+        report.add_section("enrichment", "Informative genes", known)
+    report.write(why)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
