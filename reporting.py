@@ -46,7 +46,10 @@ NEGATIVE_COLOR, POSITIVE_COLOR = "#0072B2", "#D55E00"
 SUBTYPE_COLORS = ("#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#009E73", "#CC79A7", "#F0E442")
 
 # The options that do not change any result, and therefore do not belong into its record
-UNRECORDED_OPTIONS = {"data_dir", "output_dir", "jobs", "quiet", "figure_format"}
+UNRECORDED_OPTIONS = {
+    *("data_dir", "train", "test", "labels"),
+    *("output_dir", "jobs", "quiet", "figure_format"),
+}
 
 
 class ScriptParser(argparse.ArgumentParser):
@@ -108,7 +111,46 @@ def make_parser(doc: str, script: str) -> ScriptParser:
         help="file format of the figures (default: png)",
     )
     shared.add_argument("--quiet", action="store_true", help="no progress and no summary")
+    _add_own_data_options(parser)
     return parser
+
+
+def _add_own_data_options(parser: ScriptParser) -> None:
+    own = parser.add_argument_group(
+        "your own data",
+        "Tables with a row a gene (as published, or GCT 1.2) or with a row a patient and a column\n"
+        "of classes; comma, semicolon or tab between the cells; plain or gzip.",
+    )
+    own.add_argument(
+        "--train",
+        type=Path,
+        metavar="FILE",
+        help="expression of the training patients; nothing is then taken from the data folder",
+    )
+    own.add_argument(
+        "--test",
+        type=Path,
+        metavar="FILE",
+        help="expression of the test patients; may be left out, with all that needs them",
+    )
+    own.add_argument(
+        "--labels",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="table of patient and class, or CLS (its codes follow the order of the patients in "
+        "the expression files, training first); not needed when those have a column of classes",
+    )
+    own.add_argument(
+        "--positive-class",
+        metavar="NAME",
+        help="the class to call positive (default: AML, else the rarer one in training)",
+    )
+    own.add_argument(
+        "--common-genes",
+        action="store_true",
+        help="use the genes both files have, when the test file lacks fewer than half of them",
+    )
 
 
 def whole_number(minimum: int, maximum: int = 2**32 - 1) -> Callable[[str], int]:
@@ -153,7 +195,8 @@ def command_line(main: Callable[[Sequence[str] | None], int]):
 
 def load_data(args: argparse.Namespace) -> ExpressionData:
     """Return the data the shared options name."""
-    return load_expression_data(args.data_dir, expression=args.expression)
+    names = ("expression", "train", "test", "labels", "positive_class", "common_genes")
+    return load_expression_data(args.data_dir, **{name: getattr(args, name) for name in names})
 
 
 def run_parallel(
@@ -286,6 +329,8 @@ def describe(data: ExpressionData) -> str:
     """Return one line on the patients and genes of the data."""
 
     def group(name, y):
+        if y.empty:
+            return f"no {name} patients"
         counts = ", ".join(f"{(y == label).sum()} {label}" for label in data.classes)
         return f"{len(y)} {name} patients ({counts})"
 

@@ -201,7 +201,11 @@ def test_the_record_says_what_made_the_results(args, data):
     record = json.loads((report.folder / "metrics.json").read_text())
     assert record["script"] == "a_script.py"
     assert record["seed"] == 0
-    assert record["options"] == {"expression": "intensity"}
+    assert record["options"] == {
+        "expression": "intensity",
+        "positive_class": None,
+        "common_genes": False,
+    }
     assert record["input_sha256"] == data.checksum
     assert record["versions"]["numpy"] == np.__version__
     assert record["results"] == {"key": {"a": 0.333333}}
