@@ -184,6 +184,8 @@ def intervals(positive: pd.Series, negative: pd.Series, resamples: int, seed: in
         return binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
 
     def resampled(statistic):
+        if min(len(positive), len(negative)) < 2:
+            return np.nan, np.nan
         options = {"n_resamples": resamples, "method": "percentile", "rng": seed}
         return bootstrap((positive, negative), statistic, **options).confidence_interval
 
@@ -243,8 +245,14 @@ def mcnemar_table(y: pd.Series, P: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("models")
 
 
-def missed_rates(y: pd.Series, P: pd.DataFrame) -> pd.DataFrame:
-    """Return how often each patient was held out, and missed by each model when held out."""
-    patients = P.groupby("patient")
-    wrong = P.gt(0.5).ne(y.loc[P.index.get_level_values("patient")].to_numpy(), axis=0)
-    return wrong.groupby("patient").mean().assign(**{"held out": patients.size()})
+def missed_rates(y: pd.Series, P: pd.DataFrame, models: list[str]) -> pd.DataFrame:
+    """Return how often each patient was held out, and missed by each model when held out.
+
+    Suspicious is who is missed more often than not, on average over `models`.
+    """
+    patients = P.index.get_level_values("patient")
+    wrong = P.gt(0.5).ne(y.loc[patients].to_numpy(), axis=0).groupby(patients)
+    rates = wrong.mean()
+    average = rates[models].mean(axis=1)
+    rates.insert(0, "held out", wrong.size())
+    return rates.assign(average=average, suspicious=average > 0.5)
