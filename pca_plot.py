@@ -20,10 +20,8 @@ References: Horn (1965), Psychometrika 30:179; by permutation: Buja & Eyuboglu (
 Behavioral Research 27:509. Left-out scores: Lee, Zou & Wright (2010), Annals of Statistics 38:3605.
 """
 
-import argparse
 import itertools
 import sys
-from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -50,23 +48,19 @@ from reporting import (
 )
 
 VARIANCE_RULES = (0.8, 0.9, 0.95)
-DRAWABLE = (2, 3, 4)  # dimensions a reader can look at, plane by plane
+DRAWABLE = (2, 3)  # dimensions a reader can look at, plane by plane
 MIN_GROUP = 5  # patients, for an effect size with an interval
 TOP_GENES, NAMED_GENES = 50, 12  # in the enrichment, as many as the literature's list; by name
 ERROR = "reconstruction_error"
 
 
-def fit_pca(X: pd.DataFrame, steps: list) -> Pipeline:
-    """Return preprocessing steps and PCA in one pipeline, fitted on X, patients x genes."""
+def fit_pca(data: ExpressionData, steps: list) -> tuple[Pipeline, pd.DataFrame]:
+    """Return steps and PCA, fitted on the training patients, and the scores of all patients."""
     pca = PCA(svd_solver="full")  # the default would pick a randomised one for some shapes
-    return Pipeline([*steps, ("pca", pca)]).fit(X.to_numpy())
-
-
-def project(pipeline: Pipeline, data: ExpressionData) -> pd.DataFrame:
-    """Return the scores of all patients, in columns named as the axes of figures."""
-    shares = enumerate(100 * pipeline[-1].explained_variance_ratio_, start=1)
-    columns = [f"PC{number} ({share:.1f} % of variance)" for number, share in shares]
-    return pd.DataFrame(pipeline.transform(data.X_all.to_numpy()), data.X_all.index, columns)
+    pipeline = Pipeline([*steps, ("pca", pca)]).fit(data.X_train.to_numpy())
+    shares = enumerate(100 * pca.explained_variance_ratio_, start=1)
+    axes = [f"PC{number} ({share:.1f} % of variance)" for number, share in shares]
+    return pipeline, pd.DataFrame(pipeline.transform(data.X_all.to_numpy()), data.X_all.index, axes)
 
 
 def explained_variance(pipeline: Pipeline, X: pd.DataFrame, args) -> pd.DataFrame:
@@ -86,53 +80,33 @@ def explained_variance(pipeline: Pipeline, X: pd.DataFrame, args) -> pd.DataFram
 
 
 def recommend_dimensions(variance: pd.DataFrame) -> tuple[int, str]:
-    """Return the number of components to draw, and why.
+    """Return the number of components to draw, those before the larger drop, and why.
 
-    Components of nearly equal variance are arbitrary as axes (with one patient more they swap or
-    rotate); the cut where the variance drops most keeps such components together.
+    Components of nearly equal variance are arbitrary as axes: one patient more, and they rotate.
     """
     ratio, n_real = variance["ratio"].to_numpy(), variance["real"].sum()
-    drop = {k: ratio[k - 1] / ratio[k] for k in DRAWABLE if k <= max(n_real, 2)}
-    k = max(drop, key=drop.get)
+    k = max(DRAWABLE[: max(n_real - 1, 1)], key=lambda k: ratio[k - 1] / ratio[k])
     return k, (
-        f"Draw {k}: of the cuts after {' or '.join(map(str, drop))} components, the variance drops "
-        f"most there ({ratio[k - 1]:.1%} to {ratio[k]:.1%}).\nThese hold {ratio[:k].sum():.0%} of "
-        f"the variance; the {n_real} above permuted genes hold {ratio[:n_real].sum():.0%}."
+        f"{n_real} components exceed permuted genes and hold {ratio[:n_real].sum():.0%} of the "
+        f"variance. Draw {k} ({ratio[:k].sum():.0%}):\nof what a page can show, the variance drops "
+        f"most behind PC{k} ({ratio[k - 1]:.1%} to {ratio[k]:.1%}), so no close pair is cut apart."
     )
 
 
-def left_out_scores(
-    pipeline: Pipeline, data: ExpressionData, variance: pd.DataFrame
-) -> pd.DataFrame:
-    """Return scores and reconstruction error of each patient from components without its part.
-
-    Training patients are scored by a fit to the others, turned to the signs of `pipeline`. The
-    error is the root mean square over genes of what the real components leave.
-    """
-    X, (n, n_real), rows = data.X_train.to_numpy(), (len(variance), variance["real"].sum()), []
+def left_out_scores(pipeline: Pipeline, data: ExpressionData, variance: pd.DataFrame):
+    """Return scores and reconstruction error of each patient from components without its part:
+    training patients from a fit to the others, turned to the signs of `pipeline`. The error is
+    the root mean square over genes of what the real components leave."""
+    X, n, rows = data.X_train.to_numpy(), len(variance), []
     full = pipeline.transform(X)[:, :n]
     for i, patient in enumerate(data.X_all.to_numpy()):
         fitted = clone(pipeline).fit(np.delete(X, i, axis=0)) if i < len(X) else pipeline
         signs = np.sign((fitted.transform(X)[:, :n] * full).sum(axis=0))
         centred = fitted[:-1].transform(patient[np.newaxis]) - fitted[-1].mean_
         scores = signs * (centred @ fitted[-1].components_.T)[0, :n]
-        left = np.square(centred).sum() - np.square(scores[:n_real]).sum()
+        left = np.square(centred).sum() - np.square(scores[variance["real"]]).sum()
         rows.append([*scores, np.sqrt(left / centred.size)])
     return pd.DataFrame(rows, data.X_all.index, [*variance.index, ERROR])
-
-
-def contrasts(data: ExpressionData) -> dict[str, tuple[pd.Series, pd.Series]]:
-    """Return pairs of groups as masks over `X_all`: classes and subtypes in training, and test
-    against training, also by class, since the classes' shares differ between the two."""
-    train, y, groups = data.sample_set == "train", data.y_all, patient_groups(data)
-    negative, positive = data.classes
-    pairs = {f"{positive} - {negative}": (train & (y == positive), train & (y == negative))}
-    for group in sorted(set(groups) - set(data.classes)):
-        pairs[f"{group} - rest"] = (train & (groups == group), train & (groups != group))
-    pairs["test - train"] = (~train, train)
-    for label in data.classes:
-        pairs[f"test - train, {label}"] = (~train & (y == label), train & (y == label))
-    return {name: pair for name, pair in pairs.items() if min(map(sum, pair)) >= MIN_GROUP}
 
 
 def cohen_d(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -142,15 +116,25 @@ def cohen_d(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
     return (a.mean(axis=axis) - b.mean(axis=axis)) / np.sqrt(squares / (n_a + n_b - 2))
 
 
-def effect_sizes(values: pd.DataFrame, pairs: dict, seed: int) -> pd.DataFrame:
-    """Return Cohen's d of every column for every pair, with its 95 % interval (bootstrap, BCa)."""
+def effect_sizes(values: pd.DataFrame, data: ExpressionData, seed: int) -> pd.DataFrame:
+    """Return Cohen's d of every column, with its 95 % interval (bootstrap, BCa): of classes and
+    subtypes in training, and of test with training patients, also by class, as shares differ."""
+    train, y, groups = data.sample_set == "train", data.y_all, patient_groups(data)
+    negative, positive = data.classes
+    contrasts = {f"{positive} - {negative}": (train, y == positive)}
+    for group in sorted(set(groups) - set(data.classes)):
+        contrasts[f"{group} - rest"] = (train, groups == group)
+    contrasts["test - train"] = (y.notna(), ~train)
+    for label in data.classes:
+        contrasts[f"test - train, {label}"] = (y == label, ~train)
     tables = {}
-    for name, pair in pairs.items():
-        samples = [values[mask].to_numpy().T for mask in pair]
-        drawn = bootstrap(samples, cohen_d, axis=-1, n_resamples=2_000, rng=seed)
-        interval = drawn.confidence_interval
-        columns = {"d": cohen_d(*samples), "low": interval.low, "high": interval.high}
-        tables[name] = pd.DataFrame(columns, values.columns)
+    for name, (among, chosen) in contrasts.items():
+        a, b = (values[among & side].to_numpy().T for side in (chosen, ~chosen))
+        if min(a.shape[1], b.shape[1]) >= MIN_GROUP:
+            result = bootstrap((a, b), cohen_d, axis=-1, n_resamples=2_000, rng=seed)
+            low, high = result.confidence_interval
+            columns = {"d": cohen_d(a, b), "low": low, "high": high}
+            tables[name] = pd.DataFrame(columns, values.columns)
     return pd.concat(tables, names=["contrast", "component"])
 
 
@@ -165,23 +149,21 @@ def enrichment(loadings: pd.DataFrame, informative: pd.Series) -> pd.DataFrame:
 def plot_scree(variance: pd.DataFrame, needed: dict[str, int]) -> plt.Figure:
     """Draw the shares of variance over their null, and their running sum with the rules."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 3))
-    percent, n_real = 100 * variance.reset_index(drop=True), variance["real"].sum()
-    percent.index += 1
-    left.fill_between(percent.index, percent["null_95"], color="0.85", label="95 % of permutations")
-    left.plot(percent["ratio"], "o-", color="0.3", mfc="w", label="not told from noise")
-    left.plot(percent["ratio"][:n_real], "ko", label=f"real ({n_real})")
+    number, percent, n_real = range(1, len(variance) + 1), 100 * variance, variance["real"].sum()
+    left.fill_between(number, percent["null_95"], color="0.85", label="95 % of permutations")
+    left.plot(number, percent["ratio"], "o-", color="0.3", mfc="w", label="not above them")
+    left.plot(number[:n_real], percent["ratio"][:n_real], "ko", label=f"above: real ({n_real})")
     left.set(xlabel="Component", ylabel="% of variance", ylim=0)
-    right.plot(percent["cumulative"], "k.-")
-    for share, (label, count) in zip(VARIANCE_RULES, needed.items(), strict=True):
-        right.plot([0, count, count], [100 * share, 100 * share, 0], ":", label=f"{count} {label}")
+    left.legend()
+    right.plot(number, percent["cumulative"], "k.-")
     right.set(xlabel="Components", ylabel="% of variance, together", xlim=0, ylim=(0, 102))
-    for ax in (left, right):
-        ax.legend()
+    right.set(xticks=[1, *needed.values()], yticks=[0, 50, *(100 * s for s in VARIANCE_RULES)])
+    right.grid(ls=":")
     return figure
 
 
-def plot_patients(planes: list[pd.DataFrame], data: ExpressionData, height=3.2) -> plt.Figure:
-    """Draw the patients over the two columns of each table: filled training, open test."""
+def plot_patients(planes: list, data: ExpressionData, height: float = 3.2) -> plt.Figure:
+    """Draw the patients over the two columns of each plane: filled training, open test."""
     figure, axes = plt.subplots(1, len(planes), figsize=(PAGE_WIDTH, height), squeeze=False)
     groups, palette = patient_groups(data), group_palette(data)
     for ax, xy in zip(axes.flat, planes, strict=True):
@@ -191,6 +173,7 @@ def plot_patients(planes: list[pd.DataFrame], data: ExpressionData, height=3.2) 
                 label = f"{group}, {name} ({len(x)})"
                 ax.plot(x, y, marker, color=color, mfc=fill, ms=5, label=label)
         ax.set(xlabel=xy.columns[0], ylabel=xy.columns[1])
+        ax.locator_params(nbins=5)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
@@ -199,16 +182,37 @@ def plot_loadings(loadings: pd.DataFrame, data: ExpressionData) -> plt.Figure:
     """Draw the largest loadings by gene name, informative genes in the colour of their class."""
     n = loadings.shape[1]
     figure, axes = plt.subplots(n, 1, sharex=True, figsize=(PAGE_WIDTH, 2.2 * n))
-    higher_in = {} if data.informative_genes is None else data.informative_genes
+    higher_in = pd.Series(dtype=str) if data.informative_genes is None else data.informative_genes
     for ax, (component, column) in zip(axes, loadings.items(), strict=True):
         top = column[column.abs().nlargest(NAMED_GENES).index[::-1]]
-        colors = [class_palette(data).get(higher_in.get(gene), "0.6") for gene in top.index]
-        ax.barh(data.gene_names[top.index], top, color=colors)
-        ax.set(xlabel=f"Loading on {component}")
+        names, listed = data.gene_names[top.index], higher_in.reindex(top.index)
+        ax.barh(names, top, color="0.7", label="other genes")
+        for label, color in class_palette(data).items():
+            shown = top.where(listed == label)
+            ax.barh(names, shown, color=color, label=f"informative, higher in {label}")
+        ax.set(title=component, xlabel="Loading" if ax is axes[-1] else "")
+    axes[0].legend()
     return figure
 
 
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def report_test_patients(report: Report, data: ExpressionData, left_out, effects) -> None:
+    """Say how far the test patients sit off the training components, and what that means."""
+    errors, (d, low, high) = left_out[ERROR], effects.loc[("test - train", ERROR)]
+    farther = "farther: part of them is new to every classifier, and cross-validation may flatter"
+    same = "no farther: nothing here speaks against cross-validation on the training patients"
+    farthest = errors[data.sample_set == "test"].nlargest(5).index
+    note = (
+        f"Test patients lie {farther if low > 0 else same}\n(d {d:.2f}, 95 % interval {low:.2f} to "
+        f"{high:.2f}). Farthest: {', '.join(map(str, farthest))}. In array standard deviations:"
+    )
+    table = errors.groupby(data.sample_set).describe()
+    report.add_section("test_patients", "Test patients off the components", table, note)
+    shifted = effects.loc["test - train", "d"].drop(ERROR).abs().nlargest(2).index
+    planes = [left_out[["PC1", ERROR]], left_out[list(shifted)]]
+    report.add_figure("train_vs_test", plot_patients(planes, data))
+
+
+def parse_args(argv=None):
     parser = make_parser(__doc__, "pca_plot")
     own = parser.add_argument_group("options of this script")
     about = "permutations of the parallel analysis (default: 500)"
@@ -219,48 +223,43 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 @command_line
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv=None) -> int:
     args = parse_args(argv)
     data = load_data(args)
     report = Report(args, data, "Principal components of gene expression")
-    pipeline = fit_pca(data.X_train, preprocessing_steps(args.expression))
-    raw = fit_pca(data.X_train, [("as_given", "passthrough")])
+    pipeline, scores = fit_pca(data, preprocessing_steps(args.expression))
+    _, raw_scores = fit_pca(data, [("as_given", "passthrough")])
     variance = explained_variance(pipeline, data.X_train, args)
     n_drawn, why = recommend_dimensions(variance)
-    kept, drawn = variance.index[: args.components], variance.index[:n_drawn]
+    kept = variance.index[: args.components]
     genes = pipeline[:-1].get_feature_names_out(data.X_train.columns)
     loadings = pd.DataFrame(pipeline[-1].components_[: len(kept)].T, genes, kept)
-    scores, left_out = project(pipeline, data), left_out_scores(pipeline, data, variance)
-    effects = effect_sizes(left_out[[*kept, ERROR]], contrasts(data), args.seed)
-    needed = {
-        f"for {share:.0%} of the variance": (variance["cumulative"] < share).sum() + 1
-        for share in VARIANCE_RULES
-    }
+    left_out = left_out_scores(pipeline, data, variance)
+    effects = effect_sizes(left_out[[*kept, ERROR]], data, args.seed)
+    needed = {f"for {s:.0%}": (variance["cumulative"] < s).sum() + 1 for s in VARIANCE_RULES}
+
     report.add_figure("scree", plot_scree(variance, needed))
-    report.add_figure("pca_patients", plot_patients([scores.iloc[:, :2]], data, 4.5))
-    pairs = itertools.combinations(scores.columns[:n_drawn], 2)
-    report.add_figure("pca_components", plot_patients([scores[list(p)] for p in pairs], data))
-    report.add_figure("loadings", plot_loadings(loadings[drawn], data))
-    both = [project(raw, data).iloc[:, :2].add_prefix("As given: "), scores.iloc[:, :2]]
-    report.add_figure("raw_vs_preprocessed", plot_patients(both, data))
+    report.add_figure("pca_patients", plot_patients([scores.iloc[:, :2]], data, height=4.5))
+    planes = [scores[list(pair)] for pair in itertools.combinations(scores.columns[:n_drawn], 2)]
+    report.add_figure("pca_components", plot_patients(planes, data))
+    report.add_figure("loadings", plot_loadings(loadings.iloc[:, :n_drawn], data))
+    planes = [raw_scores.iloc[:, :2].add_prefix("Raw "), scores.iloc[:, :2]]
+    report.add_figure("raw_vs_preprocessed", plot_patients(planes, data))
     report.add_table("explained_variance", variance)
     about = [data.y_all, data.subtypes, data.sample_set, left_out[ERROR]]
     kept_scores = scores.iloc[:, : len(kept)].set_axis(kept, axis=1)
     report.add_table("scores", pd.concat([*about, kept_scores], axis=1))
     report.add_table("loadings", pd.concat([data.gene_names[genes], loadings], axis=1))
     report.add_table("associations", effects)
-    report.add_section(
-        "dimensions",
-        "How many components",
-        needed | {"real": variance["real"].sum(), "to draw": n_drawn},
-        why,
-    )
+    report.add_section("dimensions", "Components", needed | {"to draw": n_drawn}, why)
     report.add_section("variance", "Share of the variance", variance.loc[kept])
-    shown = effects[effects.index.isin([*drawn, ERROR], level="component")]
-    report.add_section("associations", "What the components separate", shown)
+    shown = effects[effects.index.isin([*kept[:n_drawn], ERROR], level="component")]
+    report.add_section("associations", "What components separate, on left-out scores", shown)
     if data.informative_genes is not None:
-        known = enrichment(loadings, data.informative_genes)
-        report.add_section("enrichment", "Informative genes", known)
+        found = enrichment(loadings, data.informative_genes)
+        report.add_section("enrichment", "Informative genes among the largest loadings", found)
+    if ("test - train", ERROR) in effects.index:
+        report_test_patients(report, data, left_out, effects)
     report.write(why)
     return 0
 
