@@ -17,9 +17,8 @@ Input: a data folder (see expression_data.py). Written to outputs/classifier_mod
     confusion_matrices, roc_curves, patients   figures: the test patients
     decision_tree, nested_cv, resplits         figures: the tree; how sure it all is
 
-References: Golub et al. (1999) Science 286:531 (weighted voting, prediction strength); Nadeau &
-Bengio (2003) Machine Learning 52:239 (interval over re-splits); Newcombe (1998) Statistics in
-Medicine 17:857 and 17:873 (intervals of proportions and of their sums).
+Reference: Golub et al. (1999), Molecular classification of cancer, Science 286:531-537; those of
+the intervals are in evaluation.py.
 """
 
 import argparse
@@ -76,9 +75,9 @@ def parse_args(argv=None) -> argparse.Namespace:
     for option, default, least, what in (
         ("--repeats", 2, 1, "repetitions of the nested cross-validation"),
         ("--resplits", 20, 2, "other splits of all patients into training and test patients"),
-        ("--resamples", 2_000, 100, "bootstrap resamples of the test patients"),
+        ("--resamples", 10_000, 100, "bootstrap resamples of the test patients"),
     ):
-        text = f"{what} (default: {default})"
+        text = f"{what} (default: {default:,})"
         count = whole_number(least)
         parser.add_argument(option, type=count, default=default, metavar="N", help=text)
     text = "prediction strength from which on a call is certain (default: 0.3, Golub et al.'s)"
@@ -95,7 +94,7 @@ def build_searches(seed: int, expression: str = "intensity") -> dict[str, GridSe
     Fit on X, patients x genes in the units of the files, and y of 0 and 1 (the positive class).
     The last step of every pipeline is called "model".
     """
-    select = ("select", SelectPercentile(f_classif))
+    select, scale = ("select", SelectPercentile(f_classif)), ("scale", StandardScaler())
     boosting = XGBClassifier(
         learning_rate=0.1,
         subsample=0.8,
@@ -105,11 +104,7 @@ def build_searches(seed: int, expression: str = "intensity") -> dict[str, GridSe
         n_jobs=1,
     )
     models = {
-        "Logistic Regression": [
-            select,
-            ("scale", StandardScaler()),
-            LogisticRegression(max_iter=1_000),
-        ],
+        "Logistic Regression": [select, scale, LogisticRegression(max_iter=1_000)],
         "Decision Tree": [select, DecisionTreeClassifier(random_state=seed)],
         "Random Forest": [RandomForestClassifier(random_state=seed)],
         "XGBoost": [boosting],
@@ -187,24 +182,23 @@ def draw_confusion_matrices(y: pd.Series, P: pd.DataFrame, classes) -> plt.Figur
         ax.set(title=name)
     axes[-1, -1].axis("off")
     figure.colorbar(axes[0, 0].collections[0], ax=axes, label="share of the true class")
-    figure.supxlabel("called")
-    figure.supylabel("true class")
+    figure.supxlabel("called", fontsize="medium")
+    figure.supylabel("true class", fontsize="medium")
     return figure
 
 
 def draw_roc_curves(y: pd.Series, P: pd.DataFrame, table: pd.DataFrame) -> plt.Figure:
     """Draw models and baselines apart; `table` holds the AUC of each and its interval."""
-    figure, axes = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 4.4), sharey=True)
-    baselines = [name for name in P if name not in MODELS]
-    for ax, names, title in zip(axes, (MODELS, baselines), ("Models", "Baselines"), strict=True):
-        for i, name in enumerate(names):
-            false_positive, true_positive, _ = roc_curve(y, P[name])
-            label = "{}: {:.2f} ({:.2f} to {:.2f})".format(name, *table.loc[name])
-            ax.plot(false_positive, true_positive, lw=6 - 1.5 * i, label=label)
-        ax.plot([0, 1], [0, 1], ":", color="0.6", lw=1)
-        ax.set(title=title, xlabel="1 - specificity", aspect="equal")
-        ax.legend(title="AUC (95 % interval)", loc="upper center", bbox_to_anchor=(0.5, -0.15))
-    axes[0].set(ylabel="sensitivity")
+    figure, axes = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 4.6), sharey=True)
+    for i, (name, p) in enumerate(P.items()):
+        false_positive, true_positive, _ = roc_curve(y, p)
+        label = "{}: {:.2f} ({:.2f} to {:.2f})".format(name, *table.loc[name])
+        baseline, place = divmod(i, len(MODELS))
+        axes[baseline].plot(false_positive, true_positive, f"C{i}", lw=5 - place, label=label)
+    for ax, title in zip(axes, ("Models", "Baselines"), strict=True):
+        ax.set(title=title, xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
+        ax.label_outer()
+    figure.legend(title="ROC AUC (95 % interval)", loc="outside lower center", ncols=2)
     return figure
 
 
@@ -225,7 +219,7 @@ def draw_decision_tree(pipeline: Pipeline, data: ExpressionData) -> plt.Figure:
     return figure
 
 
-def draw_patients(table: pd.DataFrame, P: pd.DataFrame, data: ExpressionData) -> plt.Figure:
+def draw_patients(table: pd.DataFrame, P: pd.DataFrame, data, threshold) -> plt.Figure:
     """Draw P of the test patients in the order of `table`, wrong and uncertain calls marked."""
     shown = table.index[:MAX_SHOWN]
     y, P = data.y_test.cat.codes[shown], P.loc[shown]
@@ -241,7 +235,8 @@ def draw_patients(table: pd.DataFrame, P: pd.DataFrame, data: ExpressionData) ->
     options = {"cmap": cmap, "vmin": 0, "vmax": 1, "linewidths": 0.5, "cbar_kws": {"label": label}}
     sns.heatmap(image, ax=ax, annot_kws={"fontsize": 7}, **text, **options)
     ax.hlines([1, 1 + len(MODELS)], 0, len(shown), color="black", lw=1.5)
-    ax.set(xlabel="test patient, the hardest first (× wrong, ? uncertain)", ylabel="")
+    marked = f"× wrong; ? uncertain: prediction strength below {threshold:g}"
+    ax.set(xlabel=f"test patient, the hardest first ({marked})", ylabel="")
     ax.tick_params(axis="x", rotation=90)
     return figure
 
@@ -281,8 +276,8 @@ def report_training(report: Report, data: ExpressionData, models: dict, P, args)
     values = pd.DataFrame({"chosen": chosen, f"tuned {brier}": tuned, f"nested {brier}": nested})
     note = (
         f"Grid search on the training patients, {INNER_FOLDS} folds, by the Brier score (lower is "
-        "better). The tuned score is\nthe best of its grid and so optimistic; the nested one is "
-        "measured on patients kept out of the tuning.\nThe decision tree asks for "
+        "better). The tuned score is\nthe best of its grid, on average too good; the nested one is "
+        "of patients kept out of the tuning.\nThe decision tree asks for "
         f"{genes_asked(tree, data)}; the one-gene rule for {genes_asked(models['One gene'], data)}."
     )
     report.add_section("tuning", "Tuning", values.rename_axis("model"), note)
@@ -330,7 +325,7 @@ def report_test(report: Report, data: ExpressionData, P: pd.DataFrame, args) -> 
     report.add_table("predictions", predictions)
     report.add_figure("confusion_matrices", draw_confusion_matrices(y, P, data.classes))
     report.add_figure("roc_curves", draw_roc_curves(y, P, table.loc["ROC AUC"]))
-    report.add_figure("patients", draw_patients(predictions, P, data))
+    report.add_figure("patients", draw_patients(predictions, P, data, args.threshold))
     return one_line(f"Right of {len(y)} test patients", calls["right"])
 
 
@@ -354,7 +349,8 @@ def report_resplits(report: Report, data: ExpressionData, P: pd.DataFrame, publi
     )
     missed = evaluation.missed_rates(y, P, MODELS)
     patients = pd.DataFrame({"set": data.sample_set, "class": data.y_all}).join(missed)
-    suspicious = patients[patients["suspicious"].eq(True)].drop(columns="suspicious")
+    columns = ["set", "class", "held out", *MODELS, "average"]
+    suspicious = patients.loc[patients["suspicious"].eq(True), columns]
     report.add_section("suspicious", "Suspicious patients", suspicious, note)
     report.add_table("resplit_patients", patients)
     label = f"accuracy on {n_test} held-out patients"

@@ -158,7 +158,7 @@ def spread(scores: pd.DataFrame, n_train: float, n_test: float) -> pd.DataFrame:
     Training parts overlap: the variance of the mean over J splits is not 1/J of the variance of
     a score but 1/J + n_test/n_train of it.
     """
-    mean, sd, count = scores.mean(), scores.std(), len(scores)
+    mean, sd, count = scores.mean(), scores.std().round(12), len(scores)
     reach = t.ppf(0.975, count - 1) * sd * np.sqrt(1 / count + n_test / n_train)
     limits = {"lower": (mean - reach).clip(0, 1), "upper": (mean + reach).clip(0, 1)}
     return pd.DataFrame({"mean": mean, "sd": sd, **limits})
