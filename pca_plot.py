@@ -6,18 +6,16 @@ The traps: noise has a first component too, and "80 % of the variance" does not 
 flatters its own patients, who lie closer to its components, and farther out on them, than others
 do: what a component separates is measured on scores of patients left out of the fit.
 
-Null of the parallel analysis: each gene permuted over the training patients after preprocessing,
-so that only what genes share is lost (before it, every array would mix all arrays). A component
-is real when it and all before it exceed 95 % of the permutations; a laboratory's effect can be.
-Signs: the gene of largest absolute loading is positive (scikit-learn's `svd_flip`), whatever the
-labels and the order of patients.
+Parallel analysis: each gene is permuted over the training patients after preprocessing, so that
+only what genes share is lost (before it, every array would mix all arrays). A component is real
+when it and all before it exceed 95 % of the permutations; a laboratory's effect can be.
+Signs: the gene of largest absolute loading is positive (scikit-learn's `svd_flip`).
 
 Reads the data folder (see expression_data.py). Writes metrics.txt and .json; explained_variance,
 scores, loadings and associations.csv (what components separate); figures scree, pca_patients,
 pca_components, loadings, raw_vs_preprocessed and train_vs_test.
 
-References: Horn (1965), Psychometrika 30:179; by permutation: Buja & Eyuboglu (1992), Multivariate
-Behavioral Research 27:509. Left-out scores: Lee, Zou & Wright (2010), Annals of Statistics 38:3605.
+References: Horn (1965), Psychometrika 30:179; Lee, Zou & Wright (2010), Ann. Statist. 38:3605.
 """
 
 import itertools
@@ -33,25 +31,15 @@ from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline
 from tqdm import trange
 
+import reporting
 from expression_data import ExpressionData
 from preprocessing import preprocessing_steps
-from reporting import (
-    PAGE_WIDTH,
-    Report,
-    class_palette,
-    command_line,
-    group_palette,
-    load_data,
-    make_parser,
-    patient_groups,
-    whole_number,
-)
 
 VARIANCE_RULES = (0.8, 0.9, 0.95)
 DRAWABLE = (2, 3)  # dimensions a reader can look at, plane by plane
 MIN_GROUP = 5  # patients, for an effect size with an interval
 TOP_GENES, NAMED_GENES = 50, 12  # in the enrichment, as many as the literature's list; by name
-ERROR = "reconstruction_error"
+ERROR = "reconstruction error"
 
 
 def fit_pca(data: ExpressionData, steps: list) -> tuple[Pipeline, pd.DataFrame]:
@@ -80,16 +68,13 @@ def explained_variance(pipeline: Pipeline, X: pd.DataFrame, args) -> pd.DataFram
 
 
 def recommend_dimensions(variance: pd.DataFrame) -> tuple[int, str]:
-    """Return the number of components to draw, those before the larger drop, and why.
-
-    Components of nearly equal variance are arbitrary as axes: one patient more, and they rotate.
-    """
+    """Return the number of components to draw, those before the larger drop, and why."""
     ratio, n_real = variance["ratio"].to_numpy(), variance["real"].sum()
     k = max(DRAWABLE[: max(n_real - 1, 1)], key=lambda k: ratio[k - 1] / ratio[k])
     return k, (
-        f"{n_real} components exceed permuted genes and hold {ratio[:n_real].sum():.0%} of the "
-        f"variance. Draw {k} ({ratio[:k].sum():.0%}):\nof what a page can show, the variance drops "
-        f"most behind PC{k} ({ratio[k - 1]:.1%} to {ratio[k]:.1%}), so no close pair is cut apart."
+        f"{n_real} components exceed permuted genes; they hold {ratio[:n_real].sum():.0%} of the "
+        f"variance. Draw {k} ({ratio[:k].sum():.0%}):\ncomponents of nearly equal variance are "
+        f"arbitrary as axes, and it drops more after PC{k} ({ratio[k - 1]:.1%} to {ratio[k]:.1%})."
     )
 
 
@@ -119,22 +104,20 @@ def cohen_d(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
 def effect_sizes(values: pd.DataFrame, data: ExpressionData, seed: int) -> pd.DataFrame:
     """Return Cohen's d of every column, with its 95 % interval (bootstrap, BCa): of classes and
     subtypes in training, and of test with training patients, also by class, as shares differ."""
-    train, y, groups = data.sample_set == "train", data.y_all, patient_groups(data)
+    train, y, groups = data.sample_set == "train", data.y_all, reporting.patient_groups(data)
     negative, positive = data.classes
     contrasts = {f"{positive} - {negative}": (train, y == positive)}
     for group in sorted(set(groups) - set(data.classes)):
         contrasts[f"{group} - rest"] = (train, groups == group)
     contrasts["test - train"] = (y.notna(), ~train)
-    for label in data.classes:
-        contrasts[f"test - train, {label}"] = (y == label, ~train)
+    contrasts |= {f"test - train, {label}": (y == label, ~train) for label in data.classes}
     tables = {}
     for name, (among, chosen) in contrasts.items():
         a, b = (values[among & side].to_numpy().T for side in (chosen, ~chosen))
         if min(a.shape[1], b.shape[1]) >= MIN_GROUP:
             result = bootstrap((a, b), cohen_d, axis=-1, n_resamples=2_000, rng=seed)
-            low, high = result.confidence_interval
-            columns = {"d": cohen_d(a, b), "low": low, "high": high}
-            tables[name] = pd.DataFrame(columns, values.columns)
+            sizes = [cohen_d(a, b), *result.confidence_interval]
+            tables[name] = pd.DataFrame(sizes, ["d", "low", "high"], values.columns).T
     return pd.concat(tables, names=["contrast", "component"])
 
 
@@ -148,7 +131,7 @@ def enrichment(loadings: pd.DataFrame, informative: pd.Series) -> pd.DataFrame:
 
 def plot_scree(variance: pd.DataFrame, needed: dict[str, int]) -> plt.Figure:
     """Draw the shares of variance over their null, and their running sum with the rules."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 3))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(reporting.PAGE_WIDTH, 3))
     number, percent, n_real = range(1, len(variance) + 1), 100 * variance, variance["real"].sum()
     left.fill_between(number, percent["null_95"], color="0.85", label="95 % of permutations")
     left.plot(number, percent["ratio"], "o-", color="0.3", mfc="w", label="not above them")
@@ -164,14 +147,14 @@ def plot_scree(variance: pd.DataFrame, needed: dict[str, int]) -> plt.Figure:
 
 def plot_patients(planes: list, data: ExpressionData, height: float = 3.2) -> plt.Figure:
     """Draw the patients over the two columns of each plane: filled training, open test."""
-    figure, axes = plt.subplots(1, len(planes), figsize=(PAGE_WIDTH, height), squeeze=False)
-    groups, palette = patient_groups(data), group_palette(data)
+    size = (reporting.PAGE_WIDTH, height)
+    figure, axes = plt.subplots(1, len(planes), figsize=size, squeeze=False)
+    groups, palette = reporting.patient_groups(data), reporting.group_palette(data)
     for ax, xy in zip(axes.flat, planes, strict=True):
         for (group, color), marker in zip(palette.items(), itertools.cycle("os^DvP*X")):
             for name, fill in (("train", color), ("test", "none")):
                 x, y = xy[(groups == group) & (data.sample_set == name)].to_numpy().T
-                label = f"{group}, {name} ({len(x)})"
-                ax.plot(x, y, marker, color=color, mfc=fill, ms=5, label=label)
+                ax.plot(x, y, marker, color=color, mfc=fill, label=f"{group}, {name} ({len(x)})")
         ax.set(xlabel=xy.columns[0], ylabel=xy.columns[1])
         ax.locator_params(nbins=5)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
@@ -181,13 +164,13 @@ def plot_patients(planes: list, data: ExpressionData, height: float = 3.2) -> pl
 def plot_loadings(loadings: pd.DataFrame, data: ExpressionData) -> plt.Figure:
     """Draw the largest loadings by gene name, informative genes in the colour of their class."""
     n = loadings.shape[1]
-    figure, axes = plt.subplots(n, 1, sharex=True, figsize=(PAGE_WIDTH, 2.2 * n))
+    figure, axes = plt.subplots(n, 1, sharex=True, figsize=(reporting.PAGE_WIDTH, 2.2 * n))
     higher_in = pd.Series(dtype=str) if data.informative_genes is None else data.informative_genes
     for ax, (component, column) in zip(axes, loadings.items(), strict=True):
         top = column[column.abs().nlargest(NAMED_GENES).index[::-1]]
         names, listed = data.gene_names[top.index], higher_in.reindex(top.index)
         ax.barh(names, top, color="0.7", label="other genes")
-        for label, color in class_palette(data).items():
+        for label, color in reporting.class_palette(data).items():
             shown = top.where(listed == label)
             ax.barh(names, shown, color=color, label=f"informative, higher in {label}")
         ax.set(title=component, xlabel="Loading" if ax is axes[-1] else "")
@@ -195,38 +178,38 @@ def plot_loadings(loadings: pd.DataFrame, data: ExpressionData) -> plt.Figure:
     return figure
 
 
-def report_test_patients(report: Report, data: ExpressionData, left_out, effects) -> None:
+def report_test_patients(report: reporting.Report, data: ExpressionData, left_out, effects) -> None:
     """Say how far the test patients sit off the training components, and what that means."""
-    errors, (d, low, high) = left_out[ERROR], effects.loc[("test - train", ERROR)]
-    farther = "farther: part of them is new to every classifier, and cross-validation may flatter"
+    key, title = ("test - train", ERROR), "Test patients off the training components"
+    if key not in effects.index:
+        return report.add_section("test_patients", title, {}, "Left out: too few test patients.")
+    errors, (d, low, high) = left_out[ERROR], effects.loc[key]
+    far = "farther: part of them is new to every classifier, and cross-validation may flatter it"
     same = "no farther: nothing here speaks against cross-validation on the training patients"
     farthest = errors[data.sample_set == "test"].nlargest(5).index
-    note = (
-        f"Test patients lie {farther if low > 0 else same}\n(d {d:.2f}, 95 % interval {low:.2f} to "
-        f"{high:.2f}). Farthest: {', '.join(map(str, farthest))}. In array standard deviations:"
-    )
-    table = errors.groupby(data.sample_set).describe()
-    report.add_section("test_patients", "Test patients off the components", table, note)
+    note = f"Test patients lie {far if low > 0 else same}\n(d {d:.2f}, 95 % interval {low:.2f} to "
+    note += f"{high:.2f}). Farthest: {', '.join(map(str, farthest))}. In array standard deviations:"
+    report.add_section("test_patients", title, errors.groupby(data.sample_set).describe(), note)
     shifted = effects.loc["test - train", "d"].drop(ERROR).abs().nlargest(2).index
     planes = [left_out[["PC1", ERROR]], left_out[list(shifted)]]
     report.add_figure("train_vs_test", plot_patients(planes, data))
 
 
 def parse_args(argv=None):
-    parser = make_parser(__doc__, "pca_plot")
-    own = parser.add_argument_group("options of this script")
+    parser = reporting.make_parser(__doc__, "pca_plot")
+    add = parser.add_argument_group("options of this script").add_argument
     about = "permutations of the parallel analysis (default: 500)"
-    own.add_argument("--permutations", type=whole_number(20), default=500, metavar="N", help=about)
+    add("--permutations", type=reporting.whole_number(20), default=500, metavar="N", help=about)
     about = "components to keep in the tables (default: 10)"
-    own.add_argument("--components", type=whole_number(2), default=10, metavar="N", help=about)
+    add("--components", type=reporting.whole_number(2), default=10, metavar="N", help=about)
     return parser.parse_args(argv)
 
 
-@command_line
+@reporting.command_line
 def main(argv=None) -> int:
     args = parse_args(argv)
-    data = load_data(args)
-    report = Report(args, data, "Principal components of gene expression")
+    data = reporting.load_data(args)
+    report = reporting.Report(args, data, "Principal components of gene expression")
     pipeline, scores = fit_pca(data, preprocessing_steps(args.expression))
     _, raw_scores = fit_pca(data, [("as_given", "passthrough")])
     variance = explained_variance(pipeline, data.X_train, args)
@@ -237,7 +220,6 @@ def main(argv=None) -> int:
     left_out = left_out_scores(pipeline, data, variance)
     effects = effect_sizes(left_out[[*kept, ERROR]], data, args.seed)
     needed = {f"for {s:.0%}": (variance["cumulative"] < s).sum() + 1 for s in VARIANCE_RULES}
-
     report.add_figure("scree", plot_scree(variance, needed))
     report.add_figure("pca_patients", plot_patients([scores.iloc[:, :2]], data, height=4.5))
     planes = [scores[list(pair)] for pair in itertools.combinations(scores.columns[:n_drawn], 2)]
@@ -246,9 +228,9 @@ def main(argv=None) -> int:
     planes = [raw_scores.iloc[:, :2].add_prefix("Raw "), scores.iloc[:, :2]]
     report.add_figure("raw_vs_preprocessed", plot_patients(planes, data))
     report.add_table("explained_variance", variance)
-    about = [data.y_all, data.subtypes, data.sample_set, left_out[ERROR]]
-    kept_scores = scores.iloc[:, : len(kept)].set_axis(kept, axis=1)
-    report.add_table("scores", pd.concat([*about, kept_scores], axis=1))
+    parts = [data.y_all, data.subtypes, data.sample_set, left_out[ERROR]]
+    parts += [scores.iloc[:, : len(kept)].set_axis(kept, axis=1)]
+    report.add_table("scores", pd.concat(parts, axis=1))
     report.add_table("loadings", pd.concat([data.gene_names[genes], loadings], axis=1))
     report.add_table("associations", effects)
     report.add_section("dimensions", "Components", needed | {"to draw": n_drawn}, why)
@@ -258,8 +240,7 @@ def main(argv=None) -> int:
     if data.informative_genes is not None:
         found = enrichment(loadings, data.informative_genes)
         report.add_section("enrichment", "Informative genes among the largest loadings", found)
-    if ("test - train", ERROR) in effects.index:
-        report_test_patients(report, data, left_out, effects)
+    report_test_patients(report, data, left_out, effects)
     report.write(why)
     return 0
 
