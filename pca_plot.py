@@ -8,7 +8,8 @@ do: what a component separates is measured on scores of patients left out of the
 
 Parallel analysis: each gene is permuted over the training patients after preprocessing, so that
 only what genes share is lost (before it, every array would mix all arrays). A component is real
-when it and all before it exceed 95 % of the permutations; a laboratory's effect can be.
+when it and all before it exceed 95 % of the permutations: a strict rule behind large ones, whose
+variance the null keeps; and one that a laboratory's effect can pass.
 Signs: the gene of largest absolute loading is positive (scikit-learn's `svd_flip`).
 
 Reads the data folder (see expression_data.py). Writes metrics.txt and .json; explained_variance,
