@@ -1,11 +1,14 @@
-"""What a list of genes is measured against: its stability, chance, one gene alone, the literature.
+"""What speaks for a gene: how often models come back to it, chance, itself, the literature.
 
-References: Nogueira, Sechidis & Brown (2018), JMLR 18(174) (stability index); Golub et al. (1999),
-Science 286:531 (signal-to-noise); Benjamini & Hochberg (1995), JRSS B 57:289 (q-values).
+Rankings are arrays of labels x halves x models x genes: first the refits on the true labels, then
+those on permuted labels.
+
+References: Meinshausen & Bühlmann (2010), JRSS B 72:417, and Shah & Samworth (2013), JRSS B 75:55
+(complementary halves); Nogueira, Sechidis & Brown (2018), JMLR 18(174) (stability index); Golub et
+al. (1999), Science 286:531 (signal-to-noise); Benjamini & Hochberg (1995), JRSS B 57:289.
 """
 
 import argparse
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,46 +18,62 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.pipeline import Pipeline
 
 from expression_data import ExpressionData
+from preprocessing import preprocessing_steps
 from reporting import run_parallel
 
 MIN_FREQUENCY = 0.5  # of the halves, for the consensus
+POOR, EXCELLENT = 0.4, 0.75  # how Nogueira et al. read their index
 RANK_INTERVAL = (0.05, 0.95)  # quantiles over the halves
 
 
+def expression_tables(data: ExpressionData, scale: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the log2 values of all patients, and the same with each array standardised.
+
+    The genes are those that pass the variation filter on the training patients.
+    """
+    steps = Pipeline(preprocessing_steps(scale)).fit(data.X_train.to_numpy())
+    genes = pd.Index(steps.get_feature_names_out(data.X_train.columns), name="accession")
+    tables = (part.transform(data.X_all.to_numpy()) for part in (steps[:-1], steps))
+    return tuple(pd.DataFrame(table, data.X_all.index, genes) for table in tables)
+
+
 def own_importance(pipeline: Pipeline, genes: pd.Index) -> pd.Series:
-    """Return a fitted pipeline's importance of every gene, 0 for those its model does not use."""
+    """Return a fitted pipeline's importance of every gene, 0 for those its model does not use.
+
+    |Coefficient|, impurity decrease or gain; `genes` are the columns it was fitted on.
+    """
     model, names = pipeline[-1], pipeline[:-1].get_feature_names_out(genes)
     values = np.abs(model.coef_[0]) if hasattr(model, "coef_") else model.feature_importances_
     return pd.Series(values, names, dtype=float).reindex(genes, fill_value=0.0)
 
 
-def refit(pipelines: dict, X: pd.DataFrame, y: np.ndarray, seed: int) -> list[np.ndarray]:
-    """Return the importances of every model fitted anew."""
-    fits = (clone(pipeline).set_params(model__random_state=seed) for pipeline in pipelines.values())
-    return [own_importance(fit.fit(X.to_numpy(), y), X.columns).to_numpy() for fit in fits]
-
-
 def resample(
     pipelines: dict[str, Pipeline], X: pd.DataFrame, y: np.ndarray, args: argparse.Namespace
 ) -> np.ndarray:
-    """Return importances, (1 + permutations) x halves x models x genes; true labels come first.
+    """Return the importances of the pipelines refitted on stratified halves of the patients.
 
-    The halves are stratified, and come in complementary pairs.
+    X is patients x genes, y their classes as 0 and 1. Halves come in complementary pairs,
+    `args.subsamples` in all; the same again for each of `args.permutations` permuted labels.
     """
     rng = np.random.default_rng(args.seed)
     labels = [y, *(rng.permutation(y) for _ in range(args.permutations))]
     pairs = StratifiedShuffleSplit(
         args.subsamples // 2, train_size=0.5, test_size=0.5, random_state=args.seed
     )
-    unfitted = {name: clone(pipeline) for name, pipeline in pipelines.items()}
+    unfitted = [clone(pipeline) for pipeline in pipelines.values()]
     tasks = [
         (unfitted, X.iloc[half], codes[half], int(rng.integers(2**31)))
         for codes in labels
         for pair in pairs.split(X, codes)
         for half in pair
     ]
-    importances = run_parallel(refit, tasks, args, "refitting on halves")
-    return np.reshape(importances, (len(labels), args.subsamples, len(pipelines), X.shape[1]))
+    importances = run_parallel(_refit, tasks, args, "refitting on halves")
+    return np.reshape(importances, (len(labels), args.subsamples, len(unfitted), X.shape[1]))
+
+
+def _refit(unfitted: list[Pipeline], X: pd.DataFrame, y: np.ndarray, seed: int) -> list[np.ndarray]:
+    fits = (clone(pipeline).set_params(model__random_state=seed) for pipeline in unfitted)
+    return [own_importance(fit.fit(X.to_numpy(), y), X.columns).to_numpy() for fit in fits]
 
 
 def rank_genes(importances: np.ndarray) -> np.ndarray:
@@ -62,12 +81,9 @@ def rank_genes(importances: np.ndarray) -> np.ndarray:
     return stats.rankdata(-importances, axis=-1, method="max")
 
 
-def consensus_lists(ranks: np.ndarray, top: int) -> np.ndarray:
-    """Return which genes are among the `top` by their mean rank over the models.
-
-    From ranks, labels x halves x models x genes, to booleans, labels x halves x genes.
-    """
-    return rank_genes(-ranks.mean(axis=2)) <= top
+def consensus_ranks(ranks: np.ndarray) -> np.ndarray:
+    """Return the genes' ranks by their mean rank over the models: labels x halves x genes."""
+    return rank_genes(-ranks.mean(axis=2))
 
 
 def nogueira_stability(selected: np.ndarray) -> tuple[float, float, float]:
@@ -86,14 +102,26 @@ def nogueira_stability(selected: np.ndarray) -> tuple[float, float, float]:
     phi = selected @ frequency / genes - share * mean
     phi += index / 2 * (2 * share * mean - share - mean + 1)
     error = 2 * np.std(phi / (mean * (1 - mean))) / np.sqrt(subsamples)
-    low, high = stats.norm.interval(0.95, index, error)
-    return index, low, high
+    return index, index - 1.96 * error, index + 1.96 * error
+
+
+def stability_table(lists: dict[str, np.ndarray]) -> pd.DataFrame:
+    """Return how alike the lists of the halves are, for each of `lists` (halves x genes)."""
+    rows = {name: (s.sum(axis=1).mean(), *nogueira_stability(s)) for name, s in lists.items()}
+    columns = ["genes a half", "stability", "low", "high"]
+    table = pd.DataFrame.from_dict(rows, "index", columns=columns)
+    table["reading"] = np.select(
+        [table["stability"] < POOR, table["stability"] > EXCELLENT, table["stability"].notna()],
+        ["poor", "excellent", "intermediate"],
+        "undefined",
+    )
+    return table
 
 
 def class_difference(
     expression: pd.DataFrame, log2: pd.DataFrame, y: pd.Series, sign: pd.Series | None = None
 ) -> pd.DataFrame:
-    """Return how each gene differs between the classes of the patients of y, on its own.
+    """Return how each gene differs, on its own, between the classes of the patients of y.
 
     `expression` is preprocessed, `log2` the same before each array is standardised. Differences
     are positive minus negative class. The AUC and its one-sided Mann-Whitney p-value are those of
@@ -102,7 +130,6 @@ def class_difference(
     low, high = (expression.loc[y.index[y.cat.codes == code]] for code in (0, 1))
     difference = high.mean() - low.mean()
     sign = np.sign(difference if sign is None else sign)
-    welch = stats.ttest_ind(high, low, equal_var=False)
     rank_test = stats.mannwhitneyu(
         high * sign, low * sign, alternative="greater", method="asymptotic"
     )
@@ -110,88 +137,127 @@ def class_difference(
         {
             "signal_to_noise": difference / (high.std() + low.std()),
             "log2_fold_change": log2.loc[high.index].mean() - log2.loc[low.index].mean(),
-            "welch_t": welch.statistic,
-            "welch_p": welch.pvalue,
             "auc": rank_test.statistic / (len(high) * len(low)),
             "auc_p": rank_test.pvalue,
         }
     )
 
 
-def tabulate_genes(
-    data: ExpressionData, expression: pd.DataFrame, log2: pd.DataFrame, frequency: np.ndarray
+def gene_table(
+    data: ExpressionData,
+    expression: pd.DataFrame,
+    log2: pd.DataFrame,
+    consensus: np.ndarray,
+    top: int,
 ) -> pd.DataFrame:
-    """Return what is known of each gene beside the single models; the surest genes come first.
+    """Return all that is known of each gene beside the single models, the surest genes first.
 
-    `frequency` is the `consensus_frequency`; `by_chance` the mean number of genes that reach the
-    gene's frequency when labels are permuted.
+    `expression` and `log2` are of all patients, `consensus` are the `consensus_ranks`.
+    `by_chance` is the mean number of genes that reach a gene's frequency with permuted labels.
     """
+    frequency = (consensus <= top).mean(axis=1)
+    low, high = np.quantile(consensus[0], RANK_INTERVAL, axis=0, method="inverted_cdf")
     table = pd.DataFrame({"gene": data.gene_names, "description": data.descriptions})
     table = table.loc[expression.columns].assign(
         consensus=frequency[0] >= MIN_FREQUENCY,
-        consensus_frequency=frequency[0],
+        frequency=frequency[0],
         by_chance=[(frequency[1:] >= reached).sum(axis=1).mean() for reached in frequency[0]],
+        rank_low=low,
+        rank_high=high,
     )
-    alone = class_difference(expression, log2, data.y_train)
-    alone["welch_q"] = stats.false_discovery_control(alone["welch_p"])
-    table["higher_in"] = np.where(alone["signal_to_noise"] > 0, *data.classes[::-1])
-    table = table.join(alone)
-    if data.y_test.nunique() == 2:
-        replicated = class_difference(expression, log2, data.y_test, alone["signal_to_noise"])
-        table = table.join(replicated.add_prefix("test_"))
+    train = class_difference(expression, log2, data.y_train)
+    table["higher_in"] = np.where(train["signal_to_noise"] > 0, *data.classes[::-1])
+    positive, negative = (data.y_train.index[data.y_train.cat.codes == code] for code in (1, 0))
+    welch = stats.ttest_ind(expression.loc[positive], expression.loc[negative], equal_var=False)
+    table = table.join(train).assign(
+        welch_t=welch.statistic,
+        welch_p=welch.pvalue,
+        welch_q=stats.false_discovery_control(welch.pvalue),
+    )
+    if len(data.y_test):
+        test = class_difference(expression, log2, data.y_test, train["signal_to_noise"])
+        table = table.join(test.add_prefix("test_"))
     if data.informative_genes is not None:
         table["literature"] = data.informative_genes.reindex(table.index).fillna("")
-    strength = table["signal_to_noise"].abs()
-    order = np.lexsort([-strength, -table["consensus_frequency"]])
-    return table.iloc[order]
+    return table.iloc[np.lexsort([-table["signal_to_noise"].abs(), -table["frequency"]])]
 
 
-def model_evidence(
-    importance: pd.Series,
-    values: pd.DataFrame,
+def model_tables(
+    pipelines: dict[str, Pipeline],
+    values: dict[str, pd.DataFrame],
     expression: pd.DataFrame,
+    columns: pd.Index,
     ranks: np.ndarray,
     selected: np.ndarray,
-    classes: Sequence[str],
-) -> pd.DataFrame:
-    """Return what one model says of each gene of `expression`, training patients x genes.
+) -> dict[str, pd.DataFrame]:
+    """Return what each model says of each gene of `expression`, training patients x genes.
 
-    SHAP `values` are of the same patients; `ranks` and `selected` are halves x genes. A gene
-    pushes to the positive class if its contribution grows with its expression.
+    The pipelines were fitted on `columns`; SHAP `values` are of these or more patients; `ranks`
+    and `selected` are halves x models x genes. `direction` is 1 if contributions to the positive
+    class grow with expression, -1 if they fall.
     """
-    values = values.reindex(columns=expression.columns, fill_value=0.0)
-    slope = (values * (expression - expression.mean())).sum()
-    low, high = np.quantile(ranks, RANK_INTERVAL, axis=0)
-    return pd.DataFrame(
-        {
-            "importance": importance,
-            "rank": pd.Series(rank_genes(importance), importance.index).where(importance > 0),
-            "mean_abs_shap": values.abs().mean(),
-            "pushes_to": np.select([slope > 0, slope < 0], classes[::-1], ""),
-            "frequency": selected.mean(axis=0),
-            "rank_low": low,
-            "rank_high": high,
-        }
-    )
+    genes, tables = expression.columns, {}
+    low, high = np.quantile(ranks, RANK_INTERVAL, axis=0, method="inverted_cdf")
+    for i, (name, pipeline) in enumerate(pipelines.items()):
+        importance = own_importance(pipeline, columns)[genes]
+        shap = values[name].reindex(expression.index, columns=genes, fill_value=0.0)
+        tables[name] = pd.DataFrame(
+            {
+                "importance": importance,
+                "rank": pd.Series(rank_genes(importance), genes).where(importance > 0),
+                "mean_abs_shap": shap.abs().mean(),
+                "direction": np.sign((shap * (expression - expression.mean())).sum()),
+                "frequency": selected[:, i].mean(axis=0),
+                "rank_low": low[i],
+                "rank_high": high[i],
+            }
+        )
+    return tables
 
 
-def literature_overlap(lists: dict[str, pd.Index], known: pd.Index, universe: pd.Index):
+def full_table(
+    table: pd.DataFrame, models: dict[str, pd.DataFrame], data: ExpressionData
+) -> pd.DataFrame:
+    """Return the tables of all genes side by side; genes not analysed come last."""
+    words = dict(zip((-1, 0, 1), (data.classes[0], "", data.classes[1]), strict=True))
+    side_by_side = [table]
+    for name, model in models.items():
+        model = model.assign(direction=model["direction"].map(words))
+        side_by_side.append(model.add_prefix(f"{name.lower().replace(' ', '_')}_"))
+    rest = data.X_train.columns.difference(table.index)
+    full = pd.concat(side_by_side, axis=1).reindex([*table.index, *rest])
+    full["gene"], full["description"] = data.gene_names, data.descriptions
+    return full.rename_axis("accession")
+
+
+def literature_overlap(
+    lists: dict[str, pd.Index], known: pd.Index, universe: pd.Index
+) -> pd.DataFrame:
     """Return how many genes of each list are `known`, and the hypergeometric p-value.
 
     It is the chance of as many or more if the list were drawn blindly from the universe.
     """
     known = known.intersection(universe)
-    table = pd.DataFrame({"genes": {name: len(genes) for name, genes in lists.items()}})
-    table["in literature"] = [len(known.intersection(genes)) for genes in lists.values()]
-    table["expected"] = table["genes"] * len(known) / len(universe)
-    table["p"] = stats.hypergeom.sf(
-        table["in literature"] - 1, len(universe), len(known), table["genes"]
-    )
-    return table
+    size = pd.Series({name: len(genes) for name, genes in lists.items()})
+    shared = pd.Series({name: len(known.intersection(genes)) for name, genes in lists.items()})
+    p = stats.hypergeom.sf(shared - 1, len(universe), len(known), size)
+    expected = size * len(known) / len(universe)
+    return pd.DataFrame({"genes": size, "known": shared, "expected": expected, "p": p})
+
+
+def replication_table(lists: dict[str, pd.Index], table: pd.DataFrame) -> pd.DataFrame:
+    """Return how lists of genes, fixed before, fare on the test patients."""
+    rows = {}
+    for name, index in lists.items():
+        genes = table.loc[index]
+        same = (genes["signal_to_noise"] * genes["test_signal_to_noise"] > 0).sum()
+        rows[name] = (len(genes), same, genes["auc"].median(), genes["test_auc"].median())
+    columns = ["genes", "same direction", "median AUC, training", "median AUC, test"]
+    return pd.DataFrame.from_dict(rows, "index", columns=columns)
 
 
 def most_missed_patient(probabilities: pd.DataFrame, y: pd.Series):
-    """Return the patient most models get wrong, and among equals most clearly.
+    """Return the patient whom most models get wrong, and among equals most clearly.
 
     `probabilities` of the positive class are patients x models.
     """
