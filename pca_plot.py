@@ -1,7 +1,6 @@
 """Where is the variance, and how many dimensions matter? (Q3)
 
 Principal component analysis (PCA) of the training patients; the test patients are projected.
-
 The traps: noise has a first component too, and "80 % of the variance" does not notice. And a fit
 flatters its own patients, who lie closer to its components, and farther out on them, than others
 do: what a component separates is measured on scores of patients left out of the fit.
@@ -12,9 +11,9 @@ when it and all before it exceed 95 % of the permutations: a strict rule behind 
 variance the null keeps; and one that a laboratory's effect can pass.
 Signs: the gene of largest absolute loading is positive (scikit-learn's `svd_flip`).
 
-Reads the data folder (see expression_data.py). Writes metrics.txt and .json; explained_variance,
-scores, loadings and associations.csv (what components separate); figures scree, pca_patients,
-pca_components, loadings, raw_vs_preprocessed and train_vs_test.
+Reads the data folder (see expression_data.py). Writes metrics.txt, metrics.json, four tables
+(explained_variance, scores, loadings, and associations: what components separate) and the figures
+scree, pca_patients, pca_components, loadings, raw_vs_preprocessed and train_vs_test.
 
 References: Horn (1965), Psychometrika 30:179; Lee, Zou & Wright (2010), Ann. Statist. 38:3605.
 """
@@ -33,11 +32,10 @@ from sklearn.pipeline import Pipeline
 from tqdm import trange
 
 import reporting
-from expression_data import ExpressionData
+from expression_data import DataError, ExpressionData
 from preprocessing import preprocessing_steps
 
 VARIANCE_RULES = (0.8, 0.9, 0.95)
-DRAWABLE = (2, 3)  # dimensions a reader can look at, plane by plane
 MIN_GROUP = 5  # patients, for an effect size with an interval
 TOP_GENES, NAMED_GENES = 50, 12  # in the enrichment, as many as the literature's list; by name
 ERROR = "reconstruction error"
@@ -47,6 +45,9 @@ def fit_pca(data: ExpressionData, steps: list) -> tuple[Pipeline, pd.DataFrame]:
     """Return steps and PCA, fitted on the training patients, and the scores of all patients."""
     pca = PCA(svd_solver="full")  # the default would pick a randomised one for some shapes
     pipeline = Pipeline([*steps, ("pca", pca)]).fit(data.X_train.to_numpy())
+    n, least = pca.n_features_in_, 2 * len(data.X_train)  # for as many components in every fit
+    if n < least:
+        raise DataError(f"expression values: {least} genes must vary - found {n}; give more genes")
     shares = enumerate(100 * pca.explained_variance_ratio_, start=1)
     axes = [f"PC{number} ({share:.1f} % of variance)" for number, share in shares]
     return pipeline, pd.DataFrame(pipeline.transform(data.X_all.to_numpy()), data.X_all.index, axes)
@@ -55,8 +56,7 @@ def fit_pca(data: ExpressionData, steps: list) -> tuple[Pipeline, pd.DataFrame]:
 def explained_variance(pipeline: Pipeline, X: pd.DataFrame, args) -> pd.DataFrame:
     """Return a row a component: its share of the variance, and what permuted genes reach."""
     ratio = pipeline[-1].explained_variance_ratio_[: len(X) - 1]  # centring takes one away
-    Z = pipeline[:-1].transform(X.to_numpy())
-    Z = Z - Z.mean(axis=0)
+    Z = pipeline[:-1].transform(X.to_numpy()) - pipeline[-1].mean_
     rng = np.random.default_rng(args.seed)
     rounds = trange(args.permutations, desc="permutations", disable=args.quiet or None, leave=False)
     permuted = (rng.permuted(Z, axis=0) for _ in rounds)
@@ -69,20 +69,19 @@ def explained_variance(pipeline: Pipeline, X: pd.DataFrame, args) -> pd.DataFram
 
 
 def recommend_dimensions(variance: pd.DataFrame) -> tuple[int, str]:
-    """Return the number of components to draw, those before the larger drop, and why."""
+    """Return 2 or 3, the number of components to draw: those before the larger drop; and why."""
     ratio, n_real = variance["ratio"].to_numpy(), variance["real"].sum()
-    k = max(DRAWABLE[: max(n_real - 1, 1)], key=lambda k: ratio[k - 1] / ratio[k])
+    k = max((2, 3) if n_real > 2 else (2,), key=lambda k: ratio[k - 1] - ratio[k])
     return k, (
-        f"{n_real} components exceed permuted genes; they hold {ratio[:n_real].sum():.0%} of the "
-        f"variance. Draw {k} ({ratio[:k].sum():.0%}):\ncomponents of nearly equal variance are "
-        f"arbitrary as axes, and it drops more after PC{k} ({ratio[k - 1]:.1%} to {ratio[k]:.1%})."
+        f"Above permuted genes: {n_real} components, {ratio[:n_real].sum():.0%} of the variance. "
+        f"To draw: {k} ({ratio[:k].sum():.0%}), as those\nof nearly equal variance are arbitrary "
+        f"as axes, and it drops more after PC{k} ({ratio[k - 1]:.1%} to {ratio[k]:.1%})."
     )
 
 
 def left_out_scores(pipeline: Pipeline, data: ExpressionData, variance: pd.DataFrame):
-    """Return scores and reconstruction error of each patient from components without its part:
-    training patients from a fit to the others, turned to the signs of `pipeline`. The error is
-    the root mean square over genes of what the real components leave."""
+    """Return each patient's scores, and error off the real components (root mean square over
+    genes): training patients from a fit to the others, turned to the signs of `pipeline`."""
     X, n, rows = data.X_train.to_numpy(), len(variance), []
     full = pipeline.transform(X)[:, :n]
     for i, patient in enumerate(data.X_all.to_numpy()):
@@ -106,8 +105,7 @@ def effect_sizes(values: pd.DataFrame, data: ExpressionData, seed: int) -> pd.Da
     """Return Cohen's d of every column, with its 95 % interval (bootstrap, BCa): of classes and
     subtypes in training, and of test with training patients, also by class, as shares differ."""
     train, y, groups = data.sample_set == "train", data.y_all, reporting.patient_groups(data)
-    negative, positive = data.classes
-    contrasts = {f"{positive} - {negative}": (train, y == positive)}
+    contrasts = {" - ".join(data.classes[::-1]): (train, y == data.classes[1])}
     for group in sorted(set(groups) - set(data.classes)):
         contrasts[f"{group} - rest"] = (train, groups == group)
     contrasts["test - train"] = (y.notna(), ~train)
@@ -123,7 +121,7 @@ def effect_sizes(values: pd.DataFrame, data: ExpressionData, seed: int) -> pd.Da
 
 
 def enrichment(loadings: pd.DataFrame, informative: pd.Series) -> pd.DataFrame:
-    """Return how many informative genes have the largest loadings; p is hypergeometric."""
+    """Return how many informative genes, a list chosen by class, load most; p: hypergeometric."""
     known, n_top = loadings.index.isin(informative.index), min(TOP_GENES, len(loadings))
     found = (loadings.abs().rank(ascending=False, method="first") <= n_top)[known].sum()
     p_value = hypergeom.sf(found - 1, len(loadings), known.sum(), n_top)
@@ -148,8 +146,8 @@ def plot_scree(variance: pd.DataFrame, needed: dict[str, int]) -> plt.Figure:
 
 def plot_patients(planes: list, data: ExpressionData, height: float = 3.2) -> plt.Figure:
     """Draw the patients over the two columns of each plane: filled training, open test."""
-    size = (reporting.PAGE_WIDTH, height)
-    figure, axes = plt.subplots(1, len(planes), figsize=size, squeeze=False)
+    figure, axes = plt.subplots(1, len(planes), squeeze=False)
+    figure.set_size_inches(reporting.PAGE_WIDTH, height)
     groups, palette = reporting.patient_groups(data), reporting.group_palette(data)
     for ax, xy in zip(axes.flat, planes, strict=True):
         for (group, color), marker in zip(palette.items(), itertools.cycle("os^DvP*X")):
@@ -164,8 +162,8 @@ def plot_patients(planes: list, data: ExpressionData, height: float = 3.2) -> pl
 
 def plot_loadings(loadings: pd.DataFrame, data: ExpressionData) -> plt.Figure:
     """Draw the largest loadings by gene name, informative genes in the colour of their class."""
-    n = loadings.shape[1]
-    figure, axes = plt.subplots(n, 1, sharex=True, figsize=(reporting.PAGE_WIDTH, 2.2 * n))
+    n, width = loadings.shape[1], reporting.PAGE_WIDTH
+    figure, axes = plt.subplots(n, 1, sharex=True, figsize=(width, 2.2 * n))
     higher_in = pd.Series(dtype=str) if data.informative_genes is None else data.informative_genes
     for ax, (component, column) in zip(axes, loadings.items(), strict=True):
         top = column[column.abs().nlargest(NAMED_GENES).index[::-1]]
@@ -184,15 +182,14 @@ def report_test_patients(report: reporting.Report, data: ExpressionData, left_ou
     key, title = ("test - train", ERROR), "Test patients off the training components"
     if key not in effects.index:
         return report.add_section("test_patients", title, {}, "Left out: too few test patients.")
-    errors, (d, low, high) = left_out[ERROR], effects.loc[key]
-    far = "farther: part of them is new to every classifier, and cross-validation may flatter it"
-    same = "no farther: nothing here speaks against cross-validation on the training patients"
-    farthest = errors[data.sample_set == "test"].nlargest(5).index
-    note = f"Test patients lie {far if low > 0 else same}\n(d {d:.2f}, 95 % interval {low:.2f} to "
-    note += f"{high:.2f}). Farthest: {', '.join(map(str, farthest))}. In array standard deviations:"
+    errors, shift = left_out[ERROR], effects.loc["test - train", "d"].drop(ERROR).abs()
+    farthest = ", ".join(map(str, errors[data.sample_set == "test"].nlargest(5).index))
+    note = "No farther off than left-out training patients: cross-validation is a fair guide."
+    if effects.loc[key, "low"] > 0:
+        note = "Farther off than left-out training patients: classifiers meet what no fold had."
+    note += f"\nFarthest: {farthest}. Error: root mean square over genes, in array SDs."
     report.add_section("test_patients", title, errors.groupby(data.sample_set).describe(), note)
-    shifted = effects.loc["test - train", "d"].drop(ERROR).abs().nlargest(2).index
-    planes = [left_out[["PC1", ERROR]], left_out[list(shifted)]]
+    planes = [left_out[["PC1", ERROR]], left_out[list(shift.nlargest(2).index)]]
     report.add_figure("train_vs_test", plot_patients(planes, data))
 
 
@@ -234,13 +231,16 @@ def main(argv=None) -> int:
     report.add_table("scores", pd.concat(parts, axis=1))
     report.add_table("loadings", pd.concat([data.gene_names[genes], loadings], axis=1))
     report.add_table("associations", effects)
-    report.add_section("dimensions", "Components", needed | {"to draw": n_drawn}, why)
-    report.add_section("variance", "Share of the variance", variance.loc[kept])
+    needed |= {"real": variance["real"].sum(), "to draw": n_drawn}
+    report.add_section("dimensions", "How many components", needed, why)
+    report.add_section("variance", "Variance, beside genes permuted one by one", variance.loc[kept])
     shown = effects[effects.index.isin([*kept[:n_drawn], ERROR], level="component")]
-    report.add_section("associations", "What components separate, on left-out scores", shown)
+    report.add_section("associations", "Cohen's d on left-out scores, 95 % interval", shown)
     if data.informative_genes is not None:
         found = enrichment(loadings, data.informative_genes)
-        report.add_section("enrichment", "Informative genes among the largest loadings", found)
+        report.add_section(
+            "enrichment", f"Informative genes among the {TOP_GENES} of largest loading", found
+        )
     report_test_patients(report, data, left_out, effects)
     report.write(why)
     return 0

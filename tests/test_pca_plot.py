@@ -15,6 +15,7 @@ from sklearn.preprocessing import FunctionTransformer
 from threadpoolctl import threadpool_limits
 
 import pca_plot
+from expression_data import DataError
 from preprocessing import preprocessing_steps
 from reporting import group_palette
 
@@ -103,8 +104,10 @@ def test_a_component_behind_an_unreal_one_is_not_real():
     assert not variance["real"].iloc[first_unreal:].any()
 
 
-def test_fewer_genes_than_patients():
-    assert len(variance_of(planted(0, n_genes=6))) == 6
+def test_too_few_genes_are_refused(data):
+    few = dataclasses.replace(data, X_train=data.X_train.iloc[:, :75])
+    with pytest.raises(DataError, match="expression values: 76 genes must vary - found 75; give"):
+        pca_plot.fit_pca(few, STEPS)
 
 
 def test_seed_decides_the_null():
@@ -127,8 +130,8 @@ def test_recommended_dimensions(ratio, n_real, expected):
     variance = pd.DataFrame({"ratio": ratio, "real": np.arange(4) < n_real})
     drawn, why = pca_plot.recommend_dimensions(variance)
     assert drawn == expected
-    assert f"{n_real} components exceed" in why
-    assert f"Draw {expected}" in why
+    assert f"Above permuted genes: {n_real} components" in why
+    assert f"To draw: {expected} " in why
 
 
 # Components, their signs, and patients outside the fit
@@ -337,13 +340,16 @@ def test_same_bytes_whatever_the_jobs(outputs, tmp_path):
 
 def test_metrics_of_the_shipped_data(outputs):
     results = json.loads(outputs["metrics.json"])["results"]
-    assert results["dimensions"] == {"for 80%": 20, "for 90%": 27, "for 95%": 32, "to draw": 3}
+    assert results["dimensions"] == {
+        **{"for 80%": 20, "for 90%": 27, "for 95%": 32},
+        **{"real": 9, "to draw": 3},
+    }
     assert sum(row["real"] for row in results["variance"]) == 9
     found = {(row["contrast"], row["component"]): row for row in results["associations"]}
     assert found["AML - ALL", "PC1"]["low"] > 2
     assert found["T-cell ALL - rest", "PC2"]["low"] > 2
     assert found["test - train", pca_plot.ERROR]["low"] > 0
-    assert "Test patients lie farther" in outputs["metrics.txt"].decode()
+    assert "Farther off than left-out training patients" in outputs["metrics.txt"].decode()
     assert results["enrichment"][0]["p_value"] < 1e-10
 
 
@@ -369,3 +375,19 @@ def test_options_refuse_what_they_cannot_use(option, capsys):
         pca_plot.main([option, "1"])
     assert stop.value.code == 2
     assert f"{option}: must be a whole number from" in capsys.readouterr().err
+
+
+def test_own_data_without_test_patients(data, tmp_path):
+    """Other classes, no subtypes, no list of genes: what needs them is left out, and said so."""
+    values = data.X_train.iloc[:, :400].T.rename_axis("Gene Accession Number")
+    values.to_csv(tmp_path / "train.csv")
+    classes = data.y_train.astype(str).replace({"ALL": "$ober", "AML": "sick"}).rename("cancer")
+    classes.to_csv(tmp_path / "labels.csv")
+    own = ("--train", str(tmp_path / "train.csv"), "--labels", str(tmp_path / "labels.csv"))
+    files = run(tmp_path, "--permutations", "20", *own)
+    assert "train_vs_test.png" not in files
+    assert "Left out: too few test patients." in files["metrics.txt"].decode()
+    results = json.loads(files["metrics.json"])["results"]
+    assert "enrichment" not in results
+    assert {row["contrast"] for row in results["associations"]} == {"sick - $ober"}
+    assert files["scores.csv"].splitlines()[0].startswith(b"patient,class,set,reconstruction error")
