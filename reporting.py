@@ -1,8 +1,8 @@
 """What every script shares around its analysis: options, progress, figures and metrics out.
 
-A script computes and draws; a `Report` collects what it found and writes it at the very end, each
-file beside its place and then renamed into it. Until then earlier outputs are untouched, and no
-file is ever half-written.
+A script computes and draws; a `Report` collects what it found and writes it at the very end, all
+files beside its folder first and then renamed into it. Until then earlier outputs are untouched,
+and no file in the folder is ever half-written, even when the script is killed.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import itertools
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -308,19 +309,16 @@ class Report:
         self.text += [title, "-" * len(title), *([note, ""] if note else []), to_text(values), ""]
 
     def write(self, summary: str = "") -> None:
-        """Write every file, beside its place first; then print the summary and the files."""
+        """Write every file, beside the folder first; then print the summary and the files."""
         self.files["metrics.txt"] = "\n".join(self.text).encode()
         record = json.dumps(self.record, indent=2, ensure_ascii=False, allow_nan=False)
         self.files["metrics.json"] = f"{record}\n".encode()
-        beside = {name: self.folder / f".{name}.{os.getpid()}.tmp" for name in self.files}
-        try:
+        place = {"prefix": f".{self.folder.name}.", "dir": self.folder.parent}
+        with tempfile.TemporaryDirectory(**place) as beside:  # the same disk: renaming is atomic
             for name, content in self.files.items():
-                beside[name].write_bytes(content)
-            for name, path in beside.items():
-                path.replace(self.folder / name)
-        finally:
-            for path in beside.values():
-                path.unlink(missing_ok=True)
+                Path(beside, name).write_bytes(content)
+            for name in self.files:
+                Path(beside, name).replace(self.folder / name)
         if not self.quiet:
             print(summary, f"Written to {self.folder}: {', '.join(sorted(self.files))}", sep="\n")
 
@@ -378,6 +376,8 @@ def to_plain(value):
 def to_text(values: dict | pd.Series | pd.DataFrame) -> str:
     """Return values aligned for reading."""
     if isinstance(values, pd.DataFrame):
+        if values.empty:
+            return "none"
         return values.to_string(float_format=_number_text, na_rep="-")
     width = max(map(len, map(str, values.keys())), default=0)
     return "\n".join(f"{key!s:<{width}}  {_entry_text(entry)}" for key, entry in values.items())
