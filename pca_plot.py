@@ -173,7 +173,7 @@ def plot_loadings(loadings: pd.DataFrame, data: ExpressionData) -> plt.Figure:
             shown = top.where(listed == label)
             ax.barh(names, shown, color=color, label=f"informative, higher in {label}")
         ax.set(title=component, xlabel="Loading" if ax is axes[-1] else "")
-    axes[0].legend()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
@@ -186,7 +186,7 @@ def report_test_patients(report: reporting.Report, data: ExpressionData, left_ou
     farthest = ", ".join(map(str, errors[data.sample_set == "test"].nlargest(5).index))
     note = "No farther off than left-out training patients: cross-validation is a fair guide."
     if effects.loc[key, "low"] > 0:
-        note = "Farther off than left-out training patients: classifiers meet what no fold had."
+        note = "Farther off than left-out training patients: cross-validation may flatter models."
     note += f"\nFarthest: {farthest}. Error: root mean square over genes, in array SDs."
     report.add_section("test_patients", title, errors.groupby(data.sample_set).describe(), note)
     planes = [left_out[["PC1", ERROR]], left_out[list(shift.nlargest(2).index)]]

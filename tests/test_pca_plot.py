@@ -204,6 +204,21 @@ def test_left_out_training_patient_by_hand(data, fitted, left_out):
     assert left_out.loc[patient, "PC1"] * scores.loc[patient].iloc[0] > 0
 
 
+def test_left_out_scores_keep_the_sign_of_the_full_fit(data):
+    """Two genes of nearly the same, opposite loading: which is larger changes with the patients."""
+    rng = np.random.default_rng(3)
+    X = pd.DataFrame(rng.normal(size=(38, 80)), data.X_train.index).add_prefix("g")
+    X["g0"] += 10 * np.linspace(-1, 1, 38)
+    X["g1"] -= 10 * np.linspace(-1, 1, 38)
+    alone = with_train(data, X)
+    pipeline, scores = pca_plot.fit_pca(alone, STEPS)
+    flips = [np.abs(PCA().fit(X.drop(patient)).components_[0]).argmax() != 0 for patient in X.index]
+    assert 0 < sum(flips) < 38
+    variance = pca_plot.explained_variance(pipeline, X, ARGS)
+    found = pca_plot.left_out_scores(pipeline, alone, variance)["PC1"]
+    assert np.corrcoef(found, scores.iloc[:, 0])[0, 1] > 0.95
+
+
 def test_left_out_scores_of_test_patients_are_the_projections(data, fitted, left_out):
     projected = fitted[1].loc[data.X_test.index].iloc[:, :37]
     np.testing.assert_allclose(left_out.loc[data.X_test.index].iloc[:, :37], projected, atol=1e-8)
