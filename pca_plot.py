@@ -213,7 +213,7 @@ def main(argv=None) -> int:
     variance = explained_variance(pipeline, data.X_train, args)
     n_drawn, why = recommend_dimensions(variance)
     kept = variance.index[: args.components]
-    genes = pipeline[:-1].get_feature_names_out(data.X_train.columns)
+    genes = pd.Index(pipeline[:-1].get_feature_names_out(data.X_train.columns), name="accession")
     loadings = pd.DataFrame(pipeline[-1].components_[: len(kept)].T, genes, kept)
     left_out = left_out_scores(pipeline, data, variance)
     effects = effect_sizes(left_out[[*kept, ERROR]], data, args.seed)
@@ -229,7 +229,7 @@ def main(argv=None) -> int:
     parts = [data.y_all, data.subtypes, data.sample_set, left_out[ERROR]]
     parts += [scores.iloc[:, : len(kept)].set_axis(kept, axis=1)]
     report.add_table("scores", pd.concat(parts, axis=1))
-    report.add_table("loadings", pd.concat([data.gene_names[genes], loadings], axis=1))
+    report.add_table("loadings", loadings.assign(gene=data.gene_names))
     report.add_table("associations", effects)
     needed |= {"real": variance["real"].sum(), "to draw": n_drawn}
     report.add_section("dimensions", "How many components", needed, why)

@@ -372,16 +372,16 @@ def test_tables_name_patients_and_genes(outputs, tmp_path):
     for name in ("scores.csv", "loadings.csv"):
         (tmp_path / name).write_bytes(outputs[name])
     scores = pd.read_csv(tmp_path / "scores.csv", index_col="patient")
-    loadings = pd.read_csv(tmp_path / "loadings.csv", index_col=0)
+    loadings = pd.read_csv(tmp_path / "loadings.csv", index_col="accession")
     assert list(scores.columns[:4]) == ["class", "subtype", "set", pca_plot.ERROR]
     assert len(scores) == 72
     assert len(loadings) == 3_051
-    assert list(loadings.columns) == ["gene", *scores.columns[4:]]
+    assert list(loadings.columns) == [*scores.columns[4:], "gene"]
 
 
 def test_components_option_limits_the_tables(tmp_path):
     files = run(tmp_path, "--permutations", "20", "--components", "2")
-    assert files["loadings.csv"].splitlines()[0].endswith(b"PC1,PC2")
+    assert files["loadings.csv"].splitlines()[0].endswith(b"accession,PC1,PC2,gene")
 
 
 @pytest.mark.parametrize("option", ["--permutations", "--components"])
