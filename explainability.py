@@ -198,7 +198,9 @@ def plot_frequencies(
     ax.axvline(
         evidence.MIN_FREQUENCY, color="0.3", linestyle="--", label="needed for the consensus"
     )
-    ax.set(xlim=(0, 1), xlabel=f"share of halves with the gene among the first          {STARRED}")
+    ax.set(
+        xlim=(-0.01, 1), xlabel=f"share of halves with the gene among the first          {STARRED}"
+    )
     figure.legend(loc="outside upper center", ncols=4)
     return figure
 
@@ -213,7 +215,6 @@ def plot_heatmap(
     z = z.iloc[leaves_list(tree), leaves_list(linkage(z.T, "ward"))]
     bars = {"class": data.y_all, "subtype": reporting.patient_groups(data), "set": data.sample_set}
     palette = class_palette(data) | reporting.group_palette(data) | {"train": "0.3", "test": "0.8"}
-
     figure, axes = plt.subplots(3, 1, figsize=(PAGE_WIDTH, 5), height_ratios=(1, 1, 9))
     dendrogram(tree, ax=axes[0], no_labels=True, color_threshold=0, above_threshold_color="0.3")
     axes[0].axis("off")
@@ -244,8 +245,8 @@ def plot_top_genes(
         for x, (sample_set, label) in enumerate(groups):
             members = (data.sample_set == sample_set) & (data.y_all == label)
             values = expression.loc[members, gene]
-            offsets = spread(values, np.ptp(expression[gene]) / 25)
-            ax.scatter(x + offsets, values, s=5, color=class_palette(data)[label])
+            x_dots = x + spread(values, np.ptp(expression[gene]) / 25)
+            ax.scatter(x_dots, values, s=5, color=class_palette(data)[label])
             ax.hlines(values.median(), x - 0.4, x + 0.4, color="0.2")
         ax.set_title(names[gene], fontsize=7)
         ax.set_xticks(range(len(groups)), [f"{c}\n{s}" for s, c in groups])
@@ -259,7 +260,6 @@ def plot_missed_patient(
 ) -> plt.Figure:
     """Draw how the genes lead each model from its mean output to its output for one patient."""
     figure, axes = plt.subplots(2, 2, figsize=(PAGE_WIDTH, 4.8))
-    positive = data.classes[1]
     for ax, (name, explanation) in zip(axes.flat, explanations.items(), strict=True):
         values = explanation.values.loc[patient].loc[lambda value: value != 0]
         first = values.abs().nlargest(N_PANEL - 1).index
@@ -271,11 +271,11 @@ def plot_missed_patient(
         draw_bars(ax, -np.array(steps), colors, labels, N_PANEL, left=after)
         ax.lines[0].set_xdata([explanation.base] * 2)
         ax.use_sticky_edges = False
-        ax.autoscale()
         ax.set_title(f"{name}: probability {explanation.probability[patient]:.2f}", fontsize=8)
-        ax.set(xlabel=f"{explanation.unit} of {positive}", ylim=(N_PANEL - 0.5, -0.5))
-    title = f"Patient {patient} ({data.y_all[patient]}), upwards from the mean output: pulled"
-    add_class_legend(figure, data, title)
+        ax.set(xlabel=f"{explanation.unit} of {data.classes[1]}", ylim=(N_PANEL - 0.5, -0.5))
+    add_class_legend(
+        figure, data, f"Patient {patient}, upwards from the mean output (line): pulled"
+    )
     return figure
 
 
@@ -350,9 +350,11 @@ def report_missed_patient(report: Report, explanations: dict, patient, data: Exp
     for name, e in explanations.items():
         pulls = (sign * e.values.loc[patient]).nlargest(5)
         genes = ", ".join(data.gene_names[pulls.index[pulls > 0]]) or "none"
-        chance = f"probability of {data.classes[1]} {e.probability[patient]:.2f}"
-        values[name] = f"{chance}; pulled to the other class most by {genes}"
-    report.add_section("missed_patient", "The test patient that most models miss", values)
+        values[name] = f"{e.probability[patient]:.2f}; {genes}"
+    note = (
+        f"Probability of {data.classes[1]} in each model, and the genes that speak against {label}."
+    )
+    report.add_section("missed_patient", "The test patient that most models miss", values, note)
 
 
 @reporting.command_line
@@ -371,8 +373,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     selected = (ranks <= args.top) & (importances > 0)
     consensus = evidence.consensus_ranks(ranks)
     table = evidence.gene_table(data, expression, log2, consensus, args.top)
-    values = {name: explanation.values for name, explanation in explanations.items()}
-    models = evidence.model_tables(pipelines, values, train, X.columns, ranks[0], selected[0])
+    models = evidence.model_tables(pipelines, explanations, train, X.columns, ranks[0], selected[0])
     leading, frequency = table.head(N_LEADING), (consensus <= args.top).mean(axis=1)
     names = table["gene"] + np.where(table.get("literature", "") == "", "", " *")
     lists = dict(zip(pipelines, selected[0].swapaxes(0, 1), strict=True))
@@ -393,8 +394,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         P = pd.DataFrame({name: e.probability for name, e in explanations.items()})
         patient = evidence.most_missed_patient(P.loc[data.y_test.index], data.y_test)
         report_missed_patient(report, explanations, patient, data)
-        figure = plot_missed_patient(explanations, patient, data, names)
-        report.add_figure("missed_patient", figure)
+        report.add_figure("missed_patient", plot_missed_patient(explanations, patient, data, names))
     else:
         note = "There are no test patients to check the genes on, and none that the models miss."
         report.add_section("left_out", "Left out", {}, note)

@@ -184,7 +184,7 @@ def gene_table(
 
 def model_tables(
     pipelines: dict[str, Pipeline],
-    values: dict[str, pd.DataFrame],
+    explanations: dict,
     expression: pd.DataFrame,
     columns: pd.Index,
     ranks: np.ndarray,
@@ -192,7 +192,7 @@ def model_tables(
 ) -> dict[str, pd.DataFrame]:
     """Return what each model says of each gene of `expression`, training patients x genes.
 
-    The pipelines were fitted on `columns`; SHAP `values` are of these or more patients; `ranks`
+    The pipelines were fitted on `columns`; the `values` of `explanations` are SHAP values; `ranks`
     and `selected` are halves x models x genes. `direction` is 1 if contributions to the positive
     class grow with expression, -1 if they fall.
     """
@@ -200,7 +200,7 @@ def model_tables(
     low, high = np.quantile(ranks, RANK_INTERVAL, axis=0, method="inverted_cdf")
     for i, (name, pipeline) in enumerate(pipelines.items()):
         importance = own_importance(pipeline, columns)[genes]
-        shap = values[name].reindex(expression.index, columns=genes, fill_value=0.0)
+        shap = explanations[name].values.reindex(expression.index, columns=genes, fill_value=0.0)
         tables[name] = pd.DataFrame(
             {
                 "importance": importance,
