@@ -1,0 +1,252 @@
+"""The scripts as their users run them: other cohorts, bad input, full disks, interrupts, kills."""
+
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import pca_plot
+from expression_data import DATA_DIR, LABELS_FILE, TEST_FILE, TRAIN_FILE
+
+ROOT = Path(__file__).resolve().parent.parent
+QUICK = {  # as little work as each script accepts
+    "classifier_models": ["--repeats", "1", "--resplits", "2", "--resamples", "100"],
+    "explainability": ["--subsamples", "2", "--permutations", "1"],
+    "clustering_analysis": [
+        *("--clusters", "3", "--subsamples", "10", "--nulls", "1", "--permutations", "9"),
+    ],
+    "pca_plot": ["--permutations", "20"],
+}
+
+
+def run(script: str, *argv, **options) -> subprocess.CompletedProcess:
+    """Run a script in a process of its own, where a warning is an error."""
+    command = [sys.executable, "-W", "error", str(ROOT / f"{script}.py"), "--jobs", "1"]
+    return subprocess.run([*command, *map(str, argv)], capture_output=True, text=True, **options)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def assert_refused(finished: subprocess.CompletedProcess, *words: str) -> None:
+    """Assert exit status 2 and one line on stderr that has the words."""
+    assert finished.returncode == 2, finished.stderr
+    assert finished.stdout == ""
+    assert finished.stderr.startswith("error: ")
+    assert finished.stderr.count("\n") == 1
+    assert finished.stderr.endswith("\n")
+    assert all(word in finished.stderr for word in words), finished.stderr
+
+
+@pytest.fixture
+def outputs(tmp_path):
+    """An outputs folder in which every script has results already."""
+    for script in QUICK:
+        (tmp_path / "outputs" / script).mkdir(parents=True)
+        (tmp_path / "outputs" / script / "metrics.txt").write_text("earlier results\n")
+    return tmp_path / "outputs"
+
+
+# --- other people's cohorts -----------------------------------------------------------------------
+
+
+def simulate(counts: dict[str, int], seed: int, first: int, log: bool = False) -> pd.DataFrame:
+    """Return a row a patient, a column of classes, 200 genes; 20 differ between the classes."""
+    rng = np.random.default_rng(seed)
+    classes = np.repeat(list(counts), list(counts.values()))
+    genes = np.random.default_rng(1).normal(9, 1.5, 200)
+    X = genes + rng.normal(0, 1, (len(classes), 200))
+    X[:, :20] += 2 * (classes == list(counts)[1])[:, None]
+    patients = pd.Index([f"S/{first + i}-µ" for i in range(len(classes))], name="sample")
+    table = pd.DataFrame(X if log else 2**X, patients, [f"ENSG{i:05d}.1" for i in range(200)])
+    table.insert(0, "diagnosis", classes)
+    return table.round(3)
+
+
+def write_twelve_patients(folder: Path) -> list:
+    """Six and six without a test set, class names that tempt a file name, LaTeX or a formula."""
+    names = {"non/responder $x_1$": 6, '=HYPERLINK("a")..\\{': 6}
+    simulate(names, 2, 0).to_csv(folder / "patients.csv")
+    return ["--train", folder / "patients.csv"]
+
+
+def write_forty_to_six(folder: Path) -> list:
+    """Forty healthy, six ill; semicolons; a test set with a gene less; another positive class."""
+    simulate({"healthy": 40, "ill": 6}, 3, 0).to_csv(folder / "train.txt", sep=";")
+    test = simulate({"healthy": 7, "ill": 3}, 4, 100).drop(columns="ENSG00199.1")
+    test.to_csv(folder / "test.txt", sep=";")
+    return ["--train", folder / "train.txt", "--test", folder / "test.txt", "--common-genes",
+            "--positive-class", "healthy"]  # fmt: skip
+
+
+def write_log_scale(folder: Path) -> list:
+    """Log2 values as GCT with CLS, compressed."""
+    for name, counts, first in (
+        ("train", {"CML": 9, "AML": 8}, 0),
+        ("test", {"CML": 4, "AML": 5}, 50),
+    ):
+        table = simulate(counts, first, first, log=True)
+        classes = table.pop("diagnosis")
+        genes = table.T.reset_index(names="Name")
+        genes.insert(1, "Description", "na")
+        head = f"#1.2\n{table.shape[1]}\t{table.shape[0]}\n"
+        (folder / f"{name}.gct").write_text(head + genes.to_csv(sep="\t", index=False))
+        codes = " ".join(str(list(counts).index(c)) for c in classes)
+        (folder / f"{name}.cls").write_text(f"{len(table)} 2 1\n# {' '.join(counts)}\n{codes}\n")
+    labels = [folder / "train.cls", folder / "test.cls"]
+    return ["--train", folder / "train.gct", "--test", folder / "test.gct", "--labels", *labels,
+            "--expression", "log"]  # fmt: skip
+
+
+COHORTS = {
+    write_twelve_patients: (["non/responder $x_1$", '=HYPERLINK("a")..\\{'], "no test patients"),
+    write_forty_to_six: (["ill", "healthy"], "Only the 199 genes in both files are used"),
+    write_log_scale: (["CML", "AML"], "positive class: AML"),
+}
+
+
+@pytest.mark.parametrize("script", QUICK)
+@pytest.mark.parametrize("write", COHORTS, ids=lambda write: write.__name__[6:])
+def test_all_scripts_run_on_other_cohorts(tmp_path, script, write):
+    finished = run(script, *write(tmp_path), *QUICK[script], "--output-dir", tmp_path / "outputs")
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stderr == ""
+    written = contents(tmp_path / "outputs")
+    text = written[f"{script}/metrics.txt"].decode()
+    record = json.loads(written[f"{script}/metrics.json"])
+    names, note = COHORTS[write]
+    assert note in text
+    assert any(name in text for name in names)
+    assert len(record["input_sha256"]) == 64
+    assert str(tmp_path) not in json.dumps(record)
+    for name, content in written.items():
+        if name.endswith(".csv"):
+            assert not any(line[:1] in b"=@" for line in content.splitlines()), name
+            assert b",=" not in content, name
+
+
+# --- bad input ------------------------------------------------------------------------------------
+
+
+def shipped_folder(folder: Path) -> Path:
+    for name in (TRAIN_FILE, TEST_FILE, LABELS_FILE):
+        (folder / name).write_bytes((DATA_DIR / name).read_bytes())
+    return folder
+
+
+@pytest.mark.parametrize("script", QUICK)
+def test_a_damaged_file_is_one_line_and_changes_nothing(tmp_path, outputs, script):
+    folder = shipped_folder(tmp_path)
+    content = (folder / TRAIN_FILE).read_bytes()
+    (folder / TRAIN_FILE).write_bytes(content[: len(content) // 2])
+    before = contents(outputs)
+    finished = run(script, "--data-dir", folder, "--output-dir", outputs, cwd="/")
+    assert_refused(finished, TRAIN_FILE)
+    assert contents(outputs) == before
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--data-dir", "nowhere"], ["nowhere", "no such file", "--data-dir"]),
+        (["--train", DATA_DIR / TRAIN_FILE], ["--labels", "must name the file of classes"]),
+        (["--train", DATA_DIR / TRAIN_FILE, "--labels", DATA_DIR / LABELS_FILE],
+         [LABELS_FILE, "39, 40", "have no expression values", "--test"]),
+        (["--train", DATA_DIR / LABELS_FILE], [LABELS_FILE]),
+        (["--labels", os.devnull], [os.devnull, "must be a table"]),
+        (["--positive-class", "CML"], ["--positive-class", "ALL or AML", "'CML'"]),
+        (["--expression", "log"], ["log2 values", "--expression intensity"]),
+        (["--expression", "ratio"], ["--expression", "ratio"]),
+        (["--seed", "-1"], ["--seed"]),
+        (["--output-dir", "/dev/null/x"], ["/dev/null", "--output-dir"]),
+    ],
+    ids=lambda value: " ".join(str(v) for v in value) if isinstance(value, list) else None,
+)  # fmt: skip
+def test_bad_input_is_one_line_and_changes_nothing(outputs, capsys, argv, words):
+    before = contents(outputs)
+    try:
+        status = pca_plot.main(list(map(str, ["--output-dir", outputs, *argv])))
+    except SystemExit as refused:
+        status = refused.code
+    assert_refused(subprocess.CompletedProcess([], status, *capsys.readouterr()), *words)
+    assert contents(outputs) == before
+
+
+# --- nothing lost ---------------------------------------------------------------------------------
+
+
+def test_a_full_disk_is_one_line_and_changes_nothing(outputs):
+    before = contents(outputs)
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+
+    finished = run("pca_plot", "--output-dir", outputs, *QUICK["pca_plot"], preexec_fn=limit)
+    assert_refused(finished, "too large")
+    assert contents(outputs) == before
+    assert [path.name for path in outputs.iterdir() if path.name not in QUICK] == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_an_unwritable_folder_is_one_line(outputs):
+    (outputs / "pca_plot").chmod(0o500)
+    finished = run("pca_plot", "--output-dir", outputs, *QUICK["pca_plot"])
+    (outputs / "pca_plot").chmod(0o700)
+    assert_refused(finished, "pca_plot", "ermission")
+
+
+WRITER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from expression_data import load_expression_data
+from reporting import Report, command_line, make_parser
+
+@command_line
+def main(argv=None):
+    args = make_parser("Write the same files for ever.", "writer").parse_args(argv)
+    report = Report(args, load_expression_data(), "A title")
+    print("ready", flush=True)
+    for letter in __import__("itertools").cycle("ab"):
+        report.files = {{f"{{i}}.txt": (letter * 3_000_000).encode() for i in range(4)}}
+        report.text = [letter * 1_000_000]
+        report.write()
+
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=lambda how: how.name)
+def test_a_script_stopped_while_it_writes_leaves_whole_files(tmp_path, how):
+    moments = random.Random(0)
+    code = WRITER.format(root=str(ROOT))
+    for _ in range(3):
+        command = [sys.executable, "-c", code, "--quiet", "--output-dir", str(tmp_path)]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as writer:
+            assert writer.stdout.readline() == "ready\n"
+            time.sleep(moments.uniform(0.02, 0.3))
+            writer.send_signal(how)
+            _, stderr = writer.communicate()
+        if how == signal.SIGINT:
+            assert writer.returncode == 130
+            assert stderr == "interrupted: earlier outputs are as they were\n"
+            assert [path.name for path in tmp_path.iterdir()] == ["writer"]
+        for name, content in contents(tmp_path / "writer").items():
+            assert content, name
+            if name.endswith(".json"):
+                assert json.loads(content)["script"] == "writer.py"
+            else:
+                assert len(set(content)) == 1, name
+                assert len(content) in (3_000_000, 1_000_000), name
