@@ -31,11 +31,22 @@ from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline
 from tqdm import trange
 
-import reporting
 from expression_data import DataError, ExpressionData
 from preprocessing import preprocessing_steps
+from reporting import (
+    PAGE_WIDTH,
+    Report,
+    class_palette,
+    command_line,
+    group_palette,
+    load_data,
+    make_parser,
+    patient_groups,
+    whole_number,
+)
 
 VARIANCE_RULES = (0.8, 0.9, 0.95)
+MIN_GENES = 4  # for a variance behind the third component
 MIN_GROUP = 5  # patients, for an effect size with an interval
 TOP_GENES, NAMED_GENES = 50, 12  # in the enrichment, as many as the literature's list; by name
 ERROR = "reconstruction error"
@@ -45,9 +56,9 @@ def fit_pca(data: ExpressionData, steps: list) -> tuple[Pipeline, pd.DataFrame]:
     """Return steps and PCA, fitted on the training patients, and the scores of all patients."""
     pca = PCA(svd_solver="full")  # the default would pick a randomised one for some shapes
     pipeline = Pipeline([*steps, ("pca", pca)]).fit(data.X_train.to_numpy())
-    n, least = pca.n_features_in_, 2 * len(data.X_train)  # for as many components in every fit
-    if n < least:
-        raise DataError(f"expression values: {least} genes must vary - found {n}; give more genes")
+    if (n_genes := pca.n_features_in_) < MIN_GENES:
+        rule, advice = f"at least {MIN_GENES} must vary", "give more genes"
+        raise DataError(f"genes: {rule} - found {n_genes}; {advice}")
     shares = enumerate(100 * pca.explained_variance_ratio_, start=1)
     axes = [f"PC{number} ({share:.1f} % of variance)" for number, share in shares]
     return pipeline, pd.DataFrame(pipeline.transform(data.X_all.to_numpy()), data.X_all.index, axes)
@@ -86,9 +97,10 @@ def left_out_scores(pipeline: Pipeline, data: ExpressionData, variance: pd.DataF
     full = pipeline.transform(X)[:, :n]
     for i, patient in enumerate(data.X_all.to_numpy()):
         fitted = clone(pipeline).fit(np.delete(X, i, axis=0)) if i < len(X) else pipeline
-        signs = np.sign((fitted.transform(X)[:, :n] * full).sum(axis=0))
-        centred = fitted[:-1].transform(patient[np.newaxis]) - fitted[-1].mean_
-        scores = signs * (centred @ fitted[-1].components_.T)[0, :n]
+        found = fitted.transform([*X, patient])[:, :n]
+        found = np.pad(found, [(0, 0), (0, n - found.shape[1])])  # fewer genes may vary without it
+        scores = np.sign((found[:-1] * full).sum(axis=0)) * found[-1]
+        centred = fitted[:-1].transform([patient]) - fitted[-1].mean_
         left = np.square(centred).sum() - np.square(scores[variance["real"]]).sum()
         rows.append([*scores, np.sqrt(left / centred.size)])
     return pd.DataFrame(rows, data.X_all.index, [*variance.index, ERROR])
@@ -104,7 +116,7 @@ def cohen_d(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
 def effect_sizes(values: pd.DataFrame, data: ExpressionData, seed: int) -> pd.DataFrame:
     """Return Cohen's d of every column, with its 95 % interval (bootstrap, BCa): of classes and
     subtypes in training, and of test with training patients, also by class, as shares differ."""
-    train, y, groups = data.sample_set == "train", data.y_all, reporting.patient_groups(data)
+    train, y, groups = data.sample_set == "train", data.y_all, patient_groups(data)
     contrasts = {" - ".join(data.classes[::-1]): (train, y == data.classes[1])}
     for group in sorted(set(groups) - set(data.classes)):
         contrasts[f"{group} - rest"] = (train, groups == group)
@@ -128,9 +140,19 @@ def enrichment(loadings: pd.DataFrame, informative: pd.Series) -> pd.DataFrame:
     return pd.DataFrame({"found": found, "expected": n_top * known.mean(), "p_value": p_value})
 
 
+def leading_genes(loadings: pd.DataFrame, data: ExpressionData) -> dict[str, list[str]]:
+    """Return the names of the genes of largest loading, by component and sign."""
+    named = {}
+    for component, column in loadings.items():
+        top = column[column.abs().nlargest(NAMED_GENES).index]
+        for sign, side in (("+", top[top > 0]), ("-", top[top < 0])):
+            named[f"{component} {sign}"] = list(data.gene_names[side.index])
+    return named
+
+
 def plot_scree(variance: pd.DataFrame, needed: dict[str, int]) -> plt.Figure:
     """Draw the shares of variance over their null, and their running sum with the rules."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(reporting.PAGE_WIDTH, 3))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 3))
     number, percent, n_real = range(1, len(variance) + 1), 100 * variance, variance["real"].sum()
     left.fill_between(number, percent["null_95"], color="0.85", label="95 % of permutations")
     left.plot(number, percent["ratio"], "o-", color="0.3", mfc="w", label="not above them")
@@ -147,8 +169,8 @@ def plot_scree(variance: pd.DataFrame, needed: dict[str, int]) -> plt.Figure:
 def plot_patients(planes: list, data: ExpressionData, height: float = 3.2) -> plt.Figure:
     """Draw the patients over the two columns of each plane: filled training, open test."""
     figure, axes = plt.subplots(1, len(planes), squeeze=False)
-    figure.set_size_inches(reporting.PAGE_WIDTH, height)
-    groups, palette = reporting.patient_groups(data), reporting.group_palette(data)
+    figure.set_size_inches(PAGE_WIDTH, height)
+    groups, palette = patient_groups(data), group_palette(data)
     for ax, xy in zip(axes.flat, planes, strict=True):
         for (group, color), marker in zip(palette.items(), itertools.cycle("os^DvP*X")):
             for name, fill in (("train", color), ("test", "none")):
@@ -162,14 +184,14 @@ def plot_patients(planes: list, data: ExpressionData, height: float = 3.2) -> pl
 
 def plot_loadings(loadings: pd.DataFrame, data: ExpressionData) -> plt.Figure:
     """Draw the largest loadings by gene name, informative genes in the colour of their class."""
-    n, width = loadings.shape[1], reporting.PAGE_WIDTH
+    n, width = loadings.shape[1], PAGE_WIDTH
     figure, axes = plt.subplots(n, 1, sharex=True, figsize=(width, 2.2 * n))
     higher_in = pd.Series(dtype=str) if data.informative_genes is None else data.informative_genes
     for ax, (component, column) in zip(axes, loadings.items(), strict=True):
         top = column[column.abs().nlargest(NAMED_GENES).index[::-1]]
         names, listed = data.gene_names[top.index], higher_in.reindex(top.index)
         ax.barh(names, top, color="0.7", label="other genes")
-        for label, color in reporting.class_palette(data).items():
+        for label, color in class_palette(data).items():
             shown = top.where(listed == label)
             ax.barh(names, shown, color=color, label=f"informative, higher in {label}")
         ax.set(title=component, xlabel="Loading" if ax is axes[-1] else "")
@@ -177,7 +199,7 @@ def plot_loadings(loadings: pd.DataFrame, data: ExpressionData) -> plt.Figure:
     return figure
 
 
-def report_test_patients(report: reporting.Report, data: ExpressionData, left_out, effects) -> None:
+def report_test_patients(report: Report, data: ExpressionData, left_out, effects) -> None:
     """Say how far the test patients sit off the training components, and what that means."""
     key, title = ("test - train", ERROR), "Test patients off the training components"
     if key not in effects.index:
@@ -194,20 +216,20 @@ def report_test_patients(report: reporting.Report, data: ExpressionData, left_ou
 
 
 def parse_args(argv=None):
-    parser = reporting.make_parser(__doc__, "pca_plot")
+    parser = make_parser(__doc__, "pca_plot")
     add = parser.add_argument_group("options of this script").add_argument
     about = "permutations of the parallel analysis (default: 500)"
-    add("--permutations", type=reporting.whole_number(20), default=500, metavar="N", help=about)
+    add("--permutations", type=whole_number(20), default=500, metavar="N", help=about)
     about = "components to keep in the tables (default: 10)"
-    add("--components", type=reporting.whole_number(2), default=10, metavar="N", help=about)
+    add("--components", type=whole_number(2), default=10, metavar="N", help=about)
     return parser.parse_args(argv)
 
 
-@reporting.command_line
+@command_line
 def main(argv=None) -> int:
     args = parse_args(argv)
-    data = reporting.load_data(args)
-    report = reporting.Report(args, data, "Principal components of gene expression")
+    data = load_data(args)
+    report = Report(args, data, "Principal components of gene expression")
     pipeline, scores = fit_pca(data, preprocessing_steps(args.expression))
     _, raw_scores = fit_pca(data, [("as_given", "passthrough")])
     variance = explained_variance(pipeline, data.X_train, args)
@@ -236,6 +258,8 @@ def main(argv=None) -> int:
     report.add_section("variance", "Variance, beside genes permuted one by one", variance.loc[kept])
     shown = effects[effects.index.isin([*kept[:n_drawn], ERROR], level="component")]
     report.add_section("associations", "Cohen's d on left-out scores, 95 % interval", shown)
+    genes = leading_genes(loadings[kept[:n_drawn]], data)
+    report.add_section("leading_genes", f"The {NAMED_GENES} genes of largest loading", genes)
     if data.informative_genes is not None:
         found = enrichment(loadings, data.informative_genes)
         report.add_section(

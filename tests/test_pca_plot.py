@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 import pca_plot
 from expression_data import DataError
-from preprocessing import preprocessing_steps
+from preprocessing import VariationFilter, preprocessing_steps
 from reporting import group_palette
 
 ARGS = argparse.Namespace(seed=0, permutations=60, quiet=True)
@@ -104,10 +104,38 @@ def test_a_component_behind_an_unreal_one_is_not_real():
     assert not variance["real"].iloc[first_unreal:].any()
 
 
+def few_genes(data, count):
+    """Keep `count` of the genes that vary, and test patients of both classes."""
+    genes = data.X_train.columns[
+        VariationFilter().fit(data.X_train.clip(100, 16_000)).get_support()
+    ]
+    X_train, X_test = data.X_train[genes[:count]], data.X_test[genes[:count]]
+    return dataclasses.replace(data, X_train=X_train, X_test=X_test)
+
+
 def test_too_few_genes_are_refused(data):
-    few = dataclasses.replace(data, X_train=data.X_train.iloc[:, :75])
-    with pytest.raises(DataError, match="expression values: 76 genes must vary - found 75; give"):
-        pca_plot.fit_pca(few, STEPS)
+    with pytest.raises(DataError, match="genes: at least 4 must vary - found 3; give more genes"):
+        pca_plot.fit_pca(few_genes(data, 3), STEPS)
+
+
+@pytest.mark.parametrize("count", [4, 30, 40])
+def test_fewer_genes_than_patients_are_enough(data, count):
+    few = few_genes(data, count)
+    pipeline, _ = pca_plot.fit_pca(few, STEPS)
+    variance = pca_plot.explained_variance(pipeline, few.X_train, ARGS)
+    left_out = pca_plot.left_out_scores(pipeline, few, variance)
+    assert len(variance) == min(count, 37)
+    assert np.isfinite(left_out.to_numpy()).all()
+    assert pca_plot.recommend_dimensions(variance)[0] in (2, 3)
+
+
+def test_leading_genes_by_sign_and_size(data):
+    genes = data.X_train.columns[:20]
+    loadings = pd.DataFrame({"PC1": np.linspace(-0.5, 1, 20)}, genes)
+    named = pca_plot.leading_genes(loadings, data)
+    assert named["PC1 +"] == list(data.gene_names[genes[::-1][: len(named["PC1 +"])]])
+    assert named["PC1 -"][0] == data.gene_names[genes[0]]
+    assert sum(map(len, named.values())) == pca_plot.NAMED_GENES
 
 
 def test_seed_decides_the_null():
