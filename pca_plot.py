@@ -262,9 +262,11 @@ def main(argv=None) -> int:
     report.add_section("leading_genes", f"The {NAMED_GENES} genes of largest loading", genes)
     if data.informative_genes is not None:
         found = enrichment(loadings, data.informative_genes)
-        report.add_section(
-            "enrichment", f"Informative genes among the {TOP_GENES} of largest loading", found
+        title = f"Informative genes among the {TOP_GENES} of largest loading"
+        note = (
+            "The list was chosen by class, so a component that follows the class holds some of it."
         )
+        report.add_section("enrichment", title, found, note)
     report_test_patients(report, data, left_out, effects)
     report.write(why)
     return 0
