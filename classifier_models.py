@@ -189,7 +189,7 @@ def draw_confusion_matrices(y: pd.Series, P: pd.DataFrame, classes) -> plt.Figur
 
 def draw_roc_curves(y: pd.Series, P: pd.DataFrame, table: pd.DataFrame) -> plt.Figure:
     """Draw models and baselines apart; `table` holds the AUC of each and its interval."""
-    figure, axes = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 4.6), sharey=True)
+    figure, axes = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 5.2), sharey=True)
     for i, (name, p) in enumerate(P.items()):
         false_positive, true_positive, _ = roc_curve(y, p)
         label = "{}: {:.2f} ({:.2f} to {:.2f})".format(name, *table.loc[name])
@@ -213,7 +213,8 @@ def draw_decision_tree(pipeline: Pipeline, data: ExpressionData) -> plt.Figure:
         if text:
             light = sns.light_palette(class_palette(data)[label], 4)[1]
             node.get_bbox_patch().set(facecolor=light)
-            text = text.replace("samples", "patients").replace("value", ", ".join(data.classes))
+            counts = ", ".join(data.classes) + " = "
+            text = text.replace("samples = ", "patients = ").replace("value = ", counts)
             node.set_text(f"{text}\ncalled {label}")
     ax.set_title("Decision tree on log2 intensities standardised over the genes of each patient")
     return figure
@@ -241,7 +242,7 @@ def draw_patients(table: pd.DataFrame, P: pd.DataFrame, data, threshold) -> plt.
     return figure
 
 
-def draw_spread(scores: pd.DataFrame, table: pd.DataFrame, marks: pd.Series, mark: str, xlabel):
+def draw_spread(scores: pd.DataFrame, table: pd.DataFrame, marks, mark, xlabel) -> plt.Figure:
     """Draw splits x models as bubbles, one a value, with mean, interval, and a mark a model."""
     figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 3.2))
     rows, table = np.arange(scores.shape[1]), table.loc[scores.columns]
@@ -261,7 +262,8 @@ def draw_spread(scores: pd.DataFrame, table: pd.DataFrame, marks: pd.Series, mar
 
 
 def one_line(title: str, values: pd.Series) -> str:
-    return f"{title}: " + ", ".join(f"{name} {value:.3g}" for name, value in values.items())
+    entries = (f"{name} {value:.3g}" for name, value in values.items())
+    return f"{title}: {', '.join(entries) or 'none'}"
 
 
 def report_training(report: Report, data: ExpressionData, models: dict, P, args) -> str:
@@ -299,10 +301,8 @@ def report_training(report: Report, data: ExpressionData, models: dict, P, args)
 def report_test(report: Report, data: ExpressionData, P: pd.DataFrame, args) -> str:
     """Add what the test patients say: scores, calls, comparisons, and the patients themselves."""
     y, (negative, positive) = data.y_test.cat.codes, data.classes
-    table, calls = (
-        evaluation.estimates(y, P, args.resamples, args.seed),
-        evaluation.call_table(y, P, args.threshold),
-    )
+    table = evaluation.estimates(y, P, args.resamples, args.seed)
+    calls = evaluation.call_table(y, P, args.threshold)
     predictions = prediction_table(data, P, args.threshold)
     note = (
         f"The {len(y)} test patients, used once. Sensitivity: share of {positive} called "
@@ -367,29 +367,20 @@ def main(argv=None) -> int:
     baselines = evaluation.build_baselines(args.seed, args.expression)
     fitted = {name: model.fit(X.to_numpy(), y.to_numpy()) for name, model in baselines.items()}
     models = tune_models(X, y, args) | fitted
-    other_seed = args.seed ^ 1  # else the outer folds are the ones the models were tuned on
+    other_seed = args.seed ^ 1  # else the outer folds are those the models were tuned on
     folds = RepeatedStratifiedKFold(
         n_splits=OUTER_FOLDS, n_repeats=args.repeats, random_state=other_seed
-    )
-    P = evaluation.predict_held_out(
-        models, X, y, list(folds.split(X, y)), args, "nested cross-validation"
-    )
+    ).split(X, y)
+    P = evaluation.predict_held_out(models, X, y, list(folds), args, "nested cross-validation")
     lines = [report_training(report, data, models, P, args)]
     if len(data.y_test):
-        X_test, y_test = data.X_test, data.y_test.cat.codes
-        P = {
-            name: evaluation.positive_probability(m, X_test.to_numpy())
-            for name, m in models.items()
-        }
-        P = pd.DataFrame(P, X_test.index)
+        P = evaluation.predict(models, data.X_test)
         lines.append(report_test(report, data, P, args))
+        y_test, y_all = data.y_test.cat.codes, data.y_all.cat.codes
+        published = evaluation.score(y_test, P)["accuracy"]
         splits = evaluation.other_splits(y, y_test, args.resplits, args.seed)
-        held_out = evaluation.predict_held_out(
-            models, data.X_all, data.y_all.cat.codes, splits, args, "re-splits"
-        )
-        lines.append(
-            report_resplits(report, data, held_out, evaluation.score(y_test, P)["accuracy"])
-        )
+        P = evaluation.predict_held_out(models, data.X_all, y_all, splits, args, "re-splits")
+        lines.append(report_resplits(report, data, P, published))
     else:
         note = "There are no test patients: no test results, and no re-splits of all patients."
         report.add_section("left_out", "Left out", {}, note)

@@ -76,7 +76,8 @@ class WeightedVoting(ClassifierMixin, BaseEstimator):
         return np.column_stack([1 - share, share])
 
     def predict(self, X):
-        return self.classes_[(self.decision_function(X) > 0).astype(int)]
+        wins = self.decision_function(X) > 0
+        return self.classes_[wins.astype(int)]
 
 
 def build_baselines(seed: int, expression: str = "intensity") -> dict[str, BaseEstimator]:
@@ -95,6 +96,12 @@ def build_baselines(seed: int, expression: str = "intensity") -> dict[str, BaseE
     }
 
 
+def predict(models: dict[str, BaseEstimator], X: pd.DataFrame) -> pd.DataFrame:
+    """Return P of fitted models."""
+    columns = {name: _positive_probability(model, X.to_numpy()) for name, model in models.items()}
+    return pd.DataFrame(columns, X.index)
+
+
 def predict_held_out(
     models: dict[str, BaseEstimator], X, y, splits: list[tuple], args: argparse.Namespace, label
 ) -> pd.DataFrame:
@@ -106,15 +113,14 @@ def predict_held_out(
     tasks = [(clone(model), *arrays, *split) for split in splits for model in models.values()]
     found = iter(run_parallel(_fit_and_predict, tasks, args, label))
     parts = [pd.DataFrame({name: next(found) for name in models}, X.index[s[1]]) for s in splits]
-    return pd.concat(dict(enumerate(parts)), names=["split"])
+    return pd.concat(dict(enumerate(parts)), names=["split", "patient"])
 
 
 def _fit_and_predict(model, X, y, train, test) -> np.ndarray:
-    return positive_probability(model.fit(X[train], y[train]), X[test])
+    return _positive_probability(model.fit(X[train], y[train]), X[test])
 
 
-def positive_probability(model: BaseEstimator, X: np.ndarray) -> np.ndarray:
-    """Return a fitted model's probability of the positive class for each row of X."""
+def _positive_probability(model: BaseEstimator, X: np.ndarray) -> np.ndarray:
     return model.predict_proba(X)[:, 1].astype(float)
 
 
@@ -149,7 +155,7 @@ def score(y: pd.Series, P: pd.DataFrame) -> pd.Series:
 def score_splits(y: pd.Series, P: pd.DataFrame) -> pd.DataFrame:
     """Return the scores of every split, splits x (measure, model)."""
     parts = {split: part.droplevel("split") for split, part in P.groupby("split")}
-    return pd.DataFrame({split: score(y[part.index], part) for split, part in parts.items()}).T
+    return pd.DataFrame({split: score(y.loc[part.index], part) for split, part in parts.items()}).T
 
 
 def spread(scores: pd.DataFrame, n_train: float, n_test: float) -> pd.DataFrame:
