@@ -8,21 +8,19 @@ The traps: purity grows with the number of clusters and starts at the majority c
 stands beside that of permuted labels. Every algorithm finds clusters in noise, so clarity stands
 beside that of Gaussian clouds of the same covariance (see `cluster_quality.py`). And one choice of
 features is one draw, so a table shows a grid of them. Choices, none of which looks at a label:
-    features       the fixed preprocessing, then the --genes most variable genes, unscaled: to scale
-                   is to weigh genes that hardly vary like those that do, and costs stability
+    features       the fixed preprocessing, then the 1,000 most variable genes: the most before
+                   clusters lose stability; unscaled, as scaling weighs noise like signal and costs
+                   stability as well (metrics.txt shows both)
     KMeans         Euclidean, the best of many starts
     Agglomerative  Ward's linkage: least variance within clusters, the aim of KMeans; average
                    linkage splits off single unusual patients instead
     Spectral       affinity: the graph of the 10 nearest neighbours, scikit-learn's default, which
                    has no bandwidth to tune and keeps outlying patients linked (von Luxburg 2007)
 
-Files written to outputs/clustering_analysis/:
-    metrics.txt, metrics.json   all of the below in numbers
-    agreement.csv               purity, ARI, AMI, NMI by method and k, beside permuted labels
-    assignments.csv             each patient's cluster, and consensus share, by method and k
-    k_selection.csv             silhouette, stability, PAC by method and k, beside the clouds
-    sensitivity.csv             stability, purity, ARI over the grid of features
-    clusters, consensus_matrices, contingency, dendrogram, k_selection, sensitivity (figures)
+Files written to outputs/clustering_analysis/: metrics.txt and metrics.json; agreement.csv (with the
+labels), assignments.csv (clusters and consensus shares), k_selection.csv (how many clusters),
+sensitivity.csv (choices of features); the figures clusters, consensus_matrices, contingency,
+dendrogram, k_selection and sensitivity.
 
 Reference: Golub et al. (1999), Science 286:531.
 """
@@ -30,7 +28,7 @@ Reference: Golub et al. (1999), Science 286:531.
 import argparse
 import itertools
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -38,7 +36,6 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.colors import to_rgba
 from scipy.cluster.hierarchy import dendrogram, linkage
-from sklearn.metrics import adjusted_rand_score
 
 import reporting
 from cluster_quality import (
@@ -47,11 +44,13 @@ from cluster_quality import (
     Assessment,
     agreement,
     assess,
+    check_cluster_number,
     compare_with_null,
     consensus_share,
+    count_contents,
     feature_scores,
     misplaced_patients,
-    purity_score,
+    score_features,
 )
 from reporting import PAGE_WIDTH, Report, run_parallel
 
@@ -61,8 +60,9 @@ GRID = {
     "scale_genes": (False, True),
     "components": (None, 10),
 }
+WORDS = {None: "all", True: "yes", False: "no"}
 SHOWN_K, MARKERS = (2, 3, 4), "os^D"
-NULL_SHADES = {"all": ("black", "0.7"), "training": ("#009E73", "#99D8C9")}
+SHADES = ("black", "0.7", "#009E73", "#99D8C9")  # of a cohort, its nulls, the next
 
 GOLUB_CHECKSUM = "0fc114ccbb81f7d485086dc015290b1d68b8baaf16b9f2549f0ee19850a0a33f"
 LITERATURE = {  # printed beside the same data only
@@ -93,17 +93,31 @@ def assess_cohorts(
 
     The clarity is indexed by cohort, draw (0 is the cohort), method, k and measure.
     """
+    check_cluster_number(args.clusters, min(map(len, cohorts.values())))
     ks, draws = range(2, args.clusters + 1), range(args.nulls + 1)
-    scores = {
-        name: feature_scores(X.to_numpy(), args.expression, args.genes)
-        for name, X in cohorts.items()
-    }
+    options = args.expression, args.genes
+    scores = {name: feature_scores(X.to_numpy(), *options) for name, X in cohorts.items()}
     keys = list(itertools.product(cohorts, draws))
     tasks = [(scores[name], ks, args.subsamples, args.seed, draw) for name, draw in keys]
     assessed = dict(zip(keys, run_parallel(assess, tasks, args, "consensus"), strict=True))
     clarity = pd.concat({key: assessed[key].quality for key in keys}, names=["cohort", "draw"])
     found = {name: assessed[name, 0] for name in cohorts}
     return found, clarity.rename_axis(columns="measure").stack()
+
+
+def explore_features(
+    cohorts: dict[str, pd.DataFrame], truths: pd.DataFrame, ks: dict, args: argparse.Namespace
+) -> pd.DataFrame:
+    """Return what clustering finds with every choice of features in the grid."""
+    choices = [dict(zip(GRID, values, strict=True)) for values in itertools.product(*GRID.values())]
+    tasks, settings = [], []
+    for (name, X), choice in itertools.product(cohorts.items(), choices):
+        scores = feature_scores(X.to_numpy(), args.expression, **choice)
+        tasks.append((scores, truths.loc[X.index], ks, args.subsamples // 2, args.seed))
+        words = {key: WORDS.get(value, str(value)) for key, value in choice.items()}
+        settings.append({"cohort": name} | words)
+    tables = run_parallel(score_features, tasks, args, "sensitivity")
+    return pd.concat([t.assign(**setting) for t, setting in zip(tables, settings, strict=True)])
 
 
 def tabulate_agreement(
@@ -123,46 +137,13 @@ def tabulate_agreement(
 def tabulate_assignments(found: dict[str, Assessment], patients: pd.DataFrame) -> pd.DataFrame:
     """Return every cohort's patients with their clusters and consensus shares."""
     tables = {}
-    for name, assessment in found.items():
+    for name, one in found.items():
         columns = {}
-        for (method, k), labels in assessment.labels.items():
+        for (method, k), labels in one.labels.items():
             columns[f"{method} {k}"] = labels
-            share = consensus_share(assessment.consensus[method, k], labels)
-            columns[f"{method} {k} share"] = share
-        tables[name] = patients.iloc[: len(labels)].assign(**columns)
+            columns[f"{method} {k} share"] = consensus_share(one.consensus[method, k], labels)
+        tables[name] = patients.iloc[: len(one.scores)].assign(**columns)
     return pd.concat(tables, names=["cohort"])
-
-
-def count_contents(found: Assessment, groups: pd.Series, ks: Iterable[int]) -> pd.DataFrame:
-    """Return how many patients of each group each cluster holds."""
-    groups = groups.iloc[: len(found.scores)].to_numpy()
-    tables = {(m, k): pd.crosstab(found.labels[m, k], groups) for m in METHODS for k in ks}
-    return pd.concat(tables, names=["method", "k", "cluster"])
-
-
-def try_features(
-    choice: dict, cohort: str, X: np.ndarray, truths: pd.DataFrame, args: argparse.Namespace
-) -> pd.DataFrame:
-    """Return stability, purity and ARI of one choice of features, a row a method and label.
-
-    With as many clusters as the label has classes.
-    """
-    ks = {kind: min(truths[kind].nunique(), args.clusters) for kind in truths}
-    scores = feature_scores(X, args.expression, **choice)
-    found = assess(scores, sorted(set(ks.values())), args.subsamples // 2, args.seed)
-    rows = pd.DataFrame(
-        {
-            "labels": kind,
-            "method": method,
-            "k": k,
-            "stability": found.quality.loc[(method, k), "stability"],
-            "purity": purity_score(truths[kind], found.labels[method, k]),
-            "ARI": adjusted_rand_score(truths[kind], found.labels[method, k]),
-        }
-        for (kind, k), method in itertools.product(ks.items(), METHODS)
-    )
-    words = {None: "all", True: "yes", False: "no"}
-    return rows.assign(cohort=cohort, **{key: words.get(x, str(x)) for key, x in choice.items()})
 
 
 def draw_panels(ks: Sequence[int], palette: dict[str, str]) -> tuple[plt.Figure, dict]:
@@ -242,11 +223,7 @@ def draw_k_selection(quality: pd.Series) -> plt.Figure:
     figure, axes = plt.subplots(3, 3, sharex=True, sharey="row", figsize=(PAGE_WIDTH, 6))
     rows = quality.rename("value").reset_index()
     rows["data"] = rows["cohort"] + np.where(rows["draw"] > 0, ", no clusters", " patients")
-    palette = {
-        f"{name}{kind}": color
-        for name in rows["cohort"].unique()
-        for kind, color in zip((" patients", ", no clusters"), NULL_SHADES[name], strict=True)
-    }
+    palette = dict(zip(rows["data"].unique(), SHADES, strict=False))
     for ax, (measure, method) in zip(axes.flat, itertools.product(MEASURES, METHODS), strict=True):
         panel = rows[(rows["measure"] == measure) & (rows["method"] == method)]
         look = {"hue": "data", "palette": palette, "errorbar": ("pi", 100), "legend": False}
@@ -287,33 +264,41 @@ def draw_sensitivity(rows: pd.DataFrame) -> plt.Figure:
 
 
 def report_agreement(
-    report: Report, found: dict[str, Assessment], truths: pd.DataFrame, agreements: pd.DataFrame
-) -> None:
-    """Add how far clusters and labels agree, the literature's numbers where they belong, and who
-    sits in the wrong cluster."""
-    first, golub = next(iter(found)), report.record["input_sha256"] == GOLUB_CHECKSUM
-    for kind in truths:
-        k = truths[kind].nunique()
+    report: Report, found: dict[str, Assessment], agreements: pd.DataFrame, ks: dict[str, int]
+) -> str:
+    """Add how far clusters and labels agree; return that in short."""
+    first, summary = next(iter(found)), ""
+    for kind, k in ks.items():
         table = agreements.xs((kind, k), level=("labels", "k"))
-        purity = table.loc[first, "purity"]
+        purity, majority = table.loc[first, "purity"], table.loc[first, "majority class"].iloc[0]
         note = (
-            f"Best purity of {first} patients: {purity.idxmax()}, {purity.max():.3f} (picked by "
-            "the labels, so optimistic). chance: exceeded by one permutation of the labels in 20."
+            f"Best of the three methods on {first} patients: {purity.idxmax()}, purity "
+            f"{purity.max():.3f} (optimistic: the labels chose it).\n"
+            "chance: what one permutation of the labels in 20 exceeds; NMI has the p of the AMI."
         )
         title = f"Agreement of {k} clusters with the {kind}"
         report.add_section(f"agreement_{kind}", title, table, note)
-    if golub:
-        title = "Literature on the same training patients, two clusters; not computed here"
-        report.add_section("literature", title, LITERATURE)
-    note = "The consensus share with the cluster: 1 is always together with its other patients."
-    for name, assessment in found.items():
-        table = misplaced_patients(assessment, truths["class"].iloc[: len(assessment.scores)])
-        title = f"Patients in a cluster of the other class: {name} patients, two clusters"
-        report.add_section(f"misplaced_{name}", title, table, note)
+        scores = ", ".join(f"{method} {value:.3f}" for method, value in purity.items())
+        summary += f"Purity of {k} clusters for the {kind}: {scores}; majority {majority:.3f}\n"
+    return summary
+
+
+def report_patients(report: Report, found: dict[str, Assessment], patients: pd.DataFrame) -> None:
+    """Add who sits with the other class, and what the literature found in the same data."""
+    golub = report.record["input_sha256"] == GOLUB_CHECKSUM
+    note = "With its consensus share: 1 is always together with the others of that cluster."
+    for name, one in found.items():
+        table = misplaced_patients(one, patients["class"].iloc[: len(one.scores)])
+        title = f"Patients in a cluster of the other class: {name} patients, 2 clusters"
+        values = patients.loc[table.index].join(table) if len(table) else {"patients": "none"}
+        report.add_section(f"misplaced_{name}", title, values, note)
         if golub and name == "all":
             by = table.reindex(HARD_PATIENTS).notna().apply(lambda row: [*row.index[row]], axis=1)
-            title = "Patients hard for the literature's classifiers: here misplaced by"
+            title = "Patients hard to classify in the literature: misplaced here by"
             report.add_section("hard_patients", title, by.to_dict())
+    if golub:
+        title = "Literature on the training patients, 2 clusters (quoted, not computed)"
+        report.add_section("literature", title, LITERATURE)
 
 
 def report_structure(report: Report, selection: pd.DataFrame, rows: pd.DataFrame) -> None:
@@ -324,18 +309,21 @@ def report_structure(report: Report, selection: pd.DataFrame, rows: pd.DataFrame
     title = "Number of clusters furthest beyond data without clusters"
     report.add_section("clearest_k", title, clearest)
     observed, p = (selection[column].unstack("measure") for column in ("observed", "p"))
-    table = pd.concat([observed, p.add_suffix(" p")], axis=1).sort_index(axis=1)
-    report.add_section("k_selection", "Clarity by number of clusters", table)
+    table = pd.concat([observed, p.add_suffix(" p")], axis=1)
+    table = table[[column for measure in MEASURES for column in (measure, f"{measure} p")]]
+    note = "p: share of the data sets without clusters that are as clear, the patients among them."
+    report.add_section("k_selection", "Clarity by number of clusters", table, note)
     table = rows.pivot_table(
         "stability", "genes", ["standardise_arrays", "scale_genes"], sort=False
     )
-    table.columns = [f"arrays {a}, genes {g}" for a, g in table.columns]
+    table.columns = [f"arrays {arrays}, genes {genes}" for arrays, genes in table.columns]
     note = "Arrays standardised, genes scaled: yes or no. Mean over cohorts, methods, k and spaces."
     report.add_section("stability", "Stability by choice of features", table, note)
-    spread = rows.groupby(["labels", "cohort", "method"])[["purity", "ARI"]]
-    table = spread.agg(["min", "median", "max"])
+    groups = rows.groupby(["labels", "cohort", "method"])[["purity", "ARI"]]
+    table = groups.agg(["min", "median", "max"])
     table.columns = [" ".join(column) for column in table.columns]
-    report.add_section("sensitivity", f"Range over {len(rows)} choices of features", table)
+    title = f"Range over {rows.groupby(list(GRID)).ngroups} choices of features"
+    report.add_section("sensitivity", title, table)
 
 
 @reporting.command_line
@@ -348,37 +336,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     if data.subtypes is not None:
         truths["subtype"] = groups
     cohorts = ({"all": data.X_all} if len(data.X_test) else {}) | {"training": data.X_train}
+    ks = {kind: min(truths[kind].nunique(), args.clusters) for kind in truths}
     shown = [k for k in SHOWN_K if k <= args.clusters]
 
     found, clarity = assess_cohorts(cohorts, args)
     agreements = tabulate_agreement(found, truths, args)
-    tasks = [
-        (dict(zip(GRID, values, strict=True)), name, X.to_numpy(), truths.loc[X.index], args)
-        for (name, X), *values in itertools.product(cohorts.items(), *GRID.values())
-    ]
-    rows = pd.concat(run_parallel(try_features, tasks, args, "sensitivity"))
     selection = compare_with_null(clarity)
-    contents = {name: count_contents(one, groups, shown) for name, one in found.items()}
+    rows = explore_features(cohorts, truths, ks, args)
+    contents = {
+        name: count_contents(one, groups.loc[cohorts[name].index], shown)[list(palette)]
+        for name, one in found.items()
+    }
     first, whole = next(iter(found.items()))
+    patients = truths.assign(set=data.sample_set)
 
-    report_agreement(report, found, truths, agreements)
+    wanted = {"a test set": len(data.X_test), "subtypes": data.subtypes is not None}
+    if missing := [name for name, there in wanted.items() if not there]:
+        report.add_section("left_out", "Left out", {"for want of": missing})
+    summary = report_agreement(report, found, agreements, ks)
+    report_patients(report, found, patients)
     for name, table in contents.items():
-        report.add_section(f"contents_{name}", f"Where the {name} patients go", table)
+        report.add_section(f"contents_{name}", f"What the clusters hold: {name} patients", table)
     report_structure(report, selection, rows)
     report.add_table("agreement", agreements)
-    patients = truths.assign(set=data.sample_set)
     report.add_table("assignments", tabulate_assignments(found, patients))
     report.add_table("k_selection", selection)
-    report.add_table("sensitivity", rows.set_index("cohort"))
+    report.add_table("sensitivity", rows.set_index(["cohort", *GRID]))
     report.add_figure("clusters", draw_clusters(whole, groups, palette, shown))
     report.add_figure("consensus_matrices", draw_consensus(whole, groups, palette, shown))
     report.add_figure("contingency", draw_contingency(contents))
     colors = truths.replace(reporting.class_palette(data) | palette)
     report.add_figure("dendrogram", draw_dendrogram(whole.scores, colors, palette))
     report.add_figure("k_selection", draw_k_selection(clarity))
-    of_first = rows[(rows["cohort"] == first) & (rows["labels"] == "class")]
-    report.add_figure("sensitivity", draw_sensitivity(of_first))
-    report.write("")
+    of_class = rows[(rows["cohort"] == first) & (rows["labels"] == "class")]
+    report.add_figure("sensitivity", draw_sensitivity(of_class))
+    report.write(summary)
     return 0
 
 
