@@ -54,7 +54,7 @@ class Explanation(NamedTuple):
     values: pd.DataFrame  # SHAP values, patients x genes
     base: float  # the mean output over the background
     output: pd.Series  # of the positive class
-    unit: str  # of all of these
+    unit: str
 
     @property
     def probability(self) -> pd.Series:
@@ -190,17 +190,11 @@ def plot_frequencies(
     label = "mean rank of all"
     draw_bars(ax, leading["frequency"], "0.75", names[leading.index], len(leading), label=label)
     for (name, table), (marker, color) in zip(models.items(), MARKERS.items(), strict=True):
-        frequency = table.loc[leading.index, "frequency"]
-        ax.scatter(
-            frequency, range(len(frequency)), s=9, color=color, marker=marker, label=name, zorder=3
-        )
+        x, y = table.loc[leading.index, "frequency"], range(len(leading))
+        ax.scatter(x, y, s=9, color=color, marker=marker, label=name, zorder=3)
     ax.axvspan(0, by_chance, color="0.93", zorder=0, label="reached with permuted labels")
-    ax.axvline(
-        evidence.MIN_FREQUENCY, color="0.3", linestyle="--", label="needed for the consensus"
-    )
-    ax.set(
-        xlim=(-0.01, 1), xlabel=f"share of halves with the gene among the first          {STARRED}"
-    )
+    ax.axvline(evidence.MIN_FREQUENCY, color="0.3", linestyle="--", label="consensus needs")
+    ax.set(xlim=(-0.01, 1), xlabel=f"share of halves with the gene among the first     {STARRED}")
     figure.legend(loc="outside upper center", ncols=4)
     return figure
 
@@ -214,6 +208,8 @@ def plot_heatmap(
     tree = linkage(z, "ward")
     z = z.iloc[leaves_list(tree), leaves_list(linkage(z.T, "ward"))]
     bars = {"class": data.y_all, "subtype": reporting.patient_groups(data), "set": data.sample_set}
+    if data.subtypes is None:
+        del bars["subtype"]
     palette = class_palette(data) | reporting.group_palette(data) | {"train": "0.3", "test": "0.8"}
     figure, axes = plt.subplots(3, 1, figsize=(PAGE_WIDTH, 5), height_ratios=(1, 1, 9))
     dendrogram(tree, ax=axes[0], no_labels=True, color_threshold=0, above_threshold_color="0.3")
@@ -225,13 +221,13 @@ def plot_heatmap(
     axes[1].set_xticks([])
     image = axes[2].imshow(z.T, aspect="auto", cmap="PRGn_r", vmin=-2.5, vmax=2.5)
     axes[2].set_yticks(range(z.shape[1]), names[z.columns], fontsize=6)
-    axes[2].set_xticks(range(len(z)), z.index, fontsize=4.5, rotation=90)
+    axes[2].set_xticks(range(len(z)), z.index, fontsize=min(4.5, 330 / len(z)), rotation=90)
     axes[2].set_xlabel(f"patient          bold: consensus          {STARRED}")
     for gene, tick in zip(z.columns, axes[2].get_yticklabels(), strict=True):
         tick.set_fontweight("bold" if leading.loc[gene, "consensus"] else "normal")
     figure.colorbar(image, ax=axes, label="expression (SDs from the training mean)", aspect=50)
     handles = [Patch(color=color, label=name) for name, color in palette.items()]
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+    figure.legend(handles=handles, loc="outside upper center", ncols=6)
     return figure
 
 
@@ -263,19 +259,15 @@ def plot_missed_patient(
     for ax, (name, explanation) in zip(axes.flat, explanations.items(), strict=True):
         values = explanation.values.loc[patient].loc[lambda value: value != 0]
         first = values.abs().nlargest(N_PANEL - 1).index
-        rest = values.drop(first)
-        steps = [*values[first], rest.sum()][: len(values)]
-        labels = [*names[first], f"{len(rest)} other genes"][: len(values)]
+        steps = [*values[first], values.drop(first).sum()][: len(values)]
+        labels = [*names[first], f"{len(values) - len(first)} other genes"][: len(values)]
         after = explanation.output[patient] - np.cumsum([0, *steps[:-1]])
-        colors = direction_colors(steps, data)
-        draw_bars(ax, -np.array(steps), colors, labels, N_PANEL, left=after)
+        draw_bars(ax, -np.array(steps), direction_colors(steps, data), labels, N_PANEL, left=after)
         ax.lines[0].set_xdata([explanation.base] * 2)
         ax.use_sticky_edges = False
         ax.set_title(f"{name}: probability {explanation.probability[patient]:.2f}", fontsize=8)
         ax.set(xlabel=f"{explanation.unit} of {data.classes[1]}", ylim=(N_PANEL - 0.5, -0.5))
-    add_class_legend(
-        figure, data, f"Patient {patient}, upwards from the mean output (line): pulled"
-    )
+    add_class_legend(figure, data, f"Patient {patient}, from the mean output (line) up: pulled")
     return figure
 
 
@@ -295,8 +287,8 @@ def report_models(
         f"1: always the same genes; 0: chance;\nbelow {evidence.POOR}: poor; above "
         f"{evidence.EXCELLENT}: excellent. Genes a model does not use are not selected."
     )
-    table = evidence.stability_table(lists)
-    report.add_section("stability", f"Stability of the first {args.top} genes", table, note)
+    title = f"Stability of the first {args.top} genes"
+    report.add_section("stability", title, evidence.stability_table(lists), note)
 
 
 def report_genes(report: Report, table: pd.DataFrame, frequency: np.ndarray, args) -> None:
