@@ -4,8 +4,8 @@ The four tuned models of `classifier_models.py` are taken apart: SHAP values giv
 contribution to a patient's output, against the training patients as background.
 
 The trap: an importance list from one fit on 38 patients is mostly luck. So the models are refitted
-on many halves of the training patients, and a gene counts only if it keeps coming back. The rule
-is fixed beforehand: in each half the genes are ordered by their mean rank over the four models, and
+on many halves of the training patients, and a gene counts only if it keeps coming back. One rule,
+which knows no test patient: in each half the genes are ordered by their mean rank over the models;
 the consensus are those among the first 20 in at least half of the halves. The same refits on
 permuted labels say how many genes the rule finds where there is nothing to find. Models rank genes
 by their own importance (|coefficient| per standard deviation, impurity decrease, gain), keep the
@@ -193,7 +193,7 @@ def plot_frequencies(
         x, y = table.loc[leading.index, "frequency"], range(len(leading))
         ax.scatter(x, y, s=9, color=color, marker=marker, label=name, zorder=3)
     ax.axvspan(0, by_chance, color="0.93", zorder=0, label="reached with permuted labels")
-    ax.axvline(evidence.MIN_FREQUENCY, color="0.3", linestyle="--", label="consensus needs")
+    ax.axvline(evidence.MIN_FREQUENCY, color="0.3", linestyle="--", label="consensus from here")
     ax.set(xlim=(-0.01, 1), xlabel=f"share of halves with the gene among the first     {STARRED}")
     figure.legend(loc="outside upper center", ncols=4)
     return figure
@@ -265,6 +265,7 @@ def plot_missed_patient(
         draw_bars(ax, -np.array(steps), direction_colors(steps, data), labels, N_PANEL, left=after)
         ax.lines[0].set_xdata([explanation.base] * 2)
         ax.use_sticky_edges = False
+        ax.autoscale()
         ax.set_title(f"{name}: probability {explanation.probability[patient]:.2f}", fontsize=8)
         ax.set(xlabel=f"{explanation.unit} of {data.classes[1]}", ylim=(N_PANEL - 0.5, -0.5))
     add_class_legend(figure, data, f"Patient {patient}, from the mean output (line) up: pulled")
@@ -302,7 +303,7 @@ def report_genes(report: Report, table: pd.DataFrame, frequency: np.ndarray, arg
         "highest frequency by chance": frequency[1:].max(),
     }
     note = (
-        f"Rule, fixed beforehand: among the first {args.top} by mean rank over the models, in at "
+        f"Rule, blind to test patients: one of the {args.top} with the best mean rank, in at "
         f"least {evidence.MIN_FREQUENCY:.0%} of {args.subsamples} halves.\nChance: the same on "
         f"{args.permutations} permutations of the training labels."
     )
