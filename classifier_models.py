@@ -192,7 +192,7 @@ def draw_roc_curves(y: pd.Series, P: pd.DataFrame, table: pd.DataFrame) -> plt.F
     figure, axes = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 5.2), sharey=True)
     for i, (name, p) in enumerate(P.items()):
         false_positive, true_positive, _ = roc_curve(y, p)
-        label = "{}: {:.2f} ({:.2f} to {:.2f})".format(name, *table.loc[name])
+        label = "{}: {:.3f} ({:.3f} to {:.3f})".format(name, *table.loc[name])
         baseline, place = divmod(i, len(MODELS))
         axes[baseline].plot(false_positive, true_positive, f"C{i}", lw=5 - place, label=label)
     for ax, title in zip(axes, ("Models", "Baselines"), strict=True):
