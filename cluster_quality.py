@@ -118,11 +118,14 @@ def assess(
     silhouette: mean over all patients, in the space that was clustered
     stability: mean adjusted Rand index of a subsample's clusters with those of all patients
     PAC: proportion of ambiguous pairs, of patients together in neither few nor most subsamples
-    With a `draw` above 0 a Gaussian cloud without clusters takes the place of the scores.
+    With a `draw` above 0 the scores give way to Gaussian data of exactly their covariance: for data
+    without clusters such draws are exchangeable with them, so a p-value from them is exact.
     """
     n_patients, rng = len(scores), np.random.default_rng([seed, draw])
-    if draw:  # principal components are uncorrelated: independent columns have their covariance
-        scores = rng.normal(size=scores.shape) * scores.std(axis=0)
+    if draw:  # uncorrelated scores, each of its variance, in random directions
+        noise = rng.normal(size=scores.shape)
+        directions = np.linalg.qr(noise - noise.mean(axis=0))[0]
+        scores = directions * scores.std(axis=0) * np.sqrt(n_patients)
     size = int(SUBSAMPLE_SHARE * n_patients)
     found = cluster(scores, ks, seed, RESTARTS)
     labels = {key: number_by_size(clusters) for key, clusters in found.items()}
