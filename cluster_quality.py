@@ -73,6 +73,11 @@ def feature_scores(
     if not standardise_arrays:
         pipeline.set_params(standardise="passthrough")
     values = pipeline.fit_transform(X)
+    if values.shape[1] < 2:
+        raise DataError(
+            "expression values: at least 2 genes must vary, to cluster by - found 1; check the "
+            "scale of the values (see --expression)"
+        )
     most_variable = np.argsort(-values.var(axis=0), kind="stable")[:genes]
     matrix = StandardScaler(with_std=scale_genes).fit_transform(values[:, most_variable])
     return PCA(svd_solver="full").fit_transform(matrix)[:, :components]
@@ -243,6 +248,18 @@ def misplaced_patients(found: Assessment, truth: pd.Series) -> pd.DataFrame:
         share = pd.Series(consensus_share(consensus, labels), truth.index)
         shares[method] = share[majority != truth]
     return pd.DataFrame(shares)
+
+
+def tabulate_assignments(found: dict[str, Assessment], patients: pd.DataFrame) -> pd.DataFrame:
+    """Return every cohort's patients with their clusters and consensus shares."""
+    tables = {}
+    for name, one in found.items():
+        columns = {}
+        for (method, k), labels in one.labels.items():
+            columns[f"{method} {k}"] = labels
+            columns[f"{method} {k} share"] = consensus_share(one.consensus[method, k], labels)
+        tables[name] = patients.iloc[: len(one.scores)].assign(**columns)
+    return pd.concat(tables, names=["cohort"])
 
 
 def count_contents(found: Assessment, groups: pd.Series, ks: Iterable[int]) -> pd.DataFrame:

@@ -46,11 +46,11 @@ from cluster_quality import (
     assess,
     check_cluster_number,
     compare_with_null,
-    consensus_share,
     count_contents,
     feature_scores,
     misplaced_patients,
     score_features,
+    tabulate_assignments,
 )
 from reporting import PAGE_WIDTH, Report, run_parallel
 
@@ -114,8 +114,7 @@ def explore_features(
     for (name, X), choice in itertools.product(cohorts.items(), choices):
         scores = feature_scores(X.to_numpy(), args.expression, **choice)
         tasks.append((scores, truths.loc[X.index], ks, args.subsamples // 2, args.seed))
-        words = {key: WORDS.get(value, str(value)) for key, value in choice.items()}
-        settings.append({"cohort": name} | words)
+        settings.append({"cohort": name} | {k: WORDS.get(v, str(v)) for k, v in choice.items()})
     tables = run_parallel(score_features, tasks, args, "sensitivity")
     return pd.concat([t.assign(**setting) for t, setting in zip(tables, settings, strict=True)])
 
@@ -134,24 +133,11 @@ def tabulate_agreement(
     return pd.DataFrame(rows).T.rename_axis(["labels", "cohort", "method", "k"])
 
 
-def tabulate_assignments(found: dict[str, Assessment], patients: pd.DataFrame) -> pd.DataFrame:
-    """Return every cohort's patients with their clusters and consensus shares."""
-    tables = {}
-    for name, one in found.items():
-        columns = {}
-        for (method, k), labels in one.labels.items():
-            columns[f"{method} {k}"] = labels
-            columns[f"{method} {k} share"] = consensus_share(one.consensus[method, k], labels)
-        tables[name] = patients.iloc[: len(one.scores)].assign(**columns)
-    return pd.concat(tables, names=["cohort"])
-
-
 def draw_panels(ks: Sequence[int], palette: dict[str, str]) -> tuple[plt.Figure, dict]:
     """Return a figure with a panel by (method, k), and a legend of the palette."""
     shape, size = (len(ks), len(METHODS)), (PAGE_WIDTH, 2.3 * len(ks) + 0.6)
     figure, axes = plt.subplots(*shape, sharex=True, sharey=True, squeeze=False, figsize=size)
-    keys = itertools.product(METHODS, ks)
-    panels = dict(zip(keys, axes.T.flat, strict=True))
+    panels = dict(zip(itertools.product(METHODS, ks), axes.T.flat, strict=True))
     for (method, k), ax in panels.items():
         ax.set_title(f"{method}, k = {k}")
     add_legend(figure, palette)
@@ -244,8 +230,8 @@ def draw_dendrogram(scores: np.ndarray, strips: pd.DataFrame, palette: dict) -> 
     image = [[to_rgba(color) for color in strips[kind]] for kind in strips]
     below.imshow(image, aspect="auto", interpolation="none")
     below.set_yticks(range(len(image)), strips.columns)
-    size = min(7, 400 / len(strips))
-    below.set_xticks(range(len(strips)), strips.index, rotation=90, fontsize=size)
+    below.set_xticks(range(len(strips)), strips.index, rotation=90)
+    below.tick_params(axis="x", labelsize=min(7, 400 / len(strips)))
     below.set_xlabel("patient")
     add_legend(figure, palette)
     return figure
@@ -306,12 +292,11 @@ def report_structure(report: Report, selection: pd.DataFrame, rows: pd.DataFrame
     beyond = selection["observed"] - selection["null mean"]
     beyond *= beyond.index.get_level_values("measure").map(MEASURES)
     clearest = beyond.unstack("k").idxmax(axis=1).unstack("method")
-    title = "Number of clusters furthest beyond data without clusters"
-    report.add_section("clearest_k", title, clearest)
+    report.add_section("clearest_k", "Number of clusters furthest beyond the null", clearest)
     observed, p = (selection[column].unstack("measure") for column in ("observed", "p"))
     table = pd.concat([observed, p.add_suffix(" p")], axis=1)
     table = table[[column for measure in MEASURES for column in (measure, f"{measure} p")]]
-    note = "p: share of the data sets without clusters that are as clear, the patients among them."
+    note = "p: share of the null (Gaussian, the same covariance), patients included, as clear."
     report.add_section("k_selection", "Clarity by number of clusters", table, note)
     table = rows.pivot_table(
         "stability", "genes", ["standardise_arrays", "scale_genes"], sort=False
@@ -319,8 +304,8 @@ def report_structure(report: Report, selection: pd.DataFrame, rows: pd.DataFrame
     table.columns = [f"arrays {arrays}, genes {genes}" for arrays, genes in table.columns]
     note = "Arrays standardised, genes scaled: yes or no. Mean over cohorts, methods, k and spaces."
     report.add_section("stability", "Stability by choice of features", table, note)
-    groups = rows.groupby(["labels", "cohort", "method"])[["purity", "ARI"]]
-    table = groups.agg(["min", "median", "max"])
+    table = rows.groupby(["labels", "cohort", "method"])[["purity", "ARI"]]
+    table = table.agg(["min", "median", "max"])
     table.columns = [" ".join(column) for column in table.columns]
     title = f"Range over {rows.groupby(list(GRID)).ngroups} choices of features"
     report.add_section("sensitivity", title, table)
@@ -344,7 +329,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     selection = compare_with_null(clarity)
     rows = explore_features(cohorts, truths, ks, args)
     contents = {
-        name: count_contents(one, groups.loc[cohorts[name].index], shown)[list(palette)]
+        name: count_contents(one, groups.loc[cohorts[name].index], shown).reindex(
+            columns=list(palette), fill_value=0
+        )
         for name, one in found.items()
     }
     first, whole = next(iter(found.items()))
@@ -368,8 +355,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     colors = truths.replace(reporting.class_palette(data) | palette)
     report.add_figure("dendrogram", draw_dendrogram(whole.scores, colors, palette))
     report.add_figure("k_selection", draw_k_selection(clarity))
-    of_class = rows[(rows["cohort"] == first) & (rows["labels"] == "class")]
-    report.add_figure("sensitivity", draw_sensitivity(of_class))
+    report.add_figure(
+        "sensitivity", draw_sensitivity(rows.set_index(["cohort", "labels"]).loc[first, "class"])
+    )
     report.write(summary)
     return 0
 

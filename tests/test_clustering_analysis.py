@@ -235,6 +235,13 @@ def test_scores_keep_the_distances_between_patients(data):
     np.testing.assert_allclose(np.linalg.norm(scores[0] - scores[1:], axis=1), distance)
 
 
+def test_a_single_gene_that_varies_is_refused():
+    X = np.full((6, 3), 500.0)
+    X[:, 0] = [200, 400, 900, 3_000, 9_000, 15_000]
+    with pytest.raises(DataError, match=r"at least 2 genes must vary.*found 1"):
+        feature_scores(X, "intensity", 2)
+
+
 def test_features_do_not_depend_on_the_labels_or_the_order_of_patients(data):
     X = data.X_train.to_numpy()
     forward, backward = (feature_scores(x, "intensity", 500) for x in (X, X[::-1]))
