@@ -7,8 +7,9 @@ The trap: an importance list from one fit on 38 patients is mostly luck. So the 
 on many halves of the training patients, and a gene counts only if it keeps coming back. One rule,
 which knows no test patient: in each half the genes are ordered by their mean rank over the models;
 the consensus are those among the first 20 in at least half of the halves. The same refits on
-permuted labels say how many genes the rule finds where there is nothing to find. Models rank genes
-by their own importance (|coefficient| per standard deviation, impurity decrease, gain), keep the
+permuted labels say how many genes the rule finds where there is nothing to find; they do not
+account for the other rules that were tried on the training patients. Models rank genes by their own
+importance (|coefficient| per standard deviation, impurity decrease, gain), keep the
 settings tuned once on the true labels, and get a random state of their own in every refit. Only
 then, with the list fixed, are the genes checked on the test patients.
 
@@ -305,7 +306,8 @@ def report_genes(report: Report, table: pd.DataFrame, frequency: np.ndarray, arg
     note = (
         f"Rule, blind to test patients: one of the {args.top} with the best mean rank, in at "
         f"least {evidence.MIN_FREQUENCY:.0%} of {args.subsamples} halves.\nChance: the same on "
-        f"{args.permutations} permutations of the training labels."
+        f"{args.permutations} permutations of the training labels; it does not account for "
+        "the other rules that were tried on the\ntraining patients."
     )
     report.add_section("consensus", "Consensus", values, note)
     note = (
