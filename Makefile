@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SCRIPTS := classifier_models explainability clustering_analysis pca_plot
 
 .DELETE_ON_ERROR:
-.PHONY: run test test-lowest format clean
+.PHONY: run test test-lowest readme format clean
 
 run: $(VENV)/run.stamp
 	@set -e; for script in $(SCRIPTS); do echo "== $$script.py"; $(BIN)/python $$script.py; done
@@ -21,6 +21,10 @@ test-lowest:
 	sed -E 's/>=([^,]+),<[0-9.]+/==\1/; /^-r/d' requirements.txt requirements-dev.txt > $(VENV)-lowest/pins.txt
 	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check -r $(VENV)-lowest/pins.txt
 	$(VENV)-lowest/bin/python -m pytest
+
+# The results and figures of README.md, from a fresh run.
+readme: run
+	$(BIN)/python docs/readme_results.py
 
 format: $(VENV)/test.stamp
 	$(BIN)/ruff check --fix

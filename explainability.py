@@ -266,6 +266,7 @@ def plot_missed_patient(
         draw_bars(ax, -np.array(steps), direction_colors(steps, data), labels, N_PANEL, left=after)
         ax.lines[0].set_xdata([explanation.base] * 2)
         ax.use_sticky_edges = False
+        ax.relim()  # the line was at 0, which may be far away
         ax.autoscale()
         ax.set_title(f"{name}: probability {explanation.probability[patient]:.2f}", fontsize=8)
         ax.set(xlabel=f"{explanation.unit} of {data.classes[1]}", ylim=(N_PANEL - 0.5, -0.5))
@@ -317,10 +318,9 @@ def report_genes(report: Report, table: pd.DataFrame, frequency: np.ndarray, arg
         f"{(table['welch_q'] < 0.05).sum()} have q < 0.05."
     )
     hidden = ["description", "auc_p", "welch_t", "welch_p", "test_signal_to_noise"]
-    shown = table.head(N_LEADING).reset_index().drop(columns=hidden, errors="ignore")
-    report.add_section(
-        "leading_genes", "The genes of highest frequency", shown.set_index("gene"), note
-    )
+    shown = table.head(N_LEADING).reset_index().set_index("gene")
+    shown = shown.drop(columns=hidden, errors="ignore")
+    report.add_section("leading_genes", "The genes of highest frequency", shown, note)
 
 
 def report_lists(report: Report, table: pd.DataFrame, models: dict, data: ExpressionData, args):
@@ -346,9 +346,7 @@ def report_missed_patient(report: Report, explanations: dict, patient, data: Exp
         pulls = (sign * e.values.loc[patient]).nlargest(5)
         genes = ", ".join(data.gene_names[pulls.index[pulls > 0]]) or "none"
         values[name] = f"{e.probability[patient]:.2f}; {genes}"
-    note = (
-        f"Probability of {data.classes[1]} in each model, and the genes that speak against {label}."
-    )
+    note = f"Probability of {data.classes[1]}, and the genes that speak most against {label}."
     report.add_section("missed_patient", "The test patient that most models miss", values, note)
 
 

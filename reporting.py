@@ -46,7 +46,7 @@ PAGE_WIDTH = 7.2  # inches, two columns of a journal page
 
 # Okabe & Ito's colours, told apart with every kind of colour blindness
 NEGATIVE_COLOR, POSITIVE_COLOR = "#0072B2", "#D55E00"
-SUBTYPE_COLORS = ("#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#009E73", "#CC79A7", "#F0E442")
+SUBTYPE_COLORS = ("#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#009E73", "#CC79A7", "#000000")
 
 # The options that do not change any result, and therefore do not belong into its record
 UNRECORDED_OPTIONS = {
