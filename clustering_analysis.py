@@ -196,11 +196,13 @@ def draw_contingency(tables: dict[str, pd.DataFrame]) -> plt.Figure:
     for (name, method), ax in zip(itertools.product(tables, METHODS), axes.flat, strict=True):
         table = tables[name].loc[method]
         share = table.div(table.sum(axis=1), axis=0)
-        sns.heatmap(share, annot=table, fmt="d", cmap="Blues", vmin=0, vmax=1, cbar=False, ax=ax)
+        look = {"fmt": "d", "cmap": "Blues", "vmin": 0, "vmax": 1, "cbar": False}
+        rows = [f"k = {k}: {cluster}" for k, cluster in table.index]
+        sns.heatmap(share, annot=table, xticklabels=True, yticklabels=rows, ax=ax, **look)
         ax.set(xlabel="", ylabel=f"{name} patients" if ax in axes[:, 0] else "")
         ax.set_title(method if ax in axes[0] else "")
-        ax.set_yticklabels([f"k = {k}: {cluster}" for k, cluster in table.index], rotation=0)
         ax.tick_params(axis="x", rotation=20)
+        ax.tick_params(axis="y", rotation=0)
     return figure
 
 
@@ -241,6 +243,7 @@ def draw_sensitivity(rows: pd.DataFrame) -> plt.Figure:
     """Draw stability, purity and ARI of every method over the grid of features."""
     figure, axes = plt.subplots(1, 3, sharey=True, figsize=(PAGE_WIDTH, 7.5))
     look = {"annot": True, "fmt": ".2f", "cmap": "viridis", "vmin": 0, "vmax": 1, "cbar": False}
+    look["yticklabels"] = True
     for ax, measure in zip(axes, ("stability", "purity", "ARI"), strict=True):
         sns.heatmap(rows.pivot_table(measure, list(GRID), "method", sort=False), ax=ax, **look)
         ax.set(title=measure, xlabel="", ylabel="")
