@@ -23,6 +23,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from expression_data import ExpressionData
 from preprocessing import preprocessing_steps
 from reporting import run_parallel
 
@@ -162,10 +163,11 @@ def spread(scores: pd.DataFrame, n_train: float, n_test: float) -> pd.DataFrame:
     """Return mean, sd and interval of the mean over splits (Nadeau & Bengio).
 
     Training parts overlap: the variance of the mean over J splits is not 1/J of the variance of
-    a score but 1/J + n_test/n_train of it.
+    a score but 1/J + n_test/n_train of it. No interval where all scores are the same.
     """
     mean, sd, count = scores.mean(), scores.std().round(12), len(scores)
     reach = t.ppf(0.975, count - 1) * sd * np.sqrt(1 / count + n_test / n_train)
+    reach = reach.where(sd > 1e-9)
     limits = {"lower": (mean - reach).clip(0, 1), "upper": (mean + reach).clip(0, 1)}
     return pd.DataFrame({"mean": mean, "sd": sd, **limits})
 
@@ -240,6 +242,22 @@ def strength(p):
     return (2 * p - 1).abs()
 
 
+def prediction_table(
+    data: ExpressionData, P: pd.DataFrame, models: list[str], threshold: float
+) -> pd.DataFrame:
+    """Return what all say of each test patient and how surely, those hardest for `models` first."""
+    y, positive = data.y_test.cat.codes, data.classes[1]
+    wrong = P[models].gt(0.5).ne(y, axis=0).sum(axis=1)
+    table = pd.DataFrame({"class": data.y_test, "models wrong": wrong})
+    for name, p in P.items():
+        sure, call = strength(p), np.where(p > 0.5, *data.classes[::-1])
+        table[f"{name}: probability of {positive}"] = p
+        table[f"{name}: prediction strength"] = sure
+        table[f"{name}: call"] = np.where(sure < threshold, "uncertain", call)
+    doubt = P[models].mean(axis=1).sub(y).abs()
+    return table.iloc[np.lexsort([-doubt, -wrong])]
+
+
 def mcnemar_table(y: pd.Series, P: pd.DataFrame) -> pd.DataFrame:
     """Return, for each pair of models, the patients only one gets right, and McNemar's exact p."""
     right = P.gt(0.5).eq(y, axis=0)
@@ -249,6 +267,39 @@ def mcnemar_table(y: pd.Series, P: pd.DataFrame) -> pd.DataFrame:
         p = binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
         rows[f"{a} / {b}"] = {"only first right": only_a, "only second right": only_b, "p": p}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("models")
+
+
+def difference_table(scores: pd.DataFrame, n_train: float, n_test: float) -> pd.DataFrame:
+    """Return the mean difference of each pair of models over the same splits, and its p-value.
+
+    The t-test with the variance of Nadeau & Bengio, as in `spread`.
+    """
+    rows = {}
+    for a, b in itertools.combinations(scores, 2):
+        difference = scores[a] - scores[b]
+        error = difference.std() * np.sqrt(1 / len(scores) + n_test / n_train)
+        p = 2 * t.sf(abs(difference.mean()) / error, len(scores) - 1) if error > 1e-9 else np.nan
+        rows[f"{a} - {b}"] = {"difference": difference.mean(), "p": p}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("models")
+
+
+def splitting_genes(data: ExpressionData, expression: str) -> pd.DataFrame:
+    """Return the genes that split the training patients, and what each calls right in the test set.
+
+    In the units of the models: preprocessed.
+    """
+    steps = Pipeline(preprocessing_steps(expression)).fit(data.X_train.to_numpy())
+    genes = steps.get_feature_names_out(data.X_train.columns)
+    Z, Z_test = (steps.transform(X.to_numpy()) for X in (data.X_train, data.X_test))
+    y, y_test = data.y_train.cat.codes == 1, data.y_test.cat.codes == 1
+    rows = {}
+    for sign in (1, -1):
+        low, high = (sign * Z[~y]).max(axis=0), (sign * Z[y]).min(axis=0)
+        right = ((sign * Z_test > (low + high) / 2) == y_test.to_numpy()[:, None]).sum(axis=0)
+        for i in np.flatnonzero(low < high):
+            rows[genes[i]] = data.gene_names[genes[i]], right[i]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["gene", "right"])
+    return table.rename_axis("accession").sort_values(["right", "gene"], ascending=False)
 
 
 def missed_rates(y: pd.Series, P: pd.DataFrame, models: list[str]) -> pd.DataFrame:

@@ -9,9 +9,10 @@ which knows no test patient: in each half the genes are ordered by their mean ra
 the consensus are those among the first 20 in at least half of the halves. The same refits on
 permuted labels say how many genes the rule finds where there is nothing to find; they do not
 account for the other rules that were tried on the training patients. Models rank genes by their own
-importance (|coefficient| per standard deviation, impurity decrease, gain), keep the
-settings tuned once on the true labels, and get a random state of their own in every refit. Only
-then, with the list fixed, are the genes checked on the test patients.
+importance (|coefficient| per standard deviation, impurity decrease, gain), those they do not use
+last, so that the mean rank asks first how many models use a gene. They keep the settings tuned once
+on the true labels, and get a random state of their own in every refit. Only then, with the list
+fixed, are the genes checked on the test patients.
 
 Inputs: the data folder (see expression_data.py).
 Written to outputs/explainability/: metrics.txt and metrics.json; genes.csv (everything about every
@@ -24,9 +25,7 @@ Koscielny & Hill (2005), Lancet 365:488 (genes in more than half of the lists); 
 
 import argparse
 import sys
-import warnings
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -34,39 +33,23 @@ import pandas as pd
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 from scipy.cluster.hierarchy import dendrogram, leaves_list, linkage
-from scipy.special import expit
-from sklearn.pipeline import Pipeline
-from xgboost import XGBClassifier
 
 import gene_evidence as evidence
 import reporting
 from classifier_models import tune_models
 from expression_data import ExpressionData
-from reporting import PAGE_WIDTH, Report, class_palette
+from gene_evidence import Explanation
+from reporting import PAGE_WIDTH, Report, class_palette, in_lines
 
 N_LEADING, N_PANEL = 20, 10  # genes of a table or figure, and of one panel
 MARKERS = {"o": "#009E73", "s": "#CC79A7", "^": "#E69F00", "D": "#000000"}  # unlike the classes
-STARRED = "* gene of the literature"
-
-
-class Explanation(NamedTuple):
-    """How one model's output comes about: ``base + values.sum(axis=1)`` is the output."""
-
-    values: pd.DataFrame  # SHAP values, patients x genes
-    base: float  # the mean output over the background
-    output: pd.Series  # of the positive class
-    unit: str
-
-    @property
-    def probability(self) -> pd.Series:
-        return self.output if self.unit == "probability" else expit(self.output)
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = reporting.make_parser(__doc__, "explainability")
     for option, least, default, what in (
         ("--subsamples", 2, 40, "halves of the training patients to refit on, an even number"),
-        ("--permutations", 1, 5, "permuted labels to repeat all of it with"),
+        ("--permutations", 1, 7, "permuted labels to repeat all of it with"),
         ("--top", 1, 20, "how many genes are the first of a ranking"),
     ):
         text, count = f"{what} (default: {default})", reporting.whole_number(least)
@@ -77,39 +60,18 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def explain(pipeline: Pipeline, background: pd.DataFrame, X: pd.DataFrame) -> Explanation:
-    """Return what makes a fitted pipeline favour the positive class, for the patients of X.
-
-    The SHAP values are interventional. Trees of scikit-learn are explained in probability, the
-    logistic regression and XGBoost in log-odds.
-    """
-    with warnings.catch_warnings(action="ignore", category=PendingDeprecationWarning):
-        import shap  # takes seconds, and calls what matplotlib 3.11 announces to deprecate
-
-    model = pipeline[-1]
-    reference, Z = (pipeline[:-1].transform(part.to_numpy()) for part in (background, X))
-    masker = shap.maskers.Independent(reference, max_samples=len(reference))
-    explainer = shap.LinearExplainer if hasattr(model, "coef_") else shap.TreeExplainer
-    explanation = explainer(model, masker)(Z)
-    values, base = explanation.values, explanation.base_values
-    if values.ndim == 3:  # trees of scikit-learn: patients x genes x classes, the positive one last
-        values, base = values[..., 1], base[..., 1]
-    if isinstance(model, XGBClassifier):
-        output, unit = model.predict(Z, output_margin=True), "log-odds"
-    elif hasattr(model, "decision_function"):
-        output, unit = model.decision_function(Z), "log-odds"
-    else:
-        output, unit = model.predict_proba(Z)[:, 1], "probability"
-    values = pd.DataFrame(values, X.index, pipeline[:-1].get_feature_names_out(X.columns))
-    return Explanation(values, float(base[0]), pd.Series(output, X.index), unit)
-
-
 def draw_bars(ax: plt.Axes, sizes: pd.Series, colors, names: Sequence[str], rows: int, **options):
     """Draw a bar a gene, the first on top, with room for `rows` of them."""
     ax.barh(range(len(sizes)), sizes, color=colors, **options)
     ax.axvline(0, color="0.3", linewidth=0.6)
     ax.set_ylim(rows - 0.5, -0.5)
     ax.set_yticks(range(len(sizes)), names, fontsize=6)
+
+
+def starred(label: str, names: pd.Series) -> str:
+    """Return the label, with what the star behind a name means where there is one."""
+    gap = " " * 10
+    return f"{label}{gap}* gene of the literature" if names.str.endswith(" *").any() else label
 
 
 def add_class_legend(figure: plt.Figure, data: ExpressionData, title: str) -> None:
@@ -133,12 +95,15 @@ def plot_importances(models: dict[str, pd.DataFrame], data: ExpressionData, name
         colors = direction_colors(first["direction"], data)
         draw_bars(ax, sizes, colors, names[first.index], N_PANEL)
         ax.set(title=name, xlabel="coefficient (log-odds per SD)" if linear else "importance")
-    add_class_legend(figure, data, f"Higher expression pushes          {STARRED}")
+    add_class_legend(figure, data, starred("Higher expression pushes", names))
     return figure
 
 
 def plot_shap_summary(
-    explanations: dict[str, Explanation], expression: pd.DataFrame, positive: str, names: pd.Series
+    explanations: dict[str, Explanation],
+    expression: pd.DataFrame,
+    positive: str,
+    names: pd.Series,
 ) -> plt.Figure:
     """Draw, for each model's first genes, the SHAP values of the patients of `expression`."""
     figure, axes = plt.subplots(2, 2, figsize=(PAGE_WIDTH, 5.4))
@@ -153,7 +118,7 @@ def plot_shap_summary(
             dots = ax.scatter(values[gene], y, s=4, c=z[gene], vmin=-2, vmax=2, cmap="viridis")
         ax.set_title(name)
         ax.set_xlabel(f"SHAP value ({explanation.unit} of {positive})", fontsize=7)
-    label = f"expression (SDs from the training mean)          {STARRED}"
+    label = starred("expression (SDs from the training mean)", names)
     figure.colorbar(dots, ax=axes, label=label, location="bottom", shrink=0.6, aspect=50)
     return figure
 
@@ -179,7 +144,7 @@ def plot_model_comparison(
         draw_bars(ax, shown["mean_abs_shap"], colors, names[genes], len(genes))
         ax.set_title(name, fontsize=8)
         ax.set_xlabel(f"mean |SHAP|\n({explanations[name].unit})")
-    add_class_legend(figure, data, f"Higher expression pushes          {STARRED}")
+    add_class_legend(figure, data, starred("Higher expression pushes", names))
     return figure
 
 
@@ -195,7 +160,8 @@ def plot_frequencies(
         ax.scatter(x, y, s=9, color=color, marker=marker, label=name, zorder=3)
     ax.axvspan(0, by_chance, color="0.93", zorder=0, label="reached with permuted labels")
     ax.axvline(evidence.MIN_FREQUENCY, color="0.3", linestyle="--", label="consensus from here")
-    ax.set(xlim=(-0.01, 1), xlabel=f"share of halves with the gene among the first     {STARRED}")
+    xlabel = starred("share of halves with the gene among the first", names)
+    ax.set(xlim=(-0.01, 1), xlabel=xlabel)
     figure.legend(loc="outside upper center", ncols=4)
     return figure
 
@@ -223,7 +189,7 @@ def plot_heatmap(
     image = axes[2].imshow(z.T, aspect="auto", cmap="PRGn_r", vmin=-2.5, vmax=2.5)
     axes[2].set_yticks(range(z.shape[1]), names[z.columns], fontsize=6)
     axes[2].set_xticks(range(len(z)), z.index, fontsize=min(4.5, 330 / len(z)), rotation=90)
-    axes[2].set_xlabel(f"patient          bold: consensus          {STARRED}")
+    axes[2].set_xlabel(starred("patient          bold: consensus", names))
     for gene, tick in zip(z.columns, axes[2].get_yticklabels(), strict=True):
         tick.set_fontweight("bold" if leading.loc[gene, "consensus"] else "normal")
     figure.colorbar(image, ax=axes, label="expression (SDs from the training mean)", aspect=50)
@@ -246,7 +212,7 @@ def plot_top_genes(
             ax.scatter(x_dots, values, s=5, color=class_palette(data)[label])
             ax.hlines(values.median(), x - 0.4, x + 0.4, color="0.2")
         ax.set_title(names[gene], fontsize=7)
-        ax.set_xticks(range(len(groups)), [f"{c}\n{s}" for s, c in groups])
+        ax.set_xticks(range(len(groups)), [f"{in_lines(c)}\n{s}" for s, c in groups])
         ax.tick_params(labelsize=6)
     figure.supylabel("expression (log2, arrays standardised)", fontsize=8)
     return figure
@@ -275,7 +241,10 @@ def plot_missed_patient(
 
 
 def report_models(
-    report: Report, explanations: dict[str, Explanation], lists: dict[str, np.ndarray], args
+    report: Report,
+    explanations: dict[str, Explanation],
+    lists: dict[str, np.ndarray],
+    args,
 ) -> None:
     """Write whether the SHAP values add up, and how alike the lists of the halves are."""
     rows = {
@@ -296,19 +265,23 @@ def report_models(
 
 def report_genes(report: Report, table: pd.DataFrame, frequency: np.ndarray, args) -> None:
     """Write how many genes pass the rule, how many do by chance, and the evidence for each."""
-    found = (frequency >= evidence.MIN_FREQUENCY).sum(axis=1)
+    found, highest = (frequency >= evidence.MIN_FREQUENCY).sum(axis=1), frequency.max(axis=1)
     values = {
         "consensus": list(table["gene"][table["consensus"]]),
         "genes": found[0],
         "genes by chance": found[1:].mean(),
         "with permuted labels": list(found[1:]),
-        "highest frequency by chance": frequency[1:].max(),
+        "p of so many genes": np.mean(found >= found[0]),
+        "highest frequency": highest[0],
+        "highest frequency by chance": highest[1:].max(),
+        "p of so high a frequency": np.mean(highest >= highest[0]),
     }
     note = (
         f"Rule, blind to test patients: one of the {args.top} with the best mean rank, in at "
         f"least {evidence.MIN_FREQUENCY:.0%} of {args.subsamples} halves.\nChance: the same on "
-        f"{args.permutations} permutations of the training labels; it does not account for "
-        "the other rules that were tried on the\ntraining patients."
+        f"{args.permutations} permutations of the training labels; it does not account for the "
+        "other rules that were tried on the\ntraining patients. p: share of labels, true and "
+        "permuted, that reach as much. Genes near the threshold come and\ngo with the seed."
     )
     report.add_section("consensus", "Consensus", values, note)
     note = (
@@ -326,11 +299,16 @@ def report_genes(report: Report, table: pd.DataFrame, frequency: np.ndarray, arg
 def report_lists(report: Report, table: pd.DataFrame, models: dict, data: ExpressionData, args):
     """Write how lists of genes overlap with the literature, and how they fare on test patients."""
     lists = {name: model.index[model["rank"] <= args.top] for name, model in models.items()}
+    lists["Signal-to-noise"] = table["signal_to_noise"].abs().nlargest(args.top).index
     lists["Highest frequency"] = table.index[:N_LEADING]
     lists["Consensus"] = table.index[table["consensus"]]
     if data.informative_genes is not None:
         known = evidence.literature_overlap(lists, data.informative_genes.index, table.index)
-        note = f"First {args.top} genes of each model; p: hypergeometric, among all genes analysed."
+        note = (
+            f"First {args.top} genes of each model; p: hypergeometric, among all genes analysed. "
+            "Where the literature chose its\ngenes on the same patients, p says no more than that "
+            "the lists are alike."
+        )
         report.add_section("literature", "Overlap with the genes of the literature", known, note)
     if len(data.y_test):
         test = evidence.replication_table(lists | {"All genes": table.index}, table)
@@ -347,7 +325,7 @@ def report_missed_patient(report: Report, explanations: dict, patient, data: Exp
         genes = ", ".join(data.gene_names[pulls.index[pulls > 0]]) or "none"
         values[name] = f"{e.probability[patient]:.2f}; {genes}"
     note = f"Probability of {data.classes[1]}, and the genes that speak most against {label}."
-    report.add_section("missed_patient", "The test patient that most models miss", values, note)
+    report.add_section("missed_patient", "The hardest test patient", values, note)
 
 
 @reporting.command_line
@@ -357,9 +335,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     report = Report(args, data, "Which genes decide, and how surely")
     X, y = data.X_train, data.y_train.cat.codes
     pipelines = {name: s.best_estimator_ for name, s in tune_models(X, y, args).items()}
-    explanations = {name: explain(p, X, data.X_all) for name, p in pipelines.items()}
+    explanations = {name: evidence.explain(p, X, data.X_all) for name, p in pipelines.items()}
     log2, expression = evidence.expression_tables(data, args.expression)
     genes, train = expression.columns, expression.loc[X.index]
+    evidence.check_top(args.top, len(genes))
 
     importances = evidence.resample(pipelines, X[genes], y.to_numpy(), args)
     ranks = evidence.rank_genes(importances)

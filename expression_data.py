@@ -47,6 +47,7 @@ INFORMATIVE_GENES_FILE = "golub_1999_informative_genes.csv"
 CAVEATS_FILE = "caveats.txt"
 
 EXPRESSION_SCALES = ("intensity", "log")
+MAX_INTENSITY = 1e9  # beyond any scanner or sequencer
 MAX_LOG2_VALUE = 32  # no scanner counts to 2**32, and no array of intensities stays below 32
 MIN_PATIENTS = 5  # of each class, to train on: one for every fold of a 5-fold cross-validation
 SHORT_NAME_LENGTH = 30
@@ -165,6 +166,7 @@ def load_expression_data(
     identifier = int if numbers else str
     X_train, *rest = (_align(table.values, genes, identifier) for table in tables)
     X_test = rest[0] if rest else X_train.iloc[:0]
+    _check_copies(pd.concat([X_train, X_test]), tables)
     y = pd.Series(classes, name="class").rename(identifier).rename_axis("patient")
     y = y.astype(pd.CategoricalDtype(order, ordered=True))
     descriptions = _merge_descriptions(tables, genes)
@@ -200,6 +202,9 @@ def _check_arrays(tables: list[Table], expression: str) -> None:
         if constant := list(largest.index[smallest == largest]):
             found = f"the array of {some(constant)} has one value for all genes"
             raise refusal(path, "arrays must vary", found, "remove the patient or measure again")
+        if absurd := list(largest.index[np.maximum(largest, -smallest) > MAX_INTENSITY]):
+            limits = f"values must lie within -{MAX_INTENSITY:g} and {MAX_INTENSITY:g}"
+            raise refusal(path, limits, f"found more in {some(absurd)}", "correct them")
         wrong = largest.index[(largest <= MAX_LOG2_VALUE) != (expression == "log")]
         if len(wrong):
             found = f"{len(wrong)} of {len(largest)} arrays look {looks}: {some(wrong)}"
@@ -210,6 +215,17 @@ def _check_arrays(tables: list[Table], expression: str) -> None:
     if test is not train and len(both):
         rule = f"no patient may be in {train.path} as well"
         raise refusal(test.path, rule, f"found {some(both)}", "remove them from one of the files")
+
+
+def _check_copies(X: pd.DataFrame, tables: list[Table]) -> None:
+    """Raise when two patients have the same values: one of them is a copy."""
+    seen = {}
+    for patient, values in zip(X.index, X.to_numpy(), strict=True):
+        original = seen.setdefault(values.tobytes(), patient)
+        if original != patient:
+            files = " and ".join(str(table.path) for table in tables)
+            found = f"those of {original} and {patient} are the same"
+            raise refusal(files, "patients must differ in their values", found, "remove the copy")
 
 
 def _common_genes(tables: list[Table], accept: bool) -> tuple[list[str], str]:
@@ -223,12 +239,13 @@ def _common_genes(tables: list[Table], accept: bool) -> tuple[list[str], str]:
     if accept and 2 * len(missing) < len(genes):
         note = f"Only the {len(genes & others):,} genes in both files are used: the test file lacks"
         return sorted(genes & others), f"{note} {lack} and has {len(extra):,} others."
-    found = f"it lacks {lack} ({some(missing)}) and has {len(extra):,} others ({some(extra)})"
+    found = [f"it lacks {lack} ({some(missing)})"] if missing else []
+    found += [f"it has {len(extra):,} others ({some(extra)})"] if extra else []
     rule = f"must hold the same genes as {train.path}"
     if accept:
         rule = f"must hold more than half of the genes of {train.path}"
     advice = "export both from the same kind of array, or see --common-genes"
-    raise refusal(test.path, rule, found, advice)
+    raise refusal(test.path, rule, " and ".join(found), advice)
 
 
 def _gather_classes(tables: list[Table], label_paths: list[Path]) -> dict[str, str]:
@@ -278,7 +295,10 @@ def _order_classes(
     if positive is None:
         positive = "AML" if "AML" in names else min(names, key=lambda name: in_training[name])
         if positive != "AML":
-            note = f"Positive class: {positive}, the rarer in training (see --positive-class)."
+            note = (
+                f"Positive class: {positive}, the rarer in training, or of equals the first (see "
+            )
+            note += "--positive-class)."
     elif (positive := clean(positive)) not in names:
         rule = f"must be {' or '.join(names)}"
         raise refusal("--positive-class", rule, f"found {positive!r}", "choose one of them")

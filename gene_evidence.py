@@ -1,4 +1,4 @@
-"""What speaks for a gene: how often models come back to it, chance, itself, the literature.
+"""What speaks for a gene: models, how often they come back to it, chance, itself, the literature.
 
 Rankings are arrays of labels x halves x models x genes: first the refits on the true labels, then
 those on permuted labels.
@@ -9,21 +9,34 @@ al. (1999), Science 286:531 (signal-to-noise); Benjamini & Hochberg (1995), JRSS
 """
 
 import argparse
+import warnings
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import stats
+from scipy.special import expit
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.pipeline import Pipeline
+from xgboost import XGBClassifier
 
-from expression_data import ExpressionData
+from expression_data import DataError, ExpressionData
 from preprocessing import preprocessing_steps
 from reporting import run_parallel
 
 MIN_FREQUENCY = 0.5  # of the halves, for the consensus
 POOR, EXCELLENT = 0.4, 0.75  # how Nogueira et al. read their index
 RANK_INTERVAL = (0.05, 0.95)  # quantiles over the halves
+
+
+def check_top(top: int, n_genes: int) -> None:
+    """Raise a DataError when the first `top` genes are all there are, or nearly."""
+    if 2 * top > n_genes:
+        raise DataError(
+            f"--top: must be at most half of the {n_genes} genes that vary - found {top}; "
+            "choose a smaller number"
+        )
 
 
 def expression_tables(data: ExpressionData, scale: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -35,6 +48,46 @@ def expression_tables(data: ExpressionData, scale: str) -> tuple[pd.DataFrame, p
     genes = pd.Index(steps.get_feature_names_out(data.X_train.columns), name="accession")
     tables = (part.transform(data.X_all.to_numpy()) for part in (steps[:-1], steps))
     return tuple(pd.DataFrame(table, data.X_all.index, genes) for table in tables)
+
+
+class Explanation(NamedTuple):
+    """How one model's output comes about: ``base + values.sum(axis=1)`` is the output."""
+
+    values: pd.DataFrame  # SHAP values, patients x genes
+    base: float  # the mean output over the background
+    output: pd.Series  # of the positive class
+    unit: str
+
+    @property
+    def probability(self) -> pd.Series:
+        return self.output if self.unit == "probability" else expit(self.output)
+
+
+def explain(pipeline: Pipeline, background: pd.DataFrame, X: pd.DataFrame) -> Explanation:
+    """Return what makes a fitted pipeline favour the positive class, for the patients of X.
+
+    The SHAP values are interventional. Trees of scikit-learn are explained in probability, the
+    logistic regression and XGBoost in log-odds.
+    """
+    with warnings.catch_warnings(action="ignore", category=PendingDeprecationWarning):
+        import shap  # takes seconds, and calls what matplotlib 3.11 announces to deprecate
+
+    model = pipeline[-1]
+    reference, Z = (pipeline[:-1].transform(part.to_numpy()) for part in (background, X))
+    masker = shap.maskers.Independent(reference, max_samples=len(reference))
+    explainer = shap.LinearExplainer if hasattr(model, "coef_") else shap.TreeExplainer
+    explanation = explainer(model, masker)(Z)
+    values, base = explanation.values, explanation.base_values
+    if values.ndim == 3:  # trees of scikit-learn: patients x genes x classes, the positive one last
+        values, base = values[..., 1], base[..., 1]
+    if isinstance(model, XGBClassifier):
+        output, unit = model.predict(Z, output_margin=True), "log-odds"
+    elif hasattr(model, "decision_function"):
+        output, unit = model.decision_function(Z), "log-odds"
+    else:
+        output, unit = model.predict_proba(Z)[:, 1], "probability"
+    values = pd.DataFrame(values, X.index, pipeline[:-1].get_feature_names_out(X.columns))
+    return Explanation(values, float(base[0]), pd.Series(output, X.index), unit)
 
 
 def own_importance(pipeline: Pipeline, genes: pd.Index) -> pd.Series:
@@ -55,20 +108,22 @@ def resample(
     X is patients x genes, y their classes as 0 and 1. Halves come in complementary pairs,
     `args.subsamples` in all; the same again for each of `args.permutations` permuted labels.
     """
-    rng = np.random.default_rng(args.seed)
-    labels = [y, *(rng.permutation(y) for _ in range(args.permutations))]
     pairs = StratifiedShuffleSplit(
         args.subsamples // 2, train_size=0.5, test_size=0.5, random_state=args.seed
     )
     unfitted = [clone(pipeline) for pipeline in pipelines.values()]
-    tasks = [
-        (unfitted, X.iloc[half], codes[half], int(rng.integers(2**31)))
-        for codes in labels
-        for pair in pairs.split(X, codes)
-        for half in pair
-    ]
+    tasks = []
+    for number in range(args.permutations + 1):
+        rng = np.random.default_rng([args.seed, number])  # no permutation changes another's refits
+        codes = rng.permutation(y) if number else y
+        halves = [half for pair in pairs.split(X, codes) for half in pair]
+        seeds = rng.integers(2**31, size=len(halves)).tolist()
+        tasks += [
+            (unfitted, X.iloc[half], codes[half], seed)
+            for half, seed in zip(halves, seeds, strict=True)
+        ]
     importances = run_parallel(_refit, tasks, args, "refitting on halves")
-    return np.reshape(importances, (len(labels), args.subsamples, len(unfitted), X.shape[1]))
+    return np.reshape(importances, (-1, args.subsamples, len(unfitted), X.shape[1]))
 
 
 def _refit(unfitted: list[Pipeline], X: pd.DataFrame, y: np.ndarray, seed: int) -> list[np.ndarray]:
@@ -250,7 +305,7 @@ def replication_table(lists: dict[str, pd.Index], table: pd.DataFrame) -> pd.Dat
     rows = {}
     for name, index in lists.items():
         genes = table.loc[index]
-        same = (genes["signal_to_noise"] * genes["test_signal_to_noise"] > 0).sum()
+        same = (genes["test_auc"] > 0.5).sum()
         rows[name] = (len(genes), same, genes["auc"].median(), genes["test_auc"].median())
     columns = ["genes", "same direction", "median AUC, training", "median AUC, test"]
     return pd.DataFrame.from_dict(rows, "index", columns=columns)

@@ -31,7 +31,7 @@ from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline
 from tqdm import trange
 
-from expression_data import DataError, ExpressionData
+from expression_data import ExpressionData
 from preprocessing import preprocessing_steps
 from reporting import (
     PAGE_WIDTH,
@@ -46,7 +46,6 @@ from reporting import (
 )
 
 VARIANCE_RULES = (0.8, 0.9, 0.95)
-MIN_GENES = 4  # for a variance behind the third component
 MIN_GROUP = 5  # patients, for an effect size with an interval
 TOP_GENES, NAMED_GENES = 50, 12  # in the enrichment, as many as the literature's list; by name
 ERROR = "reconstruction error"
@@ -56,9 +55,6 @@ def fit_pca(data: ExpressionData, steps: list) -> tuple[Pipeline, pd.DataFrame]:
     """Return steps and PCA, fitted on the training patients, and the scores of all patients."""
     pca = PCA(svd_solver="full")  # the default would pick a randomised one for some shapes
     pipeline = Pipeline([*steps, ("pca", pca)]).fit(data.X_train.to_numpy())
-    if (n_genes := pca.n_features_in_) < MIN_GENES:
-        rule, advice = f"at least {MIN_GENES} must vary", "give more genes"
-        raise DataError(f"genes: {rule} - found {n_genes}; {advice}")
     shares = enumerate(100 * pca.explained_variance_ratio_, start=1)
     axes = [f"PC{number} ({share:.1f} % of variance)" for number, share in shares]
     return pipeline, pd.DataFrame(pipeline.transform(data.X_all.to_numpy()), data.X_all.index, axes)
@@ -175,7 +171,9 @@ def plot_patients(planes: list, data: ExpressionData, height: float = 3.2) -> pl
         for (group, color), marker in zip(palette.items(), itertools.cycle("os^DvP*X")):
             for name, fill in (("train", color), ("test", "none")):
                 x, y = xy[(groups == group) & (data.sample_set == name)].to_numpy().T
-                ax.plot(x, y, marker, color=color, mfc=fill, label=f"{group}, {name} ({len(x)})")
+                if len(x):
+                    label = f"{group}, {name} ({len(x)})"
+                    ax.plot(x, y, marker, color=color, mfc=fill, label=label)
         ax.set(xlabel=xy.columns[0], ylabel=xy.columns[1])
         ax.locator_params(nbins=5)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
@@ -195,7 +193,8 @@ def plot_loadings(loadings: pd.DataFrame, data: ExpressionData) -> plt.Figure:
             shown = top.where(listed == label)
             ax.barh(names, shown, color=color, label=f"informative, higher in {label}")
         ax.set(title=component, xlabel="Loading" if ax is axes[-1] else "")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    if len(higher_in):
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 

@@ -19,6 +19,7 @@ from expression_data import DataError
 
 FLOOR, CEILING = 100, 16_000
 MIN_FOLD, MIN_DIFFERENCE = 5, 500
+MIN_GENES = 10  # fewer are no expression profile, and leave a selection of genes nothing to take
 
 
 class VariationFilter(SelectorMixin, BaseEstimator):
@@ -30,6 +31,8 @@ class VariationFilter(SelectorMixin, BaseEstimator):
         Smallest ratio of a gene's largest to its smallest value, exclusive.
     min_difference : float
         Smallest difference of the two, exclusive, in the units of X.
+    min_genes : int
+        The fewest genes that must be kept.
 
     Attributes
     ----------
@@ -37,9 +40,10 @@ class VariationFilter(SelectorMixin, BaseEstimator):
         Extremes of each gene among the patients of the fit.
     """
 
-    def __init__(self, min_fold=MIN_FOLD, min_difference=MIN_DIFFERENCE):
+    def __init__(self, min_fold=MIN_FOLD, min_difference=MIN_DIFFERENCE, min_genes=1):
         self.min_fold = min_fold
         self.min_difference = min_difference
+        self.min_genes = min_genes
 
     def fit(self, X, y=None):
         """Learn each gene's extremes from X, patients x genes; `y` is ignored.
@@ -47,15 +51,15 @@ class VariationFilter(SelectorMixin, BaseEstimator):
         Raises
         ------
         DataError
-            When no gene varies enough: there is nothing left to analyse.
+            When fewer than `min_genes` vary enough.
         """
         X = validate_data(self, X, dtype="numeric", ensure_min_samples=2)
         self.max_, self.min_ = X.max(axis=0), X.min(axis=0)
-        if not self._get_support_mask().any():
+        if (found := self._get_support_mask().sum()) < self.min_genes:
             raise DataError(
-                f"expression values: at least one gene must vary more than {self.min_fold}-fold "
-                f"and by more than {self.min_difference} - found none among {X.shape[1]} genes "
-                f"of {X.shape[0]} patients; check the scale of the values (see --expression)"
+                f"expression values: at least {self.min_genes} genes must vary more than "
+                f"{self.min_fold}-fold and by more than {self.min_difference} - found {found} of "
+                f"{X.shape[1]} among {X.shape[0]} patients; check the scale (see --expression)"
             )
         return self
 
@@ -74,7 +78,7 @@ def preprocessing_steps(expression: str = "intensity") -> list[tuple[str, BaseEs
     """
     steps = [
         ("clip", _named_step(np.clip, a_min=FLOOR, a_max=CEILING)),
-        ("filter", VariationFilter()),
+        ("filter", VariationFilter(min_genes=MIN_GENES)),
         ("log2", _named_step(np.log2)),
         ("standardise", _named_step(scale, axis=1)),  # each array to mean 0, variance 1
     ]

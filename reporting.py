@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -72,88 +73,43 @@ def make_parser(doc: str, script: str) -> ScriptParser:
         allow_abbrev=False,
     )
     parser.set_defaults(script=script)
-    shared = parser.add_argument_group("shared options")
-    shared.add_argument(
-        "--data-dir",
-        type=Path,
-        default=DATA_DIR,
-        metavar="DIR",
-        help="folder with the expression tables and labels (default: the shipped AML_ALL_data)",
-    )
-    shared.add_argument(
-        "--output-dir",
-        type=Path,
-        default=OUTPUT_DIR,
-        metavar="DIR",
-        help=f"results go to DIR/{script}/ (default: outputs beside the scripts)",
-    )
-    shared.add_argument(
-        "--expression",
-        choices=EXPRESSION_SCALES,
-        default="intensity",
-        help="scale of the values: array intensities, or their log2 (default: intensity)",
-    )
-    shared.add_argument(
-        "--seed",
-        type=whole_number(0),
-        default=0,
-        metavar="N",
-        help="seed of everything random; the same seed gives the same bytes (default: 0)",
-    )
-    shared.add_argument(
-        "--jobs",
-        type=whole_number(1),
-        default=joblib.cpu_count(),
-        metavar="N",
-        help="processes to work in; changes the time only, not the results (default: all cores)",
-    )
-    shared.add_argument(
-        "--figure-format",
-        choices=FIGURE_FORMATS,
-        default="png",
-        help="file format of the figures (default: png)",
-    )
-    shared.add_argument("--quiet", action="store_true", help="no progress and no summary")
+    add = parser.add_argument_group("shared options").add_argument
+    about = "folder with the expression tables and classes (default: the shipped AML_ALL_data)"
+    add("--data-dir", type=Path, default=DATA_DIR, metavar="DIR", help=about)
+    about = f"results go to DIR/{script}/ (default: outputs beside the scripts)"
+    add("--output-dir", type=Path, default=OUTPUT_DIR, metavar="DIR", help=about)
+    about = "scale of the values: array intensities, or their log2 (default: intensity)"
+    add("--expression", choices=EXPRESSION_SCALES, default="intensity", help=about)
+    about = "seed of everything random; the same seed gives the same bytes (default: 0)"
+    add("--seed", type=whole_number(0), default=0, metavar="N", help=about)
+    about = "processes to work in; changes the time only, not the results (default: all cores)"
+    add("--jobs", type=whole_number(1), default=joblib.cpu_count(), metavar="N", help=about)
+    about = "file format of the figures (default: png)"
+    add("--figure-format", choices=FIGURE_FORMATS, default="png", help=about)
+    add("--quiet", action="store_true", help="no progress and no summary")
     _add_own_data_options(parser)
     return parser
 
 
 def _add_own_data_options(parser: ScriptParser) -> None:
-    own = parser.add_argument_group(
+    add = parser.add_argument_group(
         "your own data",
         "Tables with a row a gene (as published, or GCT 1.2) or with a row a patient and a column\n"
         "of classes; comma, semicolon or tab between the cells; plain or gzip.",
+    ).add_argument
+    about = "expression of the training patients; nothing is then taken from the data folder"
+    add("--train", type=Path, metavar="FILE", help=about)
+    about = "expression of the test patients; may be left out, with all that needs them"
+    add("--test", type=Path, metavar="FILE", help=about)
+    about = (
+        "table of patient and class, or CLS (its codes follow the order of the patients in the "
+        "expression files, training first); not needed when those have a column of classes"
     )
-    own.add_argument(
-        "--train",
-        type=Path,
-        metavar="FILE",
-        help="expression of the training patients; nothing is then taken from the data folder",
-    )
-    own.add_argument(
-        "--test",
-        type=Path,
-        metavar="FILE",
-        help="expression of the test patients; may be left out, with all that needs them",
-    )
-    own.add_argument(
-        "--labels",
-        type=Path,
-        nargs="+",
-        metavar="FILE",
-        help="table of patient and class, or CLS (its codes follow the order of the patients in "
-        "the expression files, training first); not needed when those have a column of classes",
-    )
-    own.add_argument(
-        "--positive-class",
-        metavar="NAME",
-        help="the class to call positive (default: AML, else the rarer one in training)",
-    )
-    own.add_argument(
-        "--common-genes",
-        action="store_true",
-        help="use the genes both files have, when the test file lacks fewer than half of them",
-    )
+    add("--labels", type=Path, nargs="+", metavar="FILE", help=about)
+    about = "the class to call positive (default: AML, else the rarer one in training)"
+    add("--positive-class", metavar="NAME", help=about)
+    about = "use the genes both files have, when the test file lacks fewer than half of them"
+    add("--common-genes", action="store_true", help=about)
 
 
 def whole_number(minimum: int, maximum: int = 2**32 - 1) -> Callable[[str], int]:
@@ -162,7 +118,7 @@ def whole_number(minimum: int, maximum: int = 2**32 - 1) -> Callable[[str], int]
     def convert(text: str) -> int:
         if not text.isascii() or not text.isdigit() or not minimum <= int(text) <= maximum:
             rule = f"must be a whole number from {minimum} to {maximum}"
-            raise argparse.ArgumentTypeError(f"{rule} - found {text!r}")
+            raise argparse.ArgumentTypeError(f"{rule} - found {text[:40]!r}")
         return int(text)
 
     return convert
@@ -242,6 +198,11 @@ def use_theme() -> None:
 def class_palette(data: ExpressionData) -> dict[str, str]:
     """Return the colour of each class, the same in every figure."""
     return dict(zip(data.classes, (NEGATIVE_COLOR, POSITIVE_COLOR), strict=True))
+
+
+def in_lines(name: str, width: int = 12) -> str:
+    """Return a class name in at most three short lines, for where a figure has little room."""
+    return textwrap.fill(name, width, max_lines=3, placeholder="…")
 
 
 def patient_groups(data: ExpressionData) -> pd.Series:

@@ -1,10 +1,12 @@
 """Baselines, intervals and tests, held to hand-computed values, the literature and scipy."""
 
+import dataclasses
 from argparse import Namespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
@@ -179,7 +181,8 @@ def test_spread_by_hand():
     table = evaluation.spread(pd.DataFrame({"A": [0.7, 0.8, 0.9], "B": 0.5}), 2, 1)
     reach = 4.302653 * np.sqrt(0.01 * (1 / 3 + 1 / 2))  # t with 2 degrees of freedom
     assert table.loc["A"].tolist() == pytest.approx([0.8, 0.1, 0.8 - reach, 1.0])
-    assert table.loc["B"].tolist() == [0.5, 0, 0.5, 0.5]
+    assert table.loc["B", ["mean", "sd"]].tolist() == [0.5, 0]
+    assert table.loc["B", ["lower", "upper"]].isna().all()  # three splits do not make it certain
 
 
 def test_mcnemar_by_hand():
@@ -229,3 +232,35 @@ def test_held_out_patients_are_predicted_by_models_that_have_not_seen_them():
     assert missed["held out"].tolist() == [1] * 4
     assert missed["suspicious"].all()
     assert missed["prior"].tolist() == [1, 0, 0, 1]
+
+
+def test_two_genes_split_the_training_patients(data):
+    """By hand: the preprocessed values of the classes do not overlap."""
+    table = evaluation.splitting_genes(data, "intensity")
+    assert list(table["gene"]) == ["Zyxin", "FAH"]
+    Z = Pipeline(preprocessing_steps()).set_output(transform="pandas").fit(data.X_train)
+    train, test = Z.transform(data.X_train), Z.transform(data.X_test)
+    for gene, row in table.iterrows():
+        low = train.loc[data.y_train == "ALL", gene].max()
+        high = train.loc[data.y_train == "AML", gene].min()
+        assert low < high
+        called = (test[gene] > (low + high) / 2).map({True: "AML", False: "ALL"})
+        assert row["right"] == (called == data.y_test.astype(str)).sum()
+
+
+def test_splitting_genes_do_not_depend_on_which_class_is_positive(data):
+    other = pd.CategoricalDtype(data.classes[::-1], ordered=True)
+    flipped = dataclasses.replace(
+        data, y_train=data.y_train.astype(other), y_test=data.y_test.astype(other)
+    )
+    tables = (evaluation.splitting_genes(one, "intensity") for one in (data, flipped))
+    pd.testing.assert_frame_equal(*tables)
+
+
+def test_difference_of_a_pair_by_hand():
+    scores = pd.DataFrame({"a": [0.9, 0.8, 1.0], "b": [0.7, 0.7, 0.7], "c": [0.9, 0.8, 1.0]})
+    table = evaluation.difference_table(scores, n_train=2, n_test=1)
+    error = 0.1 * np.sqrt(1 / 3 + 1 / 2)
+    assert table.loc["a - b", "difference"] == pytest.approx(0.2)
+    assert table.loc["a - b", "p"] == pytest.approx(2 * stats.t.sf(0.2 / error, 2))
+    assert np.isnan(table.loc["a - c", "p"])  # no difference, no test

@@ -89,7 +89,7 @@ def fitted(planted):
 @pytest.fixture(scope="module")
 def explanations(planted, fitted):
     return {
-        name: explainability.explain(pipeline, planted.X_train, planted.X_all)
+        name: evidence.explain(pipeline, planted.X_train, planted.X_all)
         for name, pipeline in fitted.items()
     }
 
@@ -148,7 +148,7 @@ def test_a_class_axis_left_in_is_refused(planted, fitted, monkeypatch):
     explainer = shap.TreeExplainer
     monkeypatch.setattr(shap, "TreeExplainer", Stacked)
     with pytest.raises(ValueError, match="2-d"):
-        explainability.explain(fitted["Random Forest"], planted.X_train, planted.X_train)
+        evidence.explain(fitted["Random Forest"], planted.X_train, planted.X_train)
 
 
 # --- stability and consensus
@@ -233,7 +233,7 @@ def test_consensus_without_signal_finds_nothing():
     assert found.max() == 0
     assert not table["consensus"].any()
     assert (table["welch_q"] > 0.05).all()
-    assert table["by_chance"].iloc[0] > 0  # what stands first would also stand there by chance
+    assert table["by_chance"].iloc[4] > 0  # such a frequency is reached by chance as well
 
 
 def test_halves_are_stratified_and_complementary(planted, monkeypatch):

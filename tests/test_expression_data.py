@@ -371,7 +371,9 @@ def test_common_genes_are_an_explicit_choice(small, tmp_path):
     values = VALUES.drop(GENES[:5]).rename(index={GENES[5]: "other"})
     test = published(TEST_PATIENTS, values, dict(DESCRIPTIONS, other=""))
     folder = write_folder(tmp_path, **{TEST: test})
-    message = r"it lacks 6 of the 12 training genes \(.*\) and has 1 others \(other\); .*--common"
+    message = (
+        r"it lacks 6 of the 12 training genes \(.*\) and it has 1 others \(other\); .*--common"
+    )
     with pytest.raises(DataError, match=message):
         load_expression_data(folder)
     with pytest.raises(DataError, match=r"must hold more than half of the genes of .*it lacks 6"):
@@ -511,6 +513,10 @@ REFUSED = {
     "no final line break": ({TRAIN: to_bytes(TRAIN_ROWS)[:-1]}, "train.csv: must end with a line"),
     "constant": ({TRAIN: [TRAIN_ROWS[0], *(replaced([r], 0, 4, "7")[0] for r in TRAIN_ROWS[1:])]},
                  "train.csv: arrays must vary - the array of 3 has one value"),
+    "absurd": ({TRAIN: replaced(TRAIN_ROWS, 3, 4, "1e160")},
+               r"train.csv: values must lie within -1e\+09 and 1e\+09 - found more in 3; correct"),
+    "renamed copy": ({TRAIN: [TRAIN_ROWS[0], *(r[:5] + r[4:5] + r[6:] for r in TRAIN_ROWS[1:])]},
+                     "patients must differ in their values - those of 3 and 4 are the same"),
     "unlabelled": ({LABELS: LABEL_ROWS[:-2]}, "actual.csv: .* a class - 25, 26 have none"),
     "unmeasured": ({LABELS: [*LABEL_ROWS, ["x", "ALL"]]}, "actual.csv: .*x have no expression"),
     "labelled twice": ({LABELS: [*LABEL_ROWS, ["1", "AML"]]}, "patient must occur once.*found 1"),

@@ -59,7 +59,7 @@ def test_one_patient_is_transformed_as_in_company(data, pipeline):
 
 def test_values_by_hand():
     X = np.array([[-50.0, 200, 800, 300], [20_000, 3_200, 100, 310]])
-    Z = Pipeline(preprocessing_steps()).fit_transform(X)
+    Z = Pipeline(preprocessing_steps()).set_params(filter__min_genes=3).fit_transform(X)
     first = np.log2([100, 200, 800])
     np.testing.assert_allclose(Z[0], (first - first.mean()) / first.std())
     second = np.log2([16_000, 3_200, 100])
@@ -91,5 +91,12 @@ def test_logged_values_go_the_same_way(pipeline):
 
 
 def test_no_varying_gene_is_refused():
-    with pytest.raises(DataError, match="found none among 3 genes of 4 patients"):
+    with pytest.raises(DataError, match=r"at least 1 genes must vary .* found 0 of 3 among 4 pat"):
         VariationFilter().fit(np.ones((4, 3)))
+
+
+def test_too_few_varying_genes_are_refused_in_any_pipeline():
+    X = np.vstack([np.full((3, 12), 100.0), np.full((3, 12), 9_000.0)])
+    X[:, 9:] = 500
+    with pytest.raises(DataError, match=r"at least 10 genes must vary .* - found 9 of 12"):
+        Pipeline(preprocessing_steps()).fit(X)
