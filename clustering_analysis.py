@@ -8,9 +8,9 @@ The traps: purity grows with the number of clusters and starts at the majority c
 stands beside that of permuted labels. Every algorithm finds clusters in noise, so clarity stands
 beside that of Gaussian clouds of the same covariance (see `cluster_quality.py`). And one choice of
 features is one draw, so a table shows a grid of them. Choices, none of which looks at a label:
-    features       the fixed preprocessing, then the 1,000 most variable genes: the most before
-                   clusters lose stability; unscaled, as scaling weighs noise like signal and costs
-                   stability as well (metrics.txt shows both)
+    features       the fixed preprocessing, then the 1,000 most variable genes, a convention (500
+                   are slightly more stable); unscaled, as scaling weighs noise like signal and
+                   costs stability as well (metrics.txt shows both)
     KMeans         Euclidean, the best of many starts
     Agglomerative  Ward's linkage: least variance within clusters, the aim of KMeans; average
                    linkage splits off single unusual patients instead
@@ -299,7 +299,10 @@ def report_structure(report: Report, selection: pd.DataFrame, rows: pd.DataFrame
     observed, p = (selection[column].unstack("measure") for column in ("observed", "p"))
     table = pd.concat([observed, p.add_suffix(" p")], axis=1)
     table = table[[column for measure in MEASURES for column in (measure, f"{measure} p")]]
-    note = "p: share of the null (Gaussian, the same covariance), patients included, as clear."
+    note = (
+        "p: share of the null (Gaussian, the same covariance), patients included, as clear: never "
+        "below 1 / (1 + nulls),\nand not corrected for the number of rows."
+    )
     report.add_section("k_selection", "Clarity by number of clusters", table, note)
     table = rows.pivot_table(
         "stability", "genes", ["standardise_arrays", "scale_genes"], sort=False

@@ -49,7 +49,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = reporting.make_parser(__doc__, "explainability")
     for option, least, default, what in (
         ("--subsamples", 2, 40, "halves of the training patients to refit on, an even number"),
-        ("--permutations", 1, 7, "permuted labels to repeat all of it with"),
+        ("--permutations", 1, 6, "permuted labels to repeat all of it with"),
         ("--top", 1, 20, "how many genes are the first of a ranking"),
     ):
         text, count = f"{what} (default: {default})", reporting.whole_number(least)
