@@ -269,8 +269,8 @@ def report_training(report: Report, data: ExpressionData, models: dict, P, args)
     values = pd.DataFrame({"chosen": chosen, f"tuned {brier}": tuned, f"nested {brier}": nested})
     note = (
         f"Grid search on the training patients, {INNER_FOLDS} folds, by the Brier score (lower is "
-        "better). The tuned score is\nthe best of its grid and on average too good, here by less than "
-        "noise; the nested one is of patients\nkept out of the tuning. The decision tree asks for "
+        "better). The tuned score is\nthe best of its grid: too good on average if not always; the "
+        "nested one is of patients kept out of it.\nThe decision tree asks for "
         f"{genes_asked(tree, data)}; the one-gene rule for {genes_asked(models['One gene'], data)}."
     )
     report.add_section("tuning", "Tuning", values.rename_axis("model"), note)
