@@ -73,11 +73,6 @@ def feature_scores(
     if not standardise_arrays:
         pipeline.set_params(standardise="passthrough")
     values = pipeline.fit_transform(X)
-    if values.shape[1] < 2:
-        raise DataError(
-            "expression values: at least 2 genes must vary, to cluster by - found 1; check the "
-            "scale of the values (see --expression)"
-        )
     most_variable = np.argsort(-values.var(axis=0), kind="stable")[:genes]
     matrix = StandardScaler(with_std=scale_genes).fit_transform(values[:, most_variable])
     return PCA(svd_solver="full").fit_transform(matrix)[:, :components]
