@@ -22,7 +22,7 @@ from xgboost import XGBClassifier
 import explainability
 import gene_evidence as evidence
 import reporting
-from expression_data import ExpressionData
+from expression_data import DataError, ExpressionData
 from preprocessing import preprocessing_steps
 
 ENDINGS = {
@@ -214,6 +214,29 @@ def consensus_of(data: ExpressionData, args: argparse.Namespace):
     consensus = evidence.consensus_ranks(ranks)
     table = evidence.gene_table(data, expression, log2, consensus, args.top)
     return table, ((consensus <= args.top).mean(axis=1) >= evidence.MIN_FREQUENCY).sum(axis=1)
+
+
+def test_more_permutations_change_no_refit(planted):
+    y = planted.y_train.cat.codes.to_numpy()
+    few, more = (
+        evidence.resample(
+            build_pipelines(), planted.X_train, y, options(subsamples=2, permutations=count)
+        )
+        for count in (1, 2)
+    )
+    np.testing.assert_array_equal(few, more[:2])
+    assert not np.array_equal(more[1], more[2])
+
+
+def test_a_top_of_most_genes_is_refused():
+    evidence.check_top(50, 100)
+    with pytest.raises(DataError, match=r"--top: must be at most half of the 99 .* - found 50; "):
+        evidence.check_top(50, 99)
+
+
+def test_the_star_is_explained_where_there_is_one():
+    assert explainability.starred("label", pd.Series(["a", "b *"])).endswith("of the literature")
+    assert explainability.starred("label", pd.Series(["a", "b"])) == "label"
 
 
 def test_consensus_finds_the_planted_genes_and_few_by_chance(planted):

@@ -123,6 +123,15 @@ def test_fewer_genes_than_patients_are_enough(data, count):
     assert pca_plot.recommend_dimensions(variance)[0] in (2, 3)
 
 
+def test_only_patients_that_are_there_are_in_the_legend(data):
+    none = {"X_test": data.X_test[:0], "y_test": data.y_test[:0], "subtypes": data.subtypes[:38]}
+    train_only = dataclasses.replace(data, **none)
+    plane = pd.DataFrame(np.zeros((38, 2)), train_only.X_train.index, ["PC1", "PC2"])
+    figure = pca_plot.plot_patients([plane], train_only)
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["B-cell ALL, train (19)", "T-cell ALL, train (8)", "AML, train (11)"]
+
+
 def test_leading_genes_by_sign_and_size(data):
     genes = data.X_train.columns[:20]
     loadings = pd.DataFrame({"PC1": np.linspace(-0.5, 1, 20)}, genes)

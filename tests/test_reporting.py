@@ -271,6 +271,23 @@ def test_escaping_leaves_other_text_alone():
 # --- looks ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("AML", "AML"),
+        ("normal, stage 1", "normal,\nstage 1"),
+        ("a" * 30, "a" * 12 + "\n" + "a" * 12 + "\n" + "a" * 6),
+    ],
+)
+def test_a_long_class_name_goes_over_several_lines(name, lines):
+    assert reporting.in_lines(name) == lines
+
+
+def test_a_very_long_class_name_ends_in_an_ellipsis():
+    assert reporting.in_lines("word " * 12).endswith("…")
+    assert reporting.in_lines("word " * 12).count("\n") == 2
+
+
 def test_one_colour_a_class(data):
     palette = class_palette(data)
     assert list(palette) == ["ALL", "AML"]
