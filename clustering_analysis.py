@@ -361,9 +361,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     colors = truths.replace(reporting.class_palette(data) | palette)
     report.add_figure("dendrogram", draw_dendrogram(whole.scores, colors, palette))
     report.add_figure("k_selection", draw_k_selection(clarity))
-    report.add_figure(
-        "sensitivity", draw_sensitivity(rows.set_index(["cohort", "labels"]).loc[first, "class"])
-    )
+    of_class = rows[(rows["cohort"] == first) & (rows["labels"] == "class")]
+    report.add_figure("sensitivity", draw_sensitivity(of_class))
     report.write(summary)
     return 0
 
