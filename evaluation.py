@@ -159,14 +159,22 @@ def score_splits(y: pd.Series, P: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({split: score(y.loc[part.index], part) for split, part in parts.items()}).T
 
 
+def standard_error(scores, n_train: float, n_test: float):
+    """Return the standard error of the mean of each score over splits (Nadeau & Bengio).
+
+    Training parts overlap: the variance of the mean over J splits is not 1/J of the variance of
+    a score but 1/J + n_test/n_train of it.
+    """
+    return scores.std() * np.sqrt(1 / len(scores) + n_test / n_train)
+
+
 def spread(scores: pd.DataFrame, n_train: float, n_test: float) -> pd.DataFrame:
     """Return mean, sd and interval of the mean over splits (Nadeau & Bengio).
 
-    Training parts overlap: the variance of the mean over J splits is not 1/J of the variance of
-    a score but 1/J + n_test/n_train of it. No interval where all scores are the same.
+    No interval where all scores are the same.
     """
-    mean, sd, count = scores.mean(), scores.std().round(12), len(scores)
-    reach = t.ppf(0.975, count - 1) * sd * np.sqrt(1 / count + n_test / n_train)
+    mean, sd = scores.mean(), scores.std().round(12)
+    reach = t.ppf(0.975, len(scores) - 1) * standard_error(scores, n_train, n_test)
     reach = reach.where(sd > 1e-9)
     limits = {"lower": (mean - reach).clip(0, 1), "upper": (mean + reach).clip(0, 1)}
     return pd.DataFrame({"mean": mean, "sd": sd, **limits})
@@ -272,12 +280,12 @@ def mcnemar_table(y: pd.Series, P: pd.DataFrame) -> pd.DataFrame:
 def difference_table(scores: pd.DataFrame, n_train: float, n_test: float) -> pd.DataFrame:
     """Return the mean difference of each pair of models over the same splits, and its p-value.
 
-    The t-test with the variance of Nadeau & Bengio, as in `spread`.
+    The t-test with the standard error of Nadeau & Bengio.
     """
     rows = {}
     for a, b in itertools.combinations(scores, 2):
         difference = scores[a] - scores[b]
-        error = difference.std() * np.sqrt(1 / len(scores) + n_test / n_train)
+        error = standard_error(difference, n_train, n_test)
         p = 2 * t.sf(abs(difference.mean()) / error, len(scores) - 1) if error > 1e-9 else np.nan
         rows[f"{a} - {b}"] = {"difference": difference.mean(), "p": p}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("models")
