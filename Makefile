@@ -3,44 +3,54 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SCRIPTS := classifier_models explainability clustering_analysis pca_plot
+PIP := -m pip install --quiet --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: run test test-lowest readme format clean
+.PHONY: run test test-lowest test-newest lock readme format clean
 
-run: $(VENV)/run.stamp
+run: $(VENV)/installed.stamp
 	@set -e; for script in $(SCRIPTS); do echo "== $$script.py"; $(BIN)/python $$script.py; done
 
-test: $(VENV)/test.stamp
+test: $(VENV)/installed.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/python -m pytest
 
-# The same tests with the oldest version of every package that requirements*.txt allow.
+# The same tests with the oldest and the newest packages that requirements*.txt allow.
 test-lowest:
 	$(PYTHON) -m venv --clear $(VENV)-lowest
 	sed -E 's/>=([^,]+),<[0-9.]+/==\1/; /^-r/d' requirements.txt requirements-dev.txt > $(VENV)-lowest/pins.txt
-	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check -r $(VENV)-lowest/pins.txt
+	$(VENV)-lowest/bin/python $(PIP) -r $(VENV)-lowest/pins.txt
 	$(VENV)-lowest/bin/python -m pytest
+
+test-newest:
+	$(PYTHON) -m venv --clear $(VENV)-newest
+	$(VENV)-newest/bin/python $(PIP) -r requirements-dev.txt
+	$(VENV)-newest/bin/python -m pytest
+
+# One version of every package for Python 3.11 to 3.14, on Linux, Windows and macOS.
+lock:
+	$(PYTHON) -m venv --clear $(VENV)-lock
+	$(VENV)-lock/bin/python $(PIP) uv
+	$(VENV)-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+		--fork-strategy fewest --no-annotate --no-emit-index-url \
+		--custom-compile-command "make lock" requirements-dev.txt --output-file requirements.lock
 
 # The results and figures of README.md, from a fresh run.
 readme: run
 	$(BIN)/python docs/readme_results.py
 
-format: $(VENV)/test.stamp
+format: $(VENV)/installed.stamp
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest outputs
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest $(VENV)-lock outputs
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: python: must be 3.11 or newer; set PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/run.stamp: requirements.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	touch $@
-
-$(VENV)/test.stamp: requirements-dev.txt requirements.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+$(VENV)/installed.stamp: requirements.lock | $(BIN)/python
+	$(BIN)/python $(PIP) -r requirements.lock
 	touch $@
