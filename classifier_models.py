@@ -1,24 +1,23 @@
 """Can gene expression tell AML from ALL, and how sure can we be? (Q1)
 
-Four models, each one scikit-learn `Pipeline` tuned by cross-validated grid search on the training
-patients, beside three baselines: the majority class, the best single gene, and the weighted
-voting of Golub et al. The test patients are looked at once, at the end.
+Four models, tuned by cross-validated grid search on the training patients, beside three baselines:
+the majority class, the best single gene, and the weighted voting of Golub et al.
 
 The trap: with 7,129 genes and 38 patients, anything that learns outside the folds - a filter, a
 gene selection, a scaling - makes noise look like a perfect classifier. Here everything that learns
 is a step of the pipeline and is fitted anew inside every fold. And 34 test patients cannot tell
 good models apart: the whole procedure is repeated on folds of the training patients (nested
-cross-validation) and on other splits of all patients.
+cross-validation) and on random splits of all patients (Monte-Carlo cross-validation).
 
-Input: a data folder (see expression_data.py). Written to outputs/classifier_models/:
+Input: a data folder (see expression/data.py). Written to outputs/classifier_models/:
     metrics.txt, metrics.json                  every number, its interval, its baseline
     tuning.csv                                 every grid point and its score
-    predictions.csv, resplit_patients.csv      every patient under every model
+    predictions.csv, patients.csv              every patient under every model: test; Monte-Carlo
     confusion_matrices, roc_curves, patients   figures: the test patients
-    decision_tree, nested_cv, resplits         figures: the tree; how sure it all is
+    decision_tree, nested_cv, monte_carlo_cv   figures: the tree; how sure it all is
 
 Reference: Golub et al. (1999), Molecular classification of cancer, Science 286:531-537; those of
-the intervals are in evaluation.py.
+the models and intervals are in expression/models.py and expression/evaluation.py.
 """
 
 import argparse
@@ -29,59 +28,30 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.colors import LinearSegmentedColormap
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.feature_selection import SelectPercentile, f_classif
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix, roc_curve
-from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold, StratifiedKFold
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, plot_tree
-from xgboost import XGBClassifier
 
-import evaluation
-from expression_data import ExpressionData
-from preprocessing import preprocessing_steps
-from reporting import (
-    PAGE_WIDTH,
-    Report,
-    class_palette,
-    command_line,
-    in_lines,
-    load_data,
-    make_parser,
-    run_parallel,
-    whole_number,
-)
+from expression import style
+from expression.data import ExpressionData
+from expression.evaluation import OUTER_FOLDS, Results, evaluate_models
+from expression.models import INNER_FOLDS, MAJORITY, MODELS, classifier_names, parameter_text
+from expression.options import add_counts, command_line, load_data, make_parser, start_report
+from expression.report import Report, interval_text
 
-OUTER_FOLDS, INNER_FOLDS = 5, 4  # of a class's 5 patients, the least, an outer fold leaves 4
-# The Brier score is proper (honest probabilities score best), has no ties as accuracy does on 38
-# patients, and unlike the log-loss does not punish a tree's 0 and 1 with infinity.
-SCORING = "neg_brier_score"
-# Genes are selected by percentage, which suits arrays of any size. Of the 3,051 genes here 1.3 %
-# are the 40 of Dudoit, Fridlyand & Speed (2002, JASA 97:77). Where several genes split the training
-# patients without a mistake, a tree takes any of them: the report says what each would have called.
-GRIDS = {
-    "Logistic Regression": {"select__percentile": [2, 7, 33], "model__C": [0.01, 0.1, 1.0, 10.0]},
-    "Decision Tree": {"select__percentile": [1.3, 10, 100], "model__max_depth": [1, 3]},
-    "Random Forest": {"model__max_features": ["sqrt", 0.1]},
-    "XGBoost": {"model__n_estimators": [50, 150], "model__max_depth": [1, 3]},
-}
-MODELS = list(GRIDS)
 MAX_SHOWN = 60  # patients in a figure
+OFTEN = 0.5  # misclassified more often than not
 
 
 def parse_args(argv=None) -> argparse.Namespace:
     parser = make_parser(__doc__, "classifier_models")
-    for option, default, least, what in (
+    add_counts(
+        parser,
         ("--repeats", 2, 1, "repetitions of the nested cross-validation"),
-        ("--resplits", 20, 2, "other splits of all patients into training and test patients"),
+        ("--monte-carlo", 20, 2, "random splits of all patients into training and test patients"),
         ("--resamples", 10_000, 100, "bootstrap resamples of the test patients"),
-    ):
-        text = f"{what} (default: {default:,})"
-        count = whole_number(least)
-        parser.add_argument(option, type=count, default=default, metavar="N", help=text)
-    text = "prediction strength from which on a call is certain (default: 0.3, Golub et al.'s)"
+    )
+    text = "prediction strength that classifies a patient (default: 0.3, Golub et al.'s)"
     parser.add_argument("--threshold", type=float, default=0.3, metavar="0-1", help=text)
     args = parser.parse_args(argv)
     if not 0 <= args.threshold <= 1:
@@ -89,103 +59,57 @@ def parse_args(argv=None) -> argparse.Namespace:
     return args
 
 
-def build_searches(seed: int, expression: str = "intensity") -> dict[str, GridSearchCV]:
-    """Return the four models, unfitted, each a grid search over one `Pipeline`.
-
-    Fit on X, patients x genes in the units of the files, and y of 0 and 1 (the positive class).
-    The last step of every pipeline is called "model".
-    """
-    select, scale = ("select", SelectPercentile(f_classif)), ("scale", StandardScaler())
-    boosting = XGBClassifier(
-        learning_rate=0.1,
-        subsample=0.8,
-        colsample_bytree=0.1,
-        tree_method="exact",  # thresholds midway between two patients, as the other trees'
-        random_state=seed,
-        n_jobs=1,
-    )
-    models = {
-        "Logistic Regression": [select, scale, LogisticRegression(max_iter=1_000)],
-        "Decision Tree": [
-            ("select", SelectPercentile(f_classif)),
-            DecisionTreeClassifier(random_state=seed),
-        ],
-        "Random Forest": [RandomForestClassifier(random_state=seed)],
-        "XGBoost": [boosting],
-    }
-    cv = StratifiedKFold(INNER_FOLDS, shuffle=True, random_state=seed)
-    return {
-        name: GridSearchCV(
-            Pipeline([*preprocessing_steps(expression), *steps[:-1], ("model", steps[-1])]),
-            GRIDS[name],
-            scoring=SCORING,
-            cv=cv,
-            error_score="raise",
-        )
-        for name, steps in models.items()
-    }
-
-
-def tune_models(X: pd.DataFrame, y: pd.Series, args: argparse.Namespace) -> dict[str, GridSearchCV]:
-    """Return the four models, tuned and refitted on the patients of X and y.
-
-    The same patients and seed give the same fitted models in every script. They are fitted on
-    arrays (scikit-learn checks a DataFrame column by column, which takes longer than the fit);
-    ``pipeline[:-1].get_feature_names_out(X.columns)`` names what reaches a model.
-    """
-    searches = build_searches(args.seed, args.expression)
-    tasks = [(search, X.to_numpy(), y.to_numpy()) for search in searches.values()]
-    return dict(zip(searches, run_parallel(_fit, tasks, args, "tuning"), strict=True))
-
-
-def _fit(search: GridSearchCV, X: np.ndarray, y: np.ndarray) -> GridSearchCV:
-    return search.fit(X, y)
-
-
-def tuning_table(searches: dict[str, GridSearchCV]) -> pd.DataFrame:
-    """Return every grid point with the mean and sd of its Brier score over the inner folds."""
-    tables = {name: pd.DataFrame(search.cv_results_) for name, search in searches.items()}
-    table = pd.concat(tables, names=["model"]).droplevel(1)
-    scores = {"Brier score": -table["mean_test_score"], "sd": table["std_test_score"]}
-    return pd.DataFrame({"parameters": table["params"].map(parameter_text), **scores})
-
-
-def parameter_text(parameters: dict) -> str:
-    return ", ".join(f"{name.split('__')[1]}={value}" for name, value in parameters.items())
-
-
-def genes_asked(pipeline: Pipeline, data: ExpressionData) -> str:
-    """Return the names of the genes in the splits of a fitted tree."""
-    names = pipeline[:-1].get_feature_names_out(data.X_train.columns)
-    return ", ".join(data.gene_names[names[pipeline[-1].feature_importances_ > 0]]) or "no gene"
+def draw_figures(data: ExpressionData, results: Results, threshold: float) -> dict[str, plt.Figure]:
+    """Return all figures by name."""
+    y, tables = data.y_test.cat.codes, results.tables
+    tuned = tables["tuning"].groupby(level="model")["Brier score"].min()
+    labels = "tuned score", "Brier score of a held-out fold (lower is better)"
+    brier, nested = results.nested_scores["Brier score"], tables["nested_cv"].loc["Brier score"]
+    figures = {"nested_cv": draw_split_scores(brier, nested, tuned, labels)}
+    for name in classifier_names():
+        pipeline = results.fitted[name].best_estimator_
+        if isinstance(pipeline[-1], DecisionTreeClassifier):
+            figures[name.lower().replace(" ", "_")] = draw_decision_tree(pipeline, data)
+    if len(y):
+        figures["confusion_matrices"] = draw_confusion_matrices(y, results.P, data.classes)
+        figures["roc_curves"] = draw_roc_curves(y, results.P, tables["test"].loc["ROC AUC"])
+        figures["patients"] = draw_patients(results.predictions, results.P, data, threshold)
+        table, accuracy = tables["monte_carlo"], results.split_scores["accuracy"]
+        labels = "given split", f"accuracy on {len(y)} held-out patients"
+        figures["monte_carlo_cv"] = draw_split_scores(accuracy, table, table["given split"], labels)
+    return figures
 
 
 def draw_confusion_matrices(y: pd.Series, P: pd.DataFrame, classes) -> plt.Figure:
     """Draw the counts, on the colour of the share of their true class."""
-    figure, axes = plt.subplots(2, 4, figsize=(PAGE_WIDTH, 3.6))
-    classes = [in_lines(name) for name in classes]
+    figure, axes = style.panel_grid(P.shape[1], columns=4, height=1.8)
+    classes = [style.wrap_name(name) for name in classes]
+    # not ConfusionMatrixDisplay, which writes either counts or shares, on the colour of the same
     options = {"vmin": 0, "vmax": 1, "cmap": "Greys", "cbar": False, "square": True, "fmt": ""}
-    for ax, (name, p) in zip(axes.flat, P.items(), strict=False):
+    for ax, (name, p) in zip(axes, P.items(), strict=True):
         counts = confusion_matrix(y, p > 0.5)
         shares = counts / counts.sum(axis=1, keepdims=True)
         text = np.char.add(counts.astype(str), np.char.mod("\n%.0f %%", 100 * shares))
         sns.heatmap(shares, annot=text, xticklabels=classes, yticklabels=classes, ax=ax, **options)
         ax.set(title=name)
-    axes[-1, -1].axis("off")
-    figure.colorbar(axes[0, 0].collections[0], ax=axes, label="share of the true class")
-    figure.supxlabel("called", fontsize="medium")
+    label = "share of the true class"
+    figure.colorbar(axes[0].collections[0], ax=figure.axes, label=label)
+    figure.supxlabel("predicted class", fontsize="medium")
     figure.supylabel("true class", fontsize="medium")
     return figure
 
 
-def draw_roc_curves(y: pd.Series, P: pd.DataFrame, table: pd.DataFrame) -> plt.Figure:
-    """Draw models and baselines apart; `table` holds the AUC of each and its interval."""
-    figure, axes = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 5.2), sharey=True)
-    for i, (name, p) in enumerate(P.items()):
-        false_positive, true_positive, _ = roc_curve(y, p)
-        label = "{}: {:.3f} ({:.3f} to {:.3f})".format(name, *table.loc[name])
-        baseline, place = divmod(i, len(MODELS))
-        axes[baseline].plot(false_positive, true_positive, f"C{i}", lw=5 - place, label=label)
+def draw_roc_curves(y: pd.Series, P: pd.DataFrame, auc: pd.DataFrame) -> plt.Figure:
+    """Draw models and baselines apart; `auc` holds the AUC of each and its interval."""
+    figure, axes = plt.subplots(1, 2, figsize=(style.PAGE_WIDTH, 5.2), sharey=True)
+    for name, look in style.series_styles(P).items():
+        ax = axes[int(MODELS[name].baseline)]
+        width = 5 - 0.6 * len(ax.lines)  # later curves leave earlier ones visible below them
+        label = "{}: {:.3f} ({:.3f} to {:.3f})".format(name, *auc.loc[name])
+        # not RocCurveDisplay, whose legend knows no intervals
+        false_positive, true_positive, _ = roc_curve(y, P[name])
+        look = look | {"marker": "", "lw": max(width, 1), "label": label}
+        ax.plot(false_positive, true_positive, **look)
     for ax, title in zip(axes, ("Models", "Baselines"), strict=True):
         ax.set(title=title, xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
         ax.label_outer()
@@ -194,205 +118,178 @@ def draw_roc_curves(y: pd.Series, P: pd.DataFrame, table: pd.DataFrame) -> plt.F
 
 
 def draw_decision_tree(pipeline: Pipeline, data: ExpressionData) -> plt.Figure:
-    """Draw a fitted tree with gene names, its nodes in the colour of their class."""
+    """Draw a fitted tree with the names of genes and classes."""
     tree, names = pipeline[-1], pipeline[:-1].get_feature_names_out(data.X_train.columns)
-    figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 1 + 1.3 * tree.get_depth()))
-    options = {"class_names": list(data.classes), "impurity": False, "precision": 2}
-    genes = list(data.gene_names[names])
-    for node in plot_tree(tree, feature_names=genes, ax=ax, fontsize=9, **options):
-        text, _, label = node.get_text().rpartition("\nclass = ")
-        if text:
-            light = sns.light_palette(class_palette(data)[label], 4)[1]
-            node.get_bbox_patch().set(facecolor=light)
-            counts = ", ".join(data.classes) + " = "
-            text = text.replace("samples = ", "patients = ").replace("value = ", counts)
-            node.set_text(f"{text}\ncalled {label}")
+    figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 1 + 1.3 * tree.get_depth()))
+    options = {"class_names": list(data.classes), "impurity": False, "precision": 2, "fontsize": 9}
+    plot_tree(tree, feature_names=list(data.gene_names[names]), ax=ax, **options)
     ax.set_title("Decision tree on log2 intensities standardised over the genes of each patient")
     return figure
 
 
-def draw_patients(table: pd.DataFrame, P: pd.DataFrame, data, threshold) -> plt.Figure:
-    """Draw P of the test patients in the order of `table`, wrong and uncertain calls marked."""
-    shown = table.index[:MAX_SHOWN]
+def draw_patients(
+    predictions: pd.DataFrame, P: pd.DataFrame, data: ExpressionData, threshold: float
+) -> plt.Figure:
+    """Draw P of the test patients in the order of `predictions`, errors and no-calls marked."""
+    shown = predictions.index[:MAX_SHOWN]
     y, P = data.y_test.cat.codes[shown], P.loc[shown]
-    calls = table.loc[shown, [f"{name}: call" for name in P]].to_numpy()
-    wrong = P.gt(0.5).ne(y, axis=0).to_numpy()
-    marks = np.where(wrong, "×", "").astype(object) + np.where(calls == "uncertain", "?", "")
-    palette, label = class_palette(data), f"probability of\n{in_lines(data.classes[1], 24)}"
-    colours = [palette[data.classes[0]], "white", palette[data.classes[1]]]
-    cmap = LinearSegmentedColormap.from_list("classes", colours)
+    classified = predictions.loc[shown, [f"{name}: classified" for name in P]].to_numpy()
+    errors = P.gt(0.5).ne(y, axis=0).to_numpy()
+    marks = np.where(errors, "×", "").astype(object) + np.where(classified, "", "?")
+    negative, positive = style.class_palette(data).values()
+    cmap = LinearSegmentedColormap.from_list("classes", [negative, "white", positive])
+    label = f"probability of\n{style.wrap_name(data.classes[1], 24)}"
     text = {"annot": np.vstack([np.full(len(shown), ""), marks.T]), "fmt": ""}
-    figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 2.8))
+    figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 1.4 + 0.2 * P.shape[1]))
     image = pd.concat([y.rename("true class"), P], axis=1).T
     options = {"cmap": cmap, "vmin": 0, "vmax": 1, "linewidths": 0.5, "cbar_kws": {"label": label}}
     sns.heatmap(image, ax=ax, annot_kws={"fontsize": 7}, **text, **options)
-    ax.hlines([1, 1 + len(MODELS)], 0, len(shown), color="black", lw=1.5)
-    marked = f"× wrong; ? uncertain: prediction strength below {threshold:g}"
+    ax.hlines([1, 1 + len(classifier_names())], 0, len(shown), color="black", lw=1.5)
+    marked = f"× error; ? no-call: prediction strength below {threshold:g}"
     ax.set(xlabel=f"test patient, the hardest first ({marked})", ylabel="")
     ax.tick_params(axis="x", rotation=90)
     return figure
 
 
-def draw_spread(scores: pd.DataFrame, table: pd.DataFrame, marks, mark, xlabel) -> plt.Figure:
-    """Draw splits x models as bubbles, one a value, with mean, interval, and a mark a model."""
-    figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 3.2))
+def draw_split_scores(
+    scores: pd.DataFrame, table: pd.DataFrame, marks: pd.Series, labels: tuple[str, str]
+) -> plt.Figure:
+    """Draw splits x models with mean and interval; `labels` name the marks and the axis.
+
+    Scores on few patients have few values: bubbles show how many splits share one, where the
+    points of seaborn's strip and swarm plots would lie on each other or run out of their row.
+    """
+    figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 1.1 + 0.3 * scores.shape[1]))
     rows, table = np.arange(scores.shape[1]), table.loc[scores.columns]
     for row, name in enumerate(scores):
         values = scores[name].round(9).value_counts()
         label = "splits (area: how many)" if row == 0 else None
         options = {"s": 400 * values / len(scores), "color": "0.8", "lw": 0, "label": label}
         ax.scatter(values.index, [row] * len(values), **options)
-    reach = table[["lower", "upper"]].sub(table["mean"], axis=0).abs().to_numpy().T
+    margins = table[["lower", "upper"]].sub(table["mean"], axis=0).abs().to_numpy().T
     label = "mean and its 95 % interval"
-    ax.errorbar(table["mean"], rows, xerr=reach, fmt="o", color="black", ms=4, label=label)
-    ax.scatter(marks.reindex(scores.columns), rows + 0.25, marker="^", color="C2", label=mark)
-    ax.set(xlabel=xlabel, yticks=rows, yticklabels=scores.columns)
+    ax.errorbar(table["mean"], rows, xerr=margins, fmt="o", color="black", ms=4, label=label)
+    look = {"marker": "^", "color": style.COLORS["green"], "label": labels[0]}
+    ax.scatter(marks.reindex(scores.columns), rows + 0.25, **look)
+    ax.set(xlabel=labels[1], yticks=rows, yticklabels=scores.columns)
     ax.invert_yaxis()
     figure.legend(loc="outside upper right", ncols=3)
     return figure
 
 
-def one_line(title: str, values: pd.Series) -> str:
-    entries = (f"{name} {value:.3g}" for name, value in values.items())
-    return f"{title}: {', '.join(entries) or 'none'}"
+def report_headline(report: Report, data: ExpressionData, tables: dict, often: pd.Series) -> None:
+    """Open with a row a model: what the test patients say, and how sure that is."""
+    n_train, n_test = len(data.y_train), len(data.y_test)
+    nested = tables["nested_cv"].loc["balanced accuracy", ["mean", "lower", "upper"]]
+    rows = {name: {"model": name} for name in MODELS}
+    for name, row in rows.items():
+        if n_test:
+            row[f"correct of {n_test}"] = tables["classification"].loc[name, "correct"]
+            for measure, digits in (("accuracy", 2), ("ROC AUC", 3), ("Brier score", 2)):
+                row[measure] = interval_text(*tables["test"].loc[(measure, name)], digits)
+        key = f"balanced accuracy, nested CV on the {n_train}"
+        row[key] = interval_text(*nested.loc[name])
+        if n_test:
+            splits = tables["monte_carlo"].loc[name, ["mean", "lower", "upper"]]
+            row[f"accuracy, Monte-Carlo CV of the {n_train + n_test}"] = interval_text(*splits)
+    title = f"Q1, the {n_test} test patients" if n_test else "Q1, training patients held out"
+    note = "95 % intervals in brackets."
+    if n_test:
+        p = tables["pairs"]["p"]
+        note += (
+            f" Smallest p of McNemar's exact test between any two models, the majority class aside:"
+            f" {p[~p.index.str.contains(MAJORITY)].min():.2f}, not corrected for the number"
+            " of pairs. Patients misclassified in more than half of the Monte-Carlo splits that "
+            "held them out, on average over the models: "
+            f"{', '.join(map(str, often.index)) or 'none'}."
+        )
+    report.add_headline(title, list(rows.values()), note)
 
 
-def report_training(report: Report, data: ExpressionData, models: dict, P, args) -> str:
-    """Add what the training patients say: tuning, the tree, and the nested cross-validation."""
-    scores, brier = evaluation.score_splits(data.y_train.cat.codes, P), "Brier score"
-    table = evaluation.spread(scores, OUTER_FOLDS - 1, 1)
-    searches = {name: models[name] for name in MODELS}
-    tree = searches["Decision Tree"].best_estimator_
-    tuned = -pd.Series({name: search.best_score_ for name, search in searches.items()})
-    chosen = {name: parameter_text(search.best_params_) for name, search in searches.items()}
-    nested = table.loc[brier, "mean"][MODELS]
-    values = pd.DataFrame({"chosen": chosen, f"tuned {brier}": tuned, f"nested {brier}": nested})
+def report_training(report: Report, results: Results, repeats: int) -> None:
+    """Add what the training patients say: tuning, and the nested cross-validation."""
+    chosen = {name: results.fitted[name].best_params_ for name in classifier_names()}
+    tuning, nested = results.tables["tuning"], results.tables["nested_cv"]
+    values = pd.DataFrame(index=pd.Index(chosen, name="model")).assign(
+        chosen=pd.Series(chosen).map(parameter_text),
+        **{"tuned Brier score": tuning.groupby(level="model")["Brier score"].min()},
+        **{"nested Brier score": nested.loc["Brier score", "mean"]},
+    )
     note = (
         f"Grid search on the training patients, {INNER_FOLDS} folds, by the Brier score (lower is "
-        "better). The tuned score is\nthe best of its grid: too good on average if not always; the "
-        "nested one is of patients kept out of it.\nThe decision tree asks for "
-        f"{genes_asked(tree, data)}; the one-gene rule for {genes_asked(models['One gene'], data)}."
+        "better). The tuned score is the best of its grid and optimistically biased; the nested "
+        "one is of patients kept out of it."
     )
-    report.add_section("tuning", "Tuning", values.rename_axis("model"), note)
+    report.add_section("tuning", "Tuning", values, note)
     note = (
-        f"Training patients held out in {OUTER_FOLDS} folds, {args.repeats} times over; filter, "
-        "selection and tuning repeated inside.\nOver the folds: mean, sd, and 95 % interval of the "
+        f"Training patients held out in {OUTER_FOLDS} folds, {repeats} times over; filter, "
+        "selection and tuning repeated inside. Over the folds: mean, sd, and 95 % interval of the "
         "mean corrected for overlap (Nadeau & Bengio)."
     )
-    shown = ["balanced accuracy", "ROC AUC", brier]
-    report.add_section("nested_cv", "Nested cross-validation", table.loc[shown], note)
-    report.add_table("tuning", tuning_table(searches))
-    report.add_figure("decision_tree", draw_decision_tree(tree, data))
-    label = f"{brier} of a held-out fold (lower is better)"
-    figure = draw_spread(scores[brier], table.loc[brier], tuned, "tuned score", label)
-    report.add_figure("nested_cv", figure)
-    return one_line("Nested balanced accuracy", table.loc["balanced accuracy", "mean"])
+    shown = ["balanced accuracy", "ROC AUC", "Brier score"]
+    report.add_section("nested_cv", "Nested cross-validation", nested.loc[shown], note)
+    report.add_table("tuning", tuning)
 
 
-def report_test(report: Report, data: ExpressionData, P: pd.DataFrame, args) -> str:
-    """Add what the test patients say: scores, calls, comparisons, and the patients themselves."""
-    y, (negative, positive) = data.y_test.cat.codes, data.classes
-    table = evaluation.estimates(y, P, args.resamples, args.seed)
-    calls = evaluation.call_table(y, P, args.threshold)
-    predictions = evaluation.prediction_table(data, P, MODELS, args.threshold)
+def report_test(report: Report, data: ExpressionData, results: Results, threshold: float) -> None:
+    """Add what the test patients say: scores, predicted classes, the patients themselves."""
+    tables, (negative, positive) = results.tables, data.classes
     note = (
-        f"The {len(y)} test patients, used once. Sensitivity: share of {positive} called "
-        f"{positive}; specificity: of {negative} called {negative}.\n95 % intervals: Wilson for "
-        "proportions, Newcombe for balanced accuracy, bootstrap within classes for\nROC AUC and "
-        "Brier score, which are too narrow where the AUC is near 1."
+        f"Sensitivity: share of {positive} predicted {positive}; specificity: of {negative} "
+        f"predicted {negative}. 95 % intervals: Wilson for proportions, Newcombe for balanced "
+        "accuracy, bootstrap within classes for ROC AUC and Brier score, which are too narrow "
+        "where the AUC is near 1."
     )
-    report.add_section("test", "Test patients", table, note)
-    note = (
-        "Fisher's exact test of calls against chance. Certain: calls with a prediction strength "
-        f"|2p - 1| of\n{args.threshold:g} or more, set in advance as Golub et al. did for votes."
-    )
-    report.add_section("calls", "Calls of the test patients", calls, note)
-    note = (
-        "Genes that split the training patients without a mistake (a tree takes any, as its seed "
-        "decides), and\nhow many test patients a threshold midway between the classes calls right."
-    )
-    single = evaluation.splitting_genes(data, args.expression)
-    report.add_section("splitting_genes", "One gene alone", single, note)
-    note = "McNemar's exact test on the test patients, not corrected for the number of pairs."
-    report.add_section("pairs", "Models in pairs", evaluation.mcnemar_table(y, P), note)
-    hard = predictions[predictions["models wrong"] > 0].filter(regex="^class|wrong|probability")
-    hard.columns = [column.partition(":")[0] for column in hard]
+    report.add_section("test", f"The {len(data.y_test)} test patients", tables["test"], note)
+    title = "Predicted classes of the test patients"
+    note = f"Classified: prediction strength |2p - 1| of {threshold:g} or more; others: no-call."
+    report.add_section("classification", title, tables["classification"], note)
+    hard = results.predictions[results.predictions["errors"] > 0]
+    hard = hard.filter(regex="^class|^errors|probability").rename(columns=lambda c: c.split(":")[0])
     note = f"Probability of {positive} under each model, hardest patient first."
-    report.add_section("hard_patients", "Test patients that a model misses", hard, note)
-    report.add_table("predictions", predictions)
-    report.add_figure("confusion_matrices", draw_confusion_matrices(y, P, data.classes))
-    report.add_figure("roc_curves", draw_roc_curves(y, P, table.loc["ROC AUC"]))
-    report.add_figure("patients", draw_patients(predictions, P, data, args.threshold))
-    return one_line(f"Right of {len(y)} test patients", calls["right"])
+    report.add_section("errors", "Test patients that a model misclassifies", hard, note)
+    report.add_table("predictions", results.predictions)
 
 
-def report_resplits(report: Report, data: ExpressionData, P: pd.DataFrame, published) -> str:
-    """Add what other splits say: of the published split, and of each patient."""
-    y, n_train, n_test = data.y_all.cat.codes, len(data.y_train), len(data.y_test)
-    all_scores = evaluation.score_splits(y, P)
-    scores = all_scores["accuracy"]
-    table = evaluation.spread(scores, n_train, n_test).assign(published=published)
-    ties = (scores - published).abs() < 1e-9
-    table["easier than"] = ((scores < published) & ~ties).mean() + ties.mean() / 2
+def report_monte_carlo(report: Report, tables: dict, sizes: tuple[int, int], often) -> None:
+    """Add what other splits say: of the given split, and of each patient."""
     note = (
-        f"Accuracy on {n_test} patients held out of all {n_train + n_test}, {len(scores)} random "
-        "splits with the class counts of the\npublished one, everything repeated inside. Mean, sd, "
-        "95 % interval (Nadeau & Bengio); the published\nsplit; share of splits with a lower "
-        "accuracy than there, ties half (0.5: neither easy nor hard)."
+        f"Accuracy on {sizes[1]} patients held out of all {sum(sizes)}, random splits with the "
+        "class counts of the given one, everything repeated inside. Mean, sd, 95 % interval "
+        "(Nadeau & Bengio); the given split, and its percentile: the share of random splits with a "
+        "lower accuracy, ties half (0.5: neither easy nor hard). Models in pairs: pairs.csv."
     )
-    report.add_section("resplits", "Re-splits", table, note)
-    differences = {
-        measure: evaluation.difference_table(all_scores[measure], n_train, n_test)
-        for measure in ("accuracy", "Brier score")
-    }
-    differences = pd.concat(differences, axis=1)
-    differences.columns = [" ".join(column) for column in differences]
-    note = "Mean difference over the re-splits; p as above, not corrected for the number of pairs."
-    report.add_section("differences", "Re-splits: models in pairs", differences, note)
+    report.add_section("monte_carlo", "Monte-Carlo cross-validation", tables["monte_carlo"], note)
     note = (
-        "Missed in more than half of the re-splits that held them out, on average over the models: "
-        "possible\nmislabels, or patients unlike the others of their class. Rates of all patients: "
-        "resplit_patients.csv."
+        "Share of the splits that held a patient out and misclassified it; these in more than half "
+        "of them, on average over the models. All patients: patients.csv."
     )
-    missed = evaluation.missed_rates(y, P, MODELS)
-    patients = pd.DataFrame({"set": data.sample_set, "class": data.y_all}).join(missed)
-    columns = ["set", "class", "held out", *MODELS, "average"]
-    suspicious = patients.loc[patients["suspicious"].eq(True), columns]
-    report.add_section("suspicious", "Suspicious patients", suspicious, note)
-    report.add_table("resplit_patients", patients)
-    label = f"accuracy on {n_test} held-out patients"
-    report.add_figure("resplits", draw_spread(scores, table, published, "published split", label))
-    return one_line("Suspicious patients and how often missed", suspicious["average"])
+    columns = ["set", "class", "held out", *classifier_names(), "mean"]
+    shown = tables["patients"].loc[often.index, columns]
+    report.add_section("often_misclassified", "Patients often misclassified", shown, note)
+    report.add_table("pairs", tables["pairs"])
+    report.add_table("patients", tables["patients"])
 
 
-@command_line
-def main(argv=None) -> int:
-    args = parse_args(argv)
+@command_line(parse_args)
+def main(args: argparse.Namespace) -> None:
     data = load_data(args)
-    report = Report(args, data, "Telling {1} from {0} by gene expression".format(*data.classes))
-    X, y = data.X_train, data.y_train.cat.codes
-    baselines = evaluation.build_baselines(args.seed, args.expression)
-    fitted = {name: model.fit(X.to_numpy(), y.to_numpy()) for name, model in baselines.items()}
-    models = tune_models(X, y, args) | fitted
-    other_seed = args.seed ^ 1  # else the outer folds are those the models were tuned on
-    folds = RepeatedStratifiedKFold(
-        n_splits=OUTER_FOLDS, n_repeats=args.repeats, random_state=other_seed
-    ).split(X, y)
-    P = evaluation.predict_held_out(models, X, y, list(folds), args, "nested cross-validation")
-    lines = [report_training(report, data, models, P, args)]
+    title = "Telling {1} from {0} by gene expression".format(*data.classes)
+    report = start_report(args, data, title)
+    results = evaluate_models(
+        data, args.repeats, args.monte_carlo, args.resamples, args.threshold, args.seed
+    )
+    tables = results.tables
+    for name, figure in draw_figures(data, results, args.threshold).items():
+        report.add_figure(name, figure)
+    rates = tables["patients"]["mean"] if "patients" in tables else pd.Series(dtype=float)
+    often = rates[rates > OFTEN]
+    report_headline(report, data, tables, often)
+    report_training(report, results, args.repeats)
     if len(data.y_test):
-        P = evaluation.predict(models, data.X_test)
-        lines.append(report_test(report, data, P, args))
-        y_test, y_all = data.y_test.cat.codes, data.y_all.cat.codes
-        published = evaluation.score(y_test, P)["accuracy"]
-        splits = evaluation.other_splits(y, y_test, args.resplits, args.seed)
-        P = evaluation.predict_held_out(models, data.X_all, y_all, splits, args, "re-splits")
-        lines.append(report_resplits(report, data, P, published))
-    else:
-        note = "There are no test patients: no test results, and no re-splits of all patients."
-        report.add_section("left_out", "Left out", {}, note)
-    report.write("\n".join(lines))
-    return 0
+        report_test(report, data, results, args.threshold)
+        report_monte_carlo(report, tables, (len(data.y_train), len(data.y_test)), often)
+    report.write()
 
 
 if __name__ == "__main__":

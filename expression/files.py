@@ -6,11 +6,9 @@ patient and a column of classes. A file of classes is a table of patient and cla
 CLS, which names no patients and so follows their order in the expression files. Comma, semicolon or
 tab separate the cells; every file may be compressed with gzip.
 
-A file that is damaged must be refused, by name, and never be read as other numbers. Hence every
-row must be as long as the header, every number plain, and the last line ended: "12" at the very end
-of a file may have been "1234".
-
-Formats: https://www.genepattern.org/file-formats-guide
+A damaged file must be refused, by name, and never be read as other numbers. Hence every row must be
+as long as the header, every number plain, and the last line ended: "12" at the very end of a file
+may have been "1234". Formats: https://www.genepattern.org/file-formats-guide
 """
 
 import csv
@@ -53,9 +51,7 @@ class Table(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """Which column of a table holds what."""
-
-    key: int  # genes; patients when there are classes
+    key: int  # the column of genes; of patients when there are classes
     numbers: list[int]
     description: int | None = None
     classes: int | None = None
@@ -67,11 +63,10 @@ def refusal(where: object, rule: str, found: object, advice: str) -> DataError:
     return DataError("".join(c if c.isprintable() else "?" for c in line))
 
 
-def some(items: Iterable, limit: int = 5) -> str:
+def shortlist(items: Iterable, limit: int = 5) -> str:
     """Return the first few items for a message, and how many more there are."""
     names = sorted(str(item)[:MAX_NAME_LENGTH] for item in items)
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if names[limit:] else "")
 
 
 def read_expression(path: Path) -> Table:
@@ -104,11 +99,10 @@ def read_expression(path: Path) -> Table:
 
 def read_classes(path: Path, in_order: list[list[str]]) -> dict[str, str]:
     """Return the classes of a table; those of a CLS file belong to the next patients in order."""
-    text = read_text(path)
-    sizes, names, *codes = [*text.splitlines(), "", ""]
-    if not names.lstrip().startswith("#"):
+    lines = (text := read_text(path)).splitlines()
+    if len(lines) < 2 or not lines[1].lstrip().startswith("#"):
         return read_annotation(path, PATIENT_HEADERS, CLASS_HEADERS)
-    names, codes = names.replace("#", " ").split(), " ".join(codes).split()
+    sizes, names, codes = lines[0], lines[1].replace("#", " ").split(), " ".join(lines[2:]).split()
     by_code = {str(i): name for i, name in enumerate(names)} | {name: name for name in names}
     stated = sizes.split()[:2] == [str(len(codes)), str(len(names))]
     if not stated or not by_code.keys() >= set(codes):
@@ -132,19 +126,19 @@ def read_annotation(path: Path, keys: set[str], values: set[str]) -> dict[str, s
     """
     text = read_text(path)
     header, rows = _read_rows(path, text)
-    names = [_plain(cell) for cell in header]
-    key, value = _find(names, keys), _find(names, values)
-    if len(names) == 2:
+    headers = [_plain(cell) for cell in header]
+    key, value = _find(headers, keys), _find(headers, values)
+    if len(headers) == 2:
         key = key if key is not None else int(value == 0)
         value = 1 - key
     if key is None or value is None:
         rule = f"must have the columns {min(keys)} and {min(values)}"
-        raise refusal(path, rule, f"found {some(header)}", "rename its header")
-    found = [(clean(row[key]), clean(row[value])) for row in rows.values()]
-    _check_names(path, header[key] or "row", [name for name, _ in found])
-    _check_last(path, text, [text for _, text in found])
-    _check_names(path, header[value], {text for _, text in found})
-    return dict(found)
+        raise refusal(path, rule, f"found {shortlist(header)}", "rename its header")
+    names, texts = ([clean(row[j]) for row in rows.values()] for j in (key, value))
+    _check_names(path, header[key] or "row", names)
+    _check_last(path, text, texts)
+    _check_names(path, header[value], set(texts))
+    return dict(zip(names, texts, strict=True))
 
 
 def read_text(path: Path) -> str:
@@ -200,11 +194,12 @@ def _read_rows(path: Path, text: str) -> tuple[list[str], dict[int, list[str]]]:
 
 def _split_gct(path: Path, text: str) -> tuple[str, list[str]]:
     """Return the table of a GCT file, in its place, and the shape that the file states."""
-    version, shape, *_ = [*text.splitlines()[:2], ""]
+    version, _, rest = text.partition("\n")
     if version.strip() != "#1.2":
         rule = "a file that begins with '#' must be GCT 1.2"
         raise refusal(path, rule, f"it begins {version[:40]!r}", "export it as CSV or GCT 1.2")
-    return "\n\n" + text.split("\n", 2)[-1], shape.split()[:2]
+    shape, _, table = rest.partition("\n")
+    return "\n\n" + table, shape.split()[:2]  # the rows keep their numbers
 
 
 def _find_layout(path: Path, header: list[str], rows: dict[int, list[str]]) -> _Layout:
@@ -231,7 +226,7 @@ def _find_layout(path: Path, header: list[str], rows: dict[int, list[str]]) -> _
         return _Layout(key, numbers, description=description)
     key = _find(names, PATIENT_HEADERS) or 0
     if len(classes) > 1 or key in classes:
-        found = f"found classes in {some(header[j] for j in classes)}"
+        found = f"found classes in {shortlist(header[j] for j in classes)}"
         advice = "name them 'patient' and 'class', remove other texts"
         raise refusal(path, "must have one column of patients, one of classes", found, advice)
     numbers = [j for j in columns if j not in {key, *classes}]
@@ -288,11 +283,11 @@ def _check_names(path: Path, kind: str, names: Iterable[str]) -> None:
         rule = f"every {kind} must have a name"
         raise refusal(path, rule, f"{counts[''] or 'all'} have none", "name them or remove them")
     if doubled:
-        rule, found = f"every {kind} must occur once", f"found {some(doubled)} more than once"
+        rule, found = f"every {kind} must occur once", f"found {shortlist(doubled)} more than once"
         raise refusal(path, rule, found, "remove the copies")
     if odd:
         rule = f"every {kind} must be printable and have at most {MAX_NAME_LENGTH} characters"
-        raise refusal(path, rule, f"found {some(odd)}", "rename it")
+        raise refusal(path, rule, f"found {shortlist(odd)}", "rename it")
 
 
 def _check_last(path: Path, text: str, values: list[str]) -> None:

@@ -15,7 +15,7 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.preprocessing import FunctionTransformer, scale
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from expression_data import DataError
+from expression.files import DataError
 
 FLOOR, CEILING = 100, 16_000
 MIN_FOLD, MIN_DIFFERENCE = 5, 500
@@ -70,19 +70,23 @@ class VariationFilter(SelectorMixin, BaseEstimator):
         )
 
 
-def preprocessing_steps(expression: str = "intensity") -> list[tuple[str, BaseEstimator]]:
-    """Return the fixed steps as the beginning of a `Pipeline`; names survive all of them.
-
-    Values that are already log2 (``expression="log"``) are turned back into intensities first,
-    so that the same thresholds mean the same thing.
-    """
-    steps = [
+def intensity_steps() -> list[tuple[str, BaseEstimator]]:
+    """Return the steps that leave intensities: clip them, keep the genes that vary."""
+    return [
         ("clip", _named_step(np.clip, a_min=FLOOR, a_max=CEILING)),
         ("filter", VariationFilter(min_genes=MIN_GENES)),
-        ("log2", _named_step(np.log2)),
-        ("standardise", _named_step(scale, axis=1)),  # each array to mean 0, variance 1
     ]
-    return [("unlog", _named_step(np.exp2)), *steps] if expression == "log" else steps
+
+
+def log2_steps() -> list[tuple[str, BaseEstimator]]:
+    """Return the steps up to log2 values, before each array is standardised."""
+    return [*intensity_steps(), ("log2", _named_step(np.log2))]
+
+
+def preprocessing_steps() -> list[tuple[str, BaseEstimator]]:
+    """Return all fixed steps, as the beginning of a `Pipeline`; names survive all of them."""
+    standardise = _named_step(scale, axis=1)  # each array to mean 0, variance 1
+    return [*log2_steps(), ("standardise", standardise)]
 
 
 def _named_step(function, **options):

@@ -1,0 +1,267 @@
+"""Load two-class expression data: files in, checked and aligned data out.
+
+Every script starts here. Tables are joined by identifier only (patient and accession), never by
+position, and whatever cannot be trusted ends in a `DataError` that says what to do about it.
+
+Files of a data folder (see AML_ALL_data/README.md, and `files.py` for other layouts):
+    data_set_ALL_AML_train.csv          expression of the training patients
+    data_set_ALL_AML_independent.csv    expression of the test patients                (optional)
+    actual.csv                          patient, class
+    subtypes.csv                        patient, subtype                               (optional)
+    gene_symbols.csv                    accession, symbol                              (optional)
+    golub_1999_informative_genes.csv    accession, higher_in                           (optional)
+    caveats.txt                         what a reader of results must know             (optional)
+"""
+
+import hashlib
+import re
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from expression.checks import (
+    check_arrays,
+    check_complete,
+    check_copies,
+    find_common_genes,
+    gather_classes,
+    order_classes,
+)
+from expression.files import (
+    PATIENT_HEADERS,
+    Table,
+    read_annotation,
+    read_expression,
+    read_text,
+    refusal,
+    shortlist,
+)
+
+DATA_DIR = Path(__file__).resolve().parents[1] / "AML_ALL_data"
+TRAIN_FILE = "data_set_ALL_AML_train.csv"
+TEST_FILE = "data_set_ALL_AML_independent.csv"
+LABELS_FILE = "actual.csv"
+SUBTYPES_FILE = "subtypes.csv"
+SYMBOLS_FILE = "gene_symbols.csv"
+INFORMATIVE_GENES_FILE = "golub_1999_informative_genes.csv"
+CAVEATS_FILE = "caveats.txt"
+
+EXPRESSION_SCALES = ("intensity", "log")
+SHORT_NAME_LENGTH = 30
+
+
+@dataclass(frozen=True)
+class ExpressionData:
+    """Checked and aligned expression data of two classes of patients.
+
+    Attributes
+    ----------
+    X_train, X_test : DataFrame of float, patients x genes
+        Array intensities, indexed by patient, columns by accession. Patients and genes are in
+        sorted order, the same genes in the same order in both. Without a test set, X_test and
+        y_test have no rows.
+    y_train, y_test : Series, ordered categorical of two classes, indexed like X
+        The positive class is the higher one: ``y.cat.codes`` is 1 for it, 0 for the other.
+    descriptions, gene_names : Series of str, indexed by accession
+        The description of the file, and a short unique name for figures (`short_gene_names`).
+    subtypes : Series of str indexed by patient, or None
+    informative_genes : Series indexed by accession, or None
+        The class in which the literature found each gene higher.
+    caveats : str
+        What a reader of any result must know about these data; may be empty.
+    """
+
+    X_train: pd.DataFrame
+    X_test: pd.DataFrame
+    y_train: pd.Series
+    y_test: pd.Series
+    descriptions: pd.Series
+    gene_names: pd.Series
+    subtypes: pd.Series | None = None
+    informative_genes: pd.Series | None = None
+    caveats: str = ""
+
+    @property
+    def classes(self) -> tuple[str, str]:
+        """The two class names, (negative, positive)."""
+        return tuple(self.y_train.cat.categories)
+
+    @property
+    def X_all(self) -> pd.DataFrame:
+        """Training then test patients."""
+        return pd.concat([self.X_train, self.X_test])
+
+    @property
+    def y_all(self) -> pd.Series:
+        return pd.concat([self.y_train, self.y_test])
+
+    @property
+    def sample_set(self) -> pd.Series:
+        """'train' or 'test' for every patient of `X_all`."""
+        sets = ["train"] * len(self.X_train) + ["test"] * len(self.X_test)
+        return pd.Series(sets, index=self.X_all.index, name="set")
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the values, identifiers and labels: independent of file format and order."""
+        digest = hashlib.sha256()
+        for X, y in ((self.X_train, self.y_train), (self.X_test, self.y_test)):
+            digest.update(X.to_numpy().tobytes())
+            digest.update(repr((list(X.index), list(X.columns), list(y))).encode())
+        return digest.hexdigest()
+
+
+def load_expression_data(
+    data_dir: str | Path = DATA_DIR,
+    *,
+    expression: str = "intensity",
+    train: str | Path | None = None,
+    test: str | Path | None = None,
+    labels: str | Path | Sequence[str | Path] | None = None,
+    positive_class: str | None = None,
+    common_genes: bool = False,
+) -> ExpressionData:
+    """Read expression tables and classes, check them, and align them by patient and accession.
+
+    Parameters
+    ----------
+    data_dir : folder with the files named in the module docstring
+    expression : {"intensity", "log"}
+        The scale of the values in the files: array intensities, or their log2, which are turned
+        back into intensities here.
+    train, test, labels : files (labels: one or several) in place of those of the folder
+        With `train`, nothing comes from the folder. What accompanies its tables (subtypes, gene
+        symbols, informative genes, caveats) is left out when any of the three is given.
+    positive_class : the class to call positive
+        By default AML, or where there is none, the rarer class among the training patients.
+    common_genes : use the genes that both files have, when the test file lacks fewer than half
+
+    Raises
+    ------
+    DataError
+        For everything that cannot be trusted, in one line.
+    """
+    folder = Path(data_dir)
+    only_the_folder = not (train or test or labels)
+    if not train:
+        train = folder / TRAIN_FILE
+        test = test or _path_if_exists(folder / TEST_FILE)
+        labels = labels or _path_if_exists(folder / LABELS_FILE)
+    label_paths = [Path(p) for p in ([labels] if isinstance(labels, str | Path) else labels or [])]
+
+    tables = [read_expression(Path(path)) for path in (train, test) if path]
+    check_arrays(tables, expression)
+    genes, gene_note = find_common_genes(tables, common_genes)
+    classes = gather_classes(tables, label_paths)
+    order, class_note = order_classes(tables, label_paths, classes, positive_class)
+    companions = _read_companions(folder, tables, order) if only_the_folder else _Companions()
+
+    numbers = all(re.fullmatch("0|[1-9][0-9]{0,17}", patient) for patient in classes)
+    identifier = int if numbers else str
+    X_train, *rest = (_align(table.values, genes, identifier, expression) for table in tables)
+    X_test = rest[0] if rest else X_train.iloc[:0]
+    check_copies(pd.concat([X_train, X_test]), tables)
+    y = pd.Series(classes, name="class").rename(identifier).rename_axis("patient")
+    y = y.astype(pd.CategoricalDtype(order, ordered=True))
+    descriptions = _merge_descriptions(tables, genes)
+    subtypes, informative = companions.subtypes, companions.informative_genes
+    if subtypes is not None:
+        subtypes = subtypes.rename(identifier).loc[[*X_train.index, *X_test.index]]
+    if informative is not None:
+        informative = informative[informative.index.isin(genes)]
+    return ExpressionData(
+        X_train=X_train,
+        X_test=X_test,
+        y_train=y.loc[X_train.index],
+        y_test=y.loc[X_test.index],
+        descriptions=descriptions,
+        gene_names=short_gene_names(descriptions, companions.symbols),
+        subtypes=subtypes,
+        informative_genes=informative,
+        caveats="\n".join(filter(None, [companions.caveats, class_note, gene_note])),
+    )
+
+
+def _path_if_exists(path: Path) -> Path | None:
+    return path if path.exists() else None
+
+
+class _Companions(NamedTuple):
+    """What may lie beside the tables of a folder."""
+
+    subtypes: pd.Series | None = None
+    symbols: dict[str, str] | None = None
+    informative_genes: pd.Series | None = None
+    caveats: str = ""
+
+
+def _read_companions(folder: Path, tables: list[Table], classes: list[str]) -> _Companions:
+    """Return what lies beside the tables, checked against them."""
+    found = _Companions()
+    if path := _path_if_exists(folder / SUBTYPES_FILE):
+        subtypes = read_annotation(path, PATIENT_HEADERS, {"subtype"})
+        check_complete([path], "subtype", subtypes, tables)
+        found = found._replace(subtypes=pd.Series(subtypes, name="subtype").rename_axis("patient"))
+    if path := _path_if_exists(folder / SYMBOLS_FILE):
+        found = found._replace(symbols=read_annotation(path, {"accession"}, {"symbol"}))
+    if path := _path_if_exists(folder / INFORMATIVE_GENES_FILE):
+        higher_in = read_annotation(path, {"accession"}, {"higher in"})
+        unknown = higher_in.keys() - set(tables[0].values.index)
+        if unknown := unknown | (set(higher_in.values()) - set(classes)):
+            rule = "must name genes of the training file, and the class each is higher in"
+            raise refusal(path, rule, f"found {shortlist(unknown)}", "correct or remove the file")
+        genes = pd.Series(higher_in, name="higher_in").sort_index().rename_axis("accession")
+        found = found._replace(informative_genes=genes)
+    if path := _path_if_exists(folder / CAVEATS_FILE):
+        found = found._replace(caveats=read_text(path).strip())
+    return found
+
+
+def _align(
+    values: pd.DataFrame, genes: list[str], identifier: type, expression: str
+) -> pd.DataFrame:
+    """Return intensities, patients x genes, both sorted.
+
+    In one memory layout: the same bytes, the same sums.
+    """
+    X = values.loc[genes].T.rename(identifier).sort_index()
+    if expression == "log":
+        X = np.exp2(X)
+    X = pd.DataFrame(np.ascontiguousarray(X), X.index, X.columns, copy=False)
+    return X.rename_axis(index="patient", columns="accession")
+
+
+def _merge_descriptions(tables: list[Table], genes: list[str]) -> pd.Series:
+    """Return the description of each gene, from whichever table has one."""
+    train, test = tables[0], tables[-1]
+    merged = {
+        gene: train.descriptions.get(gene) or test.descriptions.get(gene, "") for gene in genes
+    }
+    differ = [g for g, text in merged.items() if test.descriptions.get(g, "") not in ("", text)]
+    if differ:
+        rule = f"must describe genes as {train.path} does"
+        found = f"{len(differ):,} descriptions differ: {shortlist(differ)}"
+        raise refusal(test.path, rule, found, "leave the descriptions out of one of the files")
+    names = ["".join(filter(str.isprintable, text)) for text in merged.values()]
+    return pd.Series(names, pd.Index(genes, name="accession"), name="description")
+
+
+def short_gene_names(descriptions: pd.Series, symbols: dict[str, str] | None = None) -> pd.Series:
+    """Return a short, unique name per gene: its symbol, else shortened description or accession.
+
+    A name that several genes share is followed by the accession.
+    """
+
+    def shortened(text: str) -> str:
+        return textwrap.shorten(text, SHORT_NAME_LENGTH, placeholder="…")
+
+    names = descriptions.map(shortened).where(descriptions != "", descriptions.index.map(shortened))
+    names = pd.Series(symbols or {}, dtype=str).reindex(names.index).fillna(names).rename("gene")
+    taken = names.duplicated(keep=False) | names.isin(names.index)
+    names = names.where(~taken | (names == names.index), names + " (" + names.index + ")")
+    return names if names.is_unique else names.index.to_series(name="gene")

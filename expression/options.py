@@ -1,0 +1,156 @@
+"""The options of the scripts, and how a script ends: errors in one line, a status, nothing lost."""
+
+import argparse
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import joblib
+from sklearn import config_context
+from threadpoolctl import threadpool_limits
+
+from expression.data import DATA_DIR, EXPRESSION_SCALES, ExpressionData, load_expression_data
+from expression.files import DataError
+from expression.parallel import workers
+from expression.report import FIGURE_FORMATS, Report
+from expression.style import theme
+
+OUTPUT_DIR = Path(__file__).resolve().parents[1] / "outputs"
+DATA_OPTIONS = ("expression", "train", "test", "labels", "positive_class", "common_genes")
+# The options that do not change any result, and therefore do not belong into its record
+UNRECORDED_OPTIONS = {
+    *("data_dir", "train", "test", "labels"),
+    *("output_dir", "jobs", "quiet", "figure_format"),
+}
+
+
+class ScriptParser(argparse.ArgumentParser):
+    """An argument parser that refuses in the one line all scripts refuse in."""
+
+    def error(self, message: str):
+        message = message.removeprefix("argument ")
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+
+def make_parser(doc: str, script: str) -> ScriptParser:
+    """Return a parser with the shared options; a script adds those that change its results."""
+    parser = ScriptParser(
+        prog=f"{script}.py",
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(script=script)
+    add = parser.add_argument_group("shared options").add_argument
+    about = "folder with the expression tables and classes (default: the shipped AML_ALL_data)"
+    add("--data-dir", type=Path, default=DATA_DIR, metavar="DIR", help=about)
+    about = f"results go to DIR/{script}/ (default: outputs beside the scripts)"
+    add("--output-dir", type=Path, default=OUTPUT_DIR, metavar="DIR", help=about)
+    about = "scale of the values: array intensities, or their log2 (default: intensity)"
+    add("--expression", choices=EXPRESSION_SCALES, default="intensity", help=about)
+    about = "seed of everything random; the same seed gives the same bytes (default: 0)"
+    add("--seed", type=whole_number(0), default=0, metavar="N", help=about)
+    about = "processes to work in; changes the time only, not the results (default: all cores)"
+    add("--jobs", type=whole_number(1), default=joblib.cpu_count(), metavar="N", help=about)
+    about = "file format of the figures (default: png)"
+    add("--figure-format", choices=FIGURE_FORMATS, default="png", help=about)
+    add("--quiet", action="store_true", help="no progress and no summary")
+    _add_own_data_options(parser)
+    return parser
+
+
+def _add_own_data_options(parser: ScriptParser) -> None:
+    add = parser.add_argument_group(
+        "your own data",
+        "Tables with a row a gene (as published, or GCT 1.2) or with a row a patient and a column\n"
+        "of classes; comma, semicolon or tab between the cells; plain or gzip.",
+    ).add_argument
+    about = "expression of the training patients; nothing is then taken from the data folder"
+    add("--train", type=Path, metavar="FILE", help=about)
+    about = "expression of the test patients; may be left out, with all that needs them"
+    add("--test", type=Path, metavar="FILE", help=about)
+    about = (
+        "table of patient and class, or CLS (its codes follow the order of the patients in the "
+        "expression files, training first); not needed when those have a column of classes"
+    )
+    add("--labels", type=Path, nargs="+", metavar="FILE", help=about)
+    about = "the class to call positive (default: AML, else the rarer one in training)"
+    add("--positive-class", metavar="NAME", help=about)
+    about = "use the genes both files have, when the test file lacks fewer than half of them"
+    add("--common-genes", action="store_true", help=about)
+
+
+def add_counts(parser: ScriptParser, *counts: tuple[str, int, int, str]) -> None:
+    """Add options of a script that are counts: name, default, least, and what is counted."""
+    add = parser.add_argument_group("options of this script").add_argument
+    for option, default, least, about in counts:
+        text = f"{about} (default: {default:,})"
+        add(option, type=whole_number(least), default=default, metavar="N", help=text)
+
+
+def whole_number(minimum: int, maximum: int = 2**32 - 1) -> Callable[[str], int]:
+    """Return an argparse type: a whole number from minimum to maximum."""
+
+    def convert(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not minimum <= int(text) <= maximum:
+            rule = f"must be a whole number from {minimum} to {maximum}"
+            raise argparse.ArgumentTypeError(f"{rule} - found {text[:40]!r}")
+        return int(text)
+
+    return convert
+
+
+def command_line(parse_args: Callable[[Sequence[str] | None], argparse.Namespace]):
+    """Decorate a script's ``main(args) -> None`` into ``main(argv=None) -> int``, a whole command.
+
+    Everything that surrounds an analysis is set here, once: the theme of the figures, the number of
+    processes, the progress bar. What stops a script is told in one line, with its exit status.
+    """
+
+    def decorate(main: Callable[[argparse.Namespace], None]):
+        @functools.wraps(main)
+        def command(argv: Sequence[str] | None = None) -> int:
+            args = parse_args(argv)
+            # One thread, as sums in another order are other bytes; and no checks of what is
+            # checked already, a fifth of the time where matrices are as small as these.
+            fast = config_context(assume_finite=True, skip_parameter_validation=True)
+            try:
+                with theme(), threadpool_limits(1), fast, workers(args.jobs, not args.quiet):
+                    main(args)
+                return 0
+            except DataError as error:
+                print(f"error: {error}", file=sys.stderr)
+            except OSError as error:
+                what = error.filename or "output"
+                advice = "free it or choose another folder (see --output-dir)"
+                print(
+                    f"error: {what}: must be usable - {error.strerror}; {advice}", file=sys.stderr
+                )
+            except KeyboardInterrupt:
+                print("interrupted: earlier outputs are as they were", file=sys.stderr)
+                return 130
+            return 2
+
+        return command
+
+    return decorate
+
+
+def load_data(args: argparse.Namespace) -> ExpressionData:
+    """Return the data the shared options name."""
+    return load_expression_data(
+        args.data_dir, **{name: getattr(args, name) for name in DATA_OPTIONS}
+    )
+
+
+def start_report(args: argparse.Namespace, data: ExpressionData, title: str) -> Report:
+    """Return an empty report, that the shared options place and that records all others."""
+    return Report(
+        title,
+        data,
+        folder=args.output_dir / args.script,
+        options={k: v for k, v in vars(args).items() if k not in UNRECORDED_OPTIONS},
+        figure_format=args.figure_format,
+        quiet=args.quiet,
+    )

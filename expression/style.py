@@ -1,0 +1,133 @@
+"""The look of all figures: one theme, one colour a class, one place for both."""
+
+import itertools
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import matplotlib
+
+matplotlib.use("Agg")  # before pyplot: the scripts also run where there is no screen
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.patches import Patch
+
+from expression.data import ExpressionData
+
+PAGE_WIDTH = 7.2  # inches, two columns of a journal page
+
+# Okabe & Ito's colours, told apart with every kind of colour blindness
+COLORS = {
+    "blue": "#0072B2",
+    "sky": "#56B4E9",
+    "vermilion": "#D55E00",
+    "orange": "#E69F00",
+    "green": "#009E73",
+    "purple": "#CC79A7",
+    "black": "#000000",
+}
+# The shades of a class: its own, then one a subtype beyond the first
+CLASS_SHADES = (("blue", "sky"), ("vermilion", "orange"))
+SPARE_SHADES = ("green", "purple", "black")
+SET_COLORS = {"train": "0.3", "test": "0.8"}
+# Of models and other series, which must not look like a class
+SERIES_COLORS = ("green", "purple", "orange", "black", "sky", "blue", "vermilion")
+SERIES_MARKERS = "os^DvP*"
+SERIES_DASHES = ("-", "--", ":", "-.")
+
+
+@contextmanager
+def theme() -> Iterator[None]:
+    """Give all figures drawn inside one look, and close those that are left over."""
+    sns.set_theme(context="paper", style="ticks", palette=list(COLORS.values()))
+    plt.rcParams.update(
+        {
+            "figure.constrained_layout.use": True,
+            "figure.dpi": 100,
+            "savefig.dpi": 200,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titleweight": "bold",
+            "axes.titlesize": "medium",
+            "legend.frameon": False,
+            "svg.hashsalt": "expression",  # else every SVG gets ids of its own
+            "text.parse_math": False,  # a "$" in a name is a dollar
+        }
+    )
+    try:
+        yield
+    finally:
+        plt.close("all")
+
+
+def wrap_name(name: str, width: int = 12) -> str:
+    """Return a class name in at most three short lines, for where a figure has little room."""
+    return textwrap.fill(name, width, max_lines=3, placeholder="…")
+
+
+def series_styles(names: Iterable[str]) -> dict[str, dict]:
+    """Return colour, marker and line style of each series, no two alike up to 28 of them."""
+    looks = itertools.product(SERIES_DASHES, zip(SERIES_COLORS, SERIES_MARKERS, strict=True))
+    return {
+        name: {"color": COLORS[color], "marker": marker, "linestyle": dash}
+        for name, (dash, (color, marker)) in zip(names, itertools.cycle(looks), strict=False)
+    }
+
+
+def class_palette(data: ExpressionData) -> dict[str, str]:
+    """Return the colour of each class, the same in every figure."""
+    return {label: COLORS[s[0]] for label, s in zip(data.classes, CLASS_SHADES, strict=True)}
+
+
+def patient_groups(data: ExpressionData) -> pd.Series:
+    """Return the subtype of each patient of `X_all`, or the class where no subtype is known."""
+    classes = data.y_all.astype(str)
+    return classes if data.subtypes is None else data.subtypes.fillna(classes)
+
+
+def group_palette(data: ExpressionData) -> dict[str, str]:
+    """Return the colour of each group of `patient_groups`: shades of the colour of its class."""
+    groups, spare, palette = patient_groups(data), itertools.cycle(SPARE_SHADES), {}
+    for label, shades in zip(data.classes, CLASS_SHADES, strict=True):
+        members = sorted(set(groups[data.y_all == label]) - set(palette))
+        colors = (COLORS[shade] for shade in itertools.chain(shades, spare))
+        palette |= dict(zip(members, colors, strict=False))
+    return palette
+
+
+def panel_grid(count: int, columns: int, height: float) -> tuple[plt.Figure, np.ndarray]:
+    """Return a figure of page width with `count` panels, `height` inches a row, and its axes."""
+    columns = min(count, columns)
+    rows = -(-count // columns)
+    figure, axes = plt.subplots(rows, columns, squeeze=False, figsize=(PAGE_WIDTH, height * rows))
+    for ax in axes.flat[count:]:
+        ax.axis("off")
+    return figure, axes.flat[:count]
+
+
+def color_handles(palette: dict[str, str]) -> list[Patch]:
+    """Return what a legend shows for each name of a palette."""
+    return [Patch(color=color, label=name) for name, color in palette.items()]
+
+
+def draw_bars(ax: plt.Axes, sizes: pd.Series, colors, names: Sequence[str], rows: int, **options):
+    """Draw a bar a gene, the first on top, with room for `rows` of them."""
+    ax.barh(range(len(sizes)), sizes, color=colors, **options)
+    ax.axvline(0, color="0.3", linewidth=0.6)
+    ax.set_ylim(rows - 0.5, -0.5)
+    ax.set_yticks(range(len(sizes)), names, fontsize=6)
+
+
+def add_direction_legend(figure: plt.Figure, data: ExpressionData, title: str) -> None:
+    """Add which colour of a bar means which class."""
+    handles = color_handles({f"towards {c}": color for c, color in class_palette(data).items()})
+    figure.legend(handles=handles, title=title, loc="outside lower center", ncols=2)
+
+
+def direction_colors(direction: pd.Series, data: ExpressionData) -> list[str]:
+    """Return the colour of the class to which each gene or contribution pushes."""
+    negative, positive = class_palette(data).values()
+    return [positive if sign > 0 else negative for sign in direction]
