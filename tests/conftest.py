@@ -2,7 +2,7 @@
 
 import pytest
 
-from expression_data import load_expression_data
+from expression.data import load_expression_data
 
 
 @pytest.fixture(scope="session")

@@ -1,109 +1,145 @@
-"""The four models and their report: on the real data, without leaks, and the same every time."""
+"""Q1: what is reached on the shipped data and on noise, the figures, and the script."""
 
 import json
-from argparse import Namespace
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import config_context
 from sklearn.feature_selection import SelectPercentile, f_classif
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.model_selection import cross_val_score
+from threadpoolctl import threadpool_limits
 
 import classifier_models
-import evaluation
-from classifier_models import MODELS, build_searches, main
-from expression_data import DATA_DIR, LABELS_FILE, TEST_FILE, TRAIN_FILE
+from expression import evaluation, models
+from expression.models import MODELS, classifier_names
 
-ARGS = Namespace(seed=0, expression="intensity", jobs=1, quiet=True)
-FULL_GRIDS = dict(classifier_models.GRIDS)
-SMALL_GRIDS = {
-    "Logistic Regression": {"select__percentile": [2], "model__C": [1.0, 10.0]},
+GRIDS = {
+    "Logistic Regression": {"select__percentile": [7], "model__C": [0.1, 10.0]},
     "Decision Tree": {"select__percentile": [1.3]},
     "Random Forest": {"model__n_estimators": [10]},
     "XGBoost": {"model__n_estimators": [10]},
 }
-FIGURES = ["confusion_matrices", "decision_tree", "nested_cv", "patients", "resplits", "roc_curves"]
-FILES = {f"{name}.png" for name in FIGURES} | {
-    *("metrics.txt", "metrics.json", "predictions.csv", "resplit_patients.csv", "tuning.csv")
+FIGURES = ("confusion_matrices", "decision_tree", "monte_carlo_cv", "nested_cv", "patients")
+FILES = {f"{name}.png" for name in (*FIGURES, "roc_curves")} | {
+    *("metrics.txt", "metrics.json", "pairs.csv", "patients.csv", "predictions.csv", "tuning.csv")
 }
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small_grids():
-    with pytest.MonkeyPatch.context() as patch:
-        for name, grid in SMALL_GRIDS.items():
-            patch.setitem(classifier_models.GRIDS, name, grid)
-        yield
-
-
-def run(folder, *options):
-    work = ["--repeats", "1", "--resplits", "2", "--resamples", "200", "--quiet"]
-    assert main([*work, "--jobs", "1", "--output-dir", str(folder), *options]) == 0
-    return folder / "classifier_models"
-
-
-def results(folder):
-    return json.loads((folder / "metrics.json").read_text())["results"]
+def fast():
+    """Small grids, and what `command_line` sets: one thread, no checks of checked data."""
+    with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
+        for name, grid in GRIDS.items():
+            patch.setitem(MODELS, name, MODELS[name]._replace(grid=grid))
+        with config_context(assume_finite=True, skip_parameter_validation=True):
+            yield
 
 
 @pytest.fixture(scope="module")
-def outputs(tmp_path_factory):
-    return run(tmp_path_factory.mktemp("run"))
+def few_genes(data):
+    """Every eighth gene of the shipped data, Zyxin among them."""
+    return replace(data, X_train=data.X_train.iloc[:, 4::8], X_test=data.X_test.iloc[:, 4::8])
+
+
+@pytest.fixture
+def run(tmp_path):
+    return lambda data, *options: run_script(tmp_path, data, *options)
+
+
+def run_script(folder, data, *options):
+    quick = ["--repeats", "1", "--monte-carlo", "2", "--resamples", "100", "--quiet"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classifier_models, "load_data", lambda args: data)
+        argv = [*quick, "--jobs", "1", "--output-dir", str(folder), *options]
+        assert classifier_models.main(argv) == 0
+    return folder / "classifier_models"
+
+
+def record(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def outputs(few_genes, tmp_path_factory):
+    return run_script(tmp_path_factory.mktemp("run"), few_genes)
+
+
+@pytest.fixture(scope="module")
+def results(outputs):
+    return record(outputs)["results"]
 
 
 def test_every_file_is_written_and_no_other(outputs):
     assert {path.name for path in outputs.iterdir()} == FILES
 
 
-def test_the_same_bytes_whatever_the_jobs(outputs, tmp_path):
-    again = run(tmp_path, "--jobs", "2")
+def test_the_same_bytes_whatever_the_jobs(outputs, few_genes, run):
+    again = run(few_genes, "--jobs", "2")
     for name in FILES:
         assert (again / name).read_bytes() == (outputs / name).read_bytes(), name
 
 
-def test_metrics_are_those_of_the_predictions(outputs, data):
+def test_metrics_are_those_of_the_predictions(outputs, results, data):
     table = pd.read_csv(outputs / "predictions.csv", index_col="patient")
     assert sorted(table.index) == data.X_test.index.tolist()
-    test = pd.DataFrame(results(outputs)["test"]).set_index(["measure", "model"])
-    calls = pd.DataFrame(results(outputs)["calls"]).set_index("model")
+    test = pd.DataFrame(results["test"]).set_index(["measure", "model"])
+    counts = pd.DataFrame(results["classification"]).set_index("model")
+    assert list(counts.index) == list(MODELS)
     y = data.y_test.cat.codes.loc[table.index]
-    for model in calls.index:
+    for model in MODELS:
         p = table[f"{model}: probability of AML"]
-        right = (p > 0.5) == y
-        assert test.loc[("accuracy", model), "estimate"] == pytest.approx(right.mean(), abs=1e-5)
-        assert calls.loc[model, "right"] == right.sum()
-        certain = table[f"{model}: call"] != "uncertain"
-        assert (certain == (2 * p - 1).abs().ge(0.3)).all()
-        assert calls.loc[model, "certain and right"] == right[certain].sum()
-    wrong = sum((table[f"{m}: probability of AML"] > 0.5) != y for m in MODELS)
-    assert (table["models wrong"] == wrong).all()
-    assert wrong.is_monotonic_decreasing
+        correct, classified = (p > 0.5) == y, table[f"{model}: classified"]
+        assert test.loc[("accuracy", model), "estimate"] == pytest.approx(correct.mean(), abs=1e-5)
+        assert (classified == (2 * p - 1).abs().ge(0.3)).all()
+        assert counts.loc[model, "correct"] == correct.sum()
+        assert counts.loc[model, "classified correctly"] == correct[classified].sum()
+    errors = sum((table[f"{m}: probability of AML"] > 0.5) != y for m in classifier_names())
+    assert (table["errors"] == errors).all()
+    assert errors.is_monotonic_decreasing
+    assert [row["patient"] for row in results["errors"]] == list(table.index[table["errors"] > 0])
 
 
-def test_every_grid_point_is_in_the_tuning_table(outputs):
+def test_headline_has_a_row_a_model_from_the_sections(outputs, results):
+    rows = pd.DataFrame(record(outputs)["headline"]["rows"]).set_index("model")
+    assert list(rows.index) == list(MODELS)
+    correct = {row["model"]: row["correct"] for row in results["classification"]}
+    assert rows["correct of 34"].to_dict() == correct
+    assert rows.loc["Majority class", "balanced accuracy, nested CV on the 38"] == "0.50"
+    smallest = pd.read_csv(outputs / "pairs.csv", index_col="models")
+    smallest = smallest.loc[~smallest.index.str.contains("Majority"), "p"].min()
+    assert f"majority class aside: {smallest:.2f}," in record(outputs)["headline"]["note"]
+
+
+def test_patients_are_counted_over_the_splits_that_held_them_out(outputs, results):
+    table = pd.read_csv(outputs / "patients.csv", index_col="patient")
+    assert table["held out"].sum() == 2 * 34
+    assert np.allclose(table["mean"], table[classifier_names()].mean(axis=1), equal_nan=True)
+    often = [row["patient"] for row in results["often_misclassified"]]
+    assert often == list(table.index[table["mean"] > 0.5])
+
+
+def test_every_grid_point_is_in_the_tuning_table(outputs, results):
     table = pd.read_csv(outputs / "tuning.csv")
-    assert table["model"].value_counts()[MODELS].tolist() == [2, 1, 1, 1]
-    best = pd.DataFrame(results(outputs)["tuning"]).set_index("model")["tuned Brier score"]
-    assert table.groupby("model")["Brier score"].min().to_dict() == pytest.approx(best.to_dict())
+    assert table["model"].value_counts()[classifier_names()].tolist() == [2, 1, 1, 1]
+    tuning = pd.DataFrame(results["tuning"]).set_index("model")
+    best = table.loc[table.groupby("model")["Brier score"].idxmin()].set_index("model")
+    assert tuning["tuned Brier score"].to_dict() == pytest.approx(best["Brier score"].to_dict())
+    assert tuning["chosen"].to_dict() == best["parameters"].to_dict()
 
 
-def test_test_labels_change_no_model(outputs, tmp_path, data):
-    """Everything but the scores of the test patients stays as it is."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    for name in (TRAIN_FILE, TEST_FILE):
-        (folder / name).symlink_to(DATA_DIR / name)
-    other = data.y_all.astype(str)
-    other[data.X_test.index] = np.roll(other[data.X_test.index], 7)
-    other.rename("cancer").to_csv(folder / LABELS_FILE)
-    changed = run(tmp_path, "--data-dir", str(folder))
-    for name in ("tuning.csv", "decision_tree.png", "nested_cv.png"):
-        assert (changed / name).read_bytes() == (outputs / name).read_bytes()
+def test_test_labels_change_no_trained_result(outputs, results, few_genes, run, monkeypatch):
+    monkeypatch.setattr(classifier_models, "draw_figures", lambda *given: {})
+    y = few_genes.y_test
+    changed = run(replace(few_genes, y_test=pd.Series(np.roll(y, 7), y.index, dtype=y.dtype)))
+    assert (changed / "tuning.csv").read_bytes() == (outputs / "tuning.csv").read_bytes()
+    again = record(changed)["results"]
     for section in ("tuning", "nested_cv"):
-        assert results(changed)[section] == results(outputs)[section]
-    assert results(changed)["test"] != results(outputs)["test"]
+        assert again[section] == results[section]
+    assert again["test"] != results["test"]
     before, after = (
         pd.read_csv(path / "predictions.csv", index_col="patient").sort_index().filter(like=":")
         for path in (outputs, changed)
@@ -111,14 +147,14 @@ def test_test_labels_change_no_model(outputs, tmp_path, data):
     pd.testing.assert_frame_equal(before, after)
 
 
-def test_without_a_test_set_the_training_results_stay(outputs, tmp_path, data):
-    labels = tmp_path / "labels.csv"
-    data.y_train.rename("cancer").to_csv(labels)
-    folder = run(tmp_path, "--train", str(DATA_DIR / TRAIN_FILE), "--labels", str(labels))
+def test_without_a_test_set_and_subtypes_the_training_results_stay(results, few_genes, run):
+    none = {"X_test": few_genes.X_test[:0], "y_test": few_genes.y_test[:0]}
+    folder = run(replace(few_genes, **none, subtypes=None, informative_genes=None))
     made = {"metrics.txt", "metrics.json", "tuning.csv", "decision_tree.png", "nested_cv.png"}
     assert {path.name for path in folder.iterdir()} == made
-    assert results(folder)["nested_cv"] == results(outputs)["nested_cv"]
-    assert "no re-splits" in (folder / "metrics.txt").read_text()
+    found = record(folder)
+    assert found["results"] == {key: results[key] for key in ("tuning", "nested_cv")}
+    assert set(found["headline"]["rows"][0]) == {"model", "balanced accuracy, nested CV on the 38"}
 
 
 @pytest.mark.parametrize(
@@ -126,30 +162,32 @@ def test_without_a_test_set_the_training_results_stay(outputs, tmp_path, data):
     [
         (["--threshold", "1.5"], "--threshold: must be from 0 to 1 - found 1.5"),
         (["--threshold", "nan"], "--threshold: must be from 0 to 1 - found nan"),
-        (["--resplits", "1"], "--resplits: must be a whole number from 2"),
+        (["--monte-carlo", "1"], "--monte-carlo: must be a whole number from 2"),
         (["--repeats", "0"], "--repeats: must be a whole number from 1"),
         (["--resamples", "x"], "--resamples: must be a whole number from 100"),
     ],
 )
 def test_wrong_options_are_refused(options, message, capsys, tmp_path):
     with pytest.raises(SystemExit, match="2"):
-        main([*options, "--output-dir", str(tmp_path)])
-    assert capsys.readouterr().err.startswith(f"error: {message}")
+        classifier_models.main([*options, "--output-dir", str(tmp_path)])
+    refusal = capsys.readouterr().err
+    assert refusal.startswith(f"error: {message}")
+    assert refusal.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 
 def test_the_models_reach_on_the_test_patients_what_such_steps_reach(data, monkeypatch):
-    """With the full grids: the ranges measured beforehand with these standard steps."""
-    for name, grid in FULL_GRIDS.items():
-        monkeypatch.setitem(classifier_models.GRIDS, name, grid)
-    searches = classifier_models.tune_models(data.X_train, data.y_train.cat.codes, ARGS)
-    P = evaluation.predict(searches, data.X_test)
-    right = P.gt(0.5).eq(data.y_test.cat.codes, axis=0).sum()
-    assert 32 <= right["Logistic Regression"] <= 34
-    assert 30 <= right["Decision Tree"] <= 31
-    assert 31 <= right["Random Forest"] <= 33
-    assert 28 <= right["XGBoost"] <= 32
-    assert classifier_models.genes_asked(searches["Decision Tree"].best_estimator_, data) == "Zyxin"
+    """The ranges measured beforehand with these standard steps."""
+    full_size = {"Random Forest": {"model__max_features": ["sqrt"]}, "XGBoost": {}}
+    for name, grid in full_size.items():
+        monkeypatch.setitem(MODELS, name, MODELS[name]._replace(grid=grid))
+    y = data.y_train.cat.codes
+    fitted = models.fit_models(models.build_models(seed=0), data.X_train, y)
+    correct = models.predict(fitted, data.X_test).gt(0.5).eq(data.y_test.cat.codes, axis=0).sum()
+    assert 32 <= correct["Logistic Regression"] <= 34
+    assert 30 <= correct["Decision Tree"] <= 31
+    assert 31 <= correct["Random Forest"] <= 33
+    assert 28 <= correct["XGBoost"] <= 32
 
 
 # Balanced accuracy where there is nothing to learn. Of one data set its sd is 0.1 at most, of the
@@ -158,28 +196,22 @@ CHANCE = (0.35, 0.65)
 
 
 @pytest.fixture
-def two_inner_folds(monkeypatch):
-    monkeypatch.setattr(classifier_models, "INNER_FOLDS", 2)
+def few_folds(monkeypatch):
+    monkeypatch.setattr(models, "INNER_FOLDS", 2)
+    monkeypatch.setattr(evaluation, "OUTER_FOLDS", 3)
 
 
-def balanced_accuracy(X, y, splits, seed):
-    models = build_searches(seed) | evaluation.build_baselines(seed)
-    P = evaluation.predict_held_out(models, X, y, splits, ARGS, "")
+def balanced_accuracy(y, P):
     y = y.loc[P.index.get_level_values("patient")].set_axis(P.index)
     return evaluation.score(y, P)["balanced accuracy"]
-
-
-def folds(X, y, seed):
-    return list(StratifiedKFold(3, shuffle=True, random_state=seed).split(X, y))
 
 
 def shuffled(y, seed):
     return pd.Series(np.random.default_rng(seed).permutation(y), y.index)
 
 
-def noise(data, seed):
-    values = np.random.default_rng(seed).lognormal(6, 0.35, data.X_train.shape)
-    return pd.DataFrame(values, data.X_train.index, data.X_train.columns)
+def noise(X, seed):
+    return pd.DataFrame(np.random.default_rng(seed).lognormal(6, 0.35, X.shape), X.index, X.columns)
 
 
 def assert_chance(scores):
@@ -187,61 +219,48 @@ def assert_chance(scores):
     assert means.between(*CHANCE).all(), means
 
 
-@pytest.mark.usefixtures("two_inner_folds")
-def test_nested_cv_of_shuffled_labels_is_chance(data):
-    X, scores = data.X_train.iloc[:, ::8], []
+@pytest.mark.usefixtures("few_folds")
+@pytest.mark.parametrize("nothing", ["shuffled labels", "noise"])
+def test_nested_cv_of_nothing_is_chance(few_genes, nothing):
+    X, y, scores = few_genes.X_train, few_genes.y_train.cat.codes, []
     for seed in range(5):
-        y = shuffled(data.y_train.cat.codes, seed)
-        scores.append(balanced_accuracy(X, y, folds(X, y, seed), seed))
+        y = shuffled(y, seed) if nothing == "shuffled labels" else y
+        X = noise(X, seed) if nothing == "noise" else X
+        scores.append(balanced_accuracy(y, evaluation.nested_cross_validation(X, y, 1, seed)))
     assert_chance(scores)
 
 
-@pytest.mark.usefixtures("two_inner_folds")
-def test_resplits_of_shuffled_labels_are_chance(data):
-    X, n, scores = data.X_all.iloc[:, ::8], len(data.X_train), []
+@pytest.mark.usefixtures("few_folds")
+def test_monte_carlo_cv_of_shuffled_labels_is_chance(few_genes):
+    X, n, scores = few_genes.X_all, len(few_genes.X_train), []
     for seed in range(5):
-        y = shuffled(data.y_all.cat.codes, seed)
-        splits = evaluation.other_splits(y[:n], y[n:], 2, seed)
-        scores.append(balanced_accuracy(X, y, splits, seed))
+        y = shuffled(few_genes.y_all.cat.codes, seed)
+        splits = evaluation.random_splits(y[:n], y[n:], 2, seed)
+        P = models.predict_held_out(models.build_models(seed), X, y, splits, "")
+        scores.append(balanced_accuracy(y, P))
     assert_chance(scores)
 
 
-@pytest.mark.usefixtures("two_inner_folds")
-def test_nested_cv_of_pure_noise_is_chance(data):
-    y, scores = data.y_train.cat.codes, []
-    for seed in range(5):
-        X = noise(data, seed)
-        scores.append(balanced_accuracy(X, y, folds(X, y, seed), seed))
-    assert_chance(scores)
-
-
-def test_selection_outside_the_folds_would_not_be_chance(data):
+def test_selection_outside_the_folds_would_not_be_chance(few_genes):
     """What the tests above would see if anything leaked."""
-    X, y = noise(data, 0), data.y_train.cat.codes
-    outside = SelectPercentile(f_classif, percentile=1.3).fit_transform(X, y)
+    X, y = noise(few_genes.X_train, 0), few_genes.y_train.cat.codes
+    outside = SelectPercentile(f_classif, percentile=7).fit_transform(X, y)
     model = LogisticRegression()
     assert cross_val_score(model, outside, y, scoring="balanced_accuracy").mean() > 0.9
 
 
 @pytest.fixture
 def planted(data):
-    y = data.y_test.cat.codes
-    P = pd.DataFrame({name: y.astype(float) for name in [*MODELS, "One gene"]})
-    P.loc[66, MODELS[:2]] = [0.1, 0.45]
-    P.loc[39, MODELS[2]] = 0.6
-    return P
+    y, names = data.y_test.cat.codes, classifier_names()
+    P = pd.DataFrame({name: y.astype(float) for name in [*names, "One gene"]})
+    P.loc[66, names[:2]] = [0.1, 0.45]
+    P.loc[39, names[2]] = 0.6
+    yield P
+    plt.close("all")
 
 
-def test_hard_patients_come_first(planted, data):
-    table = evaluation.prediction_table(data, planted, MODELS, 0.3)
-    assert table.index[:2].tolist() == [66, 39]
-    assert table["models wrong"].tolist()[:3] == [2, 1, 0]
-    row = table.loc[66]
-    assert [row[f"{name}: call"] for name in MODELS] == ["ALL", "uncertain", "AML", "AML"]
-
-
-def test_patients_figure_marks_the_wrong_and_the_uncertain(planted, data):
-    table = evaluation.prediction_table(data, planted, MODELS, 0.3)
+def test_patients_figure_marks_errors_and_no_calls(planted, data):
+    table = evaluation.prediction_table(data, planted, classifier_names(), 0.3)
     ax = classifier_models.draw_patients(table, planted, data, 0.3).axes[0]
     texts = np.array([text.get_text() for text in ax.texts]).reshape(6, 34)
     assert texts[:, 0].tolist() == ["", "×", "×?", "", "", ""]
@@ -249,7 +268,6 @@ def test_patients_figure_marks_the_wrong_and_the_uncertain(planted, data):
     assert not "".join(texts[:, 2:].ravel())
     assert [tick.get_text() for tick in ax.get_xticklabels()][:2] == ["66", "39"]
     assert ax.collections[0].get_array().reshape(6, 34)[1, 0] == 0.1
-    plt.close("all")
 
 
 def test_confusion_matrices_show_counts_on_one_scale(planted, data):
@@ -257,18 +275,34 @@ def test_confusion_matrices_show_counts_on_one_scale(planted, data):
     first, third = figure.axes[0], figure.axes[2]
     assert [t.get_text() for t in first.texts] == ["20\n100 %", "0\n0 %", "1\n7 %", "13\n93 %"]
     assert [t.get_text() for t in third.texts] == ["19\n95 %", "1\n5 %", "0\n0 %", "14\n100 %"]
-    drawn = [ax.collections[0].get_clim() for ax in figure.axes[:5]]
-    assert drawn == [(0, 1)] * 5
-    plt.close("all")
+    assert [ax.collections[0].get_clim() for ax in figure.axes[:5]] == [(0, 1)] * 5
+
+
+def test_roc_curves_of_baselines_stand_apart(planted, data):
+    auc = evaluation.score_table(data.y_test.cat.codes, planted, 100, 0).loc["ROC AUC"]
+    figure = classifier_models.draw_roc_curves(data.y_test.cat.codes, planted, auc)
+    assert [len(ax.lines) for ax in figure.axes] == [4, 1]
+    assert figure.axes[1].lines[0].get_label() == "One gene: 1.000 (1.000 to 1.000)"
+
+
+def test_split_scores_are_drawn_as_often_as_they_come():
+    scores = pd.DataFrame({"a": [0.5, 0.5, 0.5, 1.0], "b": [0.75] * 4})
+    table = evaluation.summarise_splits(scores, 2, 1)
+    marks = pd.Series({"a": 0.6, "b": 0.7})
+    figure = classifier_models.draw_split_scores(scores, table, marks, ("given", "accuracy"))
+    bubbles = figure.axes[0].collections
+    assert bubbles[0].get_offsets().tolist() == [[0.5, 0], [1.0, 0]]
+    assert bubbles[0].get_sizes().tolist() == [300, 100]
+    assert figure.axes[0].lines[0].get_xdata().tolist() == [0.625, 0.75]
+    plt.close(figure)
 
 
 def test_the_tree_is_drawn_with_gene_names_and_class_names(data):
-    tree = evaluation.build_baselines(seed=0)["One gene"]
-    tree.fit(data.X_train.to_numpy(), data.y_train.cat.codes.to_numpy())
-    assert classifier_models.genes_asked(tree, data) == "Zyxin"
+    tree = MODELS["One gene"].build(seed=0)
+    tree.fit(data.X_train.to_numpy(), data.y_train.cat.codes)
     figure = classifier_models.draw_decision_tree(tree, data)
     texts = [text.get_text() for text in figure.axes[0].texts]
-    assert texts[0].startswith("Zyxin <= ")
-    assert "ALL, AML = [27, 11]\ncalled ALL" in texts[0]
-    assert "patients = 11\nALL, AML = [0, 11]\ncalled AML" in texts
-    plt.close("all")
+    assert texts[0].startswith("ZYX <= ")
+    assert "value = [27, 11]\nclass = ALL" in texts[0]
+    assert "samples = 11\nvalue = [0, 11]\nclass = AML" in texts
+    plt.close(figure)

@@ -2,16 +2,10 @@
 
 import json
 
+import cluster_quality
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.cluster import AgglomerativeClustering
-from sklearn.decomposition import PCA
-from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
-from sklearn.metrics.cluster import contingency_matrix
-
-import cluster_quality
-import clustering_analysis
 from cluster_quality import (
     METHODS,
     agreement,
@@ -26,8 +20,14 @@ from cluster_quality import (
     pairwise_rand_index,
     purity_score,
 )
-from clustering_analysis import GOLUB_CHECKSUM, main
 from expression_data import DataError
+from sklearn.cluster import AgglomerativeClustering
+from sklearn.decomposition import PCA
+from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
+from sklearn.metrics.cluster import contingency_matrix
+
+import clustering_analysis
+from clustering_analysis import GOLUB_CHECKSUM, main
 
 QUICK = ("--subsamples", "10", "--nulls", "1", "--clusters", "4", "--permutations", "99", "--quiet")
 SIZES = (12, 10, 8)

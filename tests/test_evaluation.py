@@ -1,115 +1,13 @@
-"""Baselines, intervals and tests, held to hand-computed values, the literature and scipy."""
-
-import dataclasses
-from argparse import Namespace
+"""Scores, intervals and splits, held to hand-computed values, the literature and scikit-learn."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import roc_auc_score
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import Pipeline
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
-import evaluation
-from evaluation import WeightedVoting
-from preprocessing import preprocessing_steps
-
-ARGS = Namespace(jobs=1, quiet=True)
-
-
-def codes(y):
-    return y.cat.codes.to_numpy()
-
-
-@pytest.fixture(scope="module")
-def baselines(data):
-    models = evaluation.build_baselines(seed=0)
-    return {n: m.fit(data.X_train.to_numpy(), codes(data.y_train)) for n, m in models.items()}
-
-
-@pytest.fixture(scope="module")
-def baseline_P(baselines, data):
-    return evaluation.predict(baselines, data.X_test)
-
-
-@parametrize_with_checks([WeightedVoting()])
-def test_weighted_voting_is_a_scikit_learn_estimator(estimator, check):
-    check(estimator)
-
-
-def test_weighted_voting_by_hand():
-    X = np.array([[0.0, 4.0, 1.0], [2.0, 6.0, 1.2], [4.0, 0.0, 1.1], [6.0, 2.0, 0.9]])
-    voting = WeightedVoting(n_genes=1).fit(X, [0, 0, 1, 1])
-    # Means 1 and 5, 5 and 1, sd 1: weights (5 - 1) / (1 + 1) = 2 and -2; the third gene is silent.
-    assert voting.genes_.tolist() == [0, 1]
-    assert voting.weights_.tolist() == [2, -2]
-    assert voting.midpoints_.tolist() == [3, 3]
-    # Votes 2 * (4 - 3) = 2 and -2 * (3.5 - 3) = -1: strength (2 - 1) / (2 + 1).
-    assert voting.decision_function([[4, 3.5, 9]]) == pytest.approx([1 / 3])
-    assert voting.predict_proba([[4, 3.5, 9]])[0] == pytest.approx([1 / 3, 2 / 3])
-    assert voting.predict_proba([[3, 3, 0]])[0] == pytest.approx([0.5, 0.5])
-
-
-@pytest.mark.parametrize(("scale", "found"), [("intensity", 48), ("log2", 28)])
-def test_voting_genes_are_those_of_the_paper_on_intensities(data, scale, found):
-    steps = preprocessing_steps()[: 2 if scale == "intensity" else 3]
-    voting = Pipeline([*steps, ("model", WeightedVoting())])
-    voting.fit(data.X_train.to_numpy(), codes(data.y_train))
-    genes = voting[:-1].get_feature_names_out(data.X_train.columns)[voting[-1].genes_]
-    assert len(genes) == 50
-    assert len(set(genes) & set(data.informative_genes.index)) == found
-    higher = np.where(voting[-1].weights_ > 0, *data.classes[::-1])
-    shared = data.informative_genes.reindex(genes).dropna()
-    assert (shared == pd.Series(higher, genes)[shared.index]).all()
-
-
-@pytest.mark.parametrize(
-    ("scale", "right", "uncertain"),
-    [("intensity", 26, [54, 57, 60, 61, 64, 67, 71]), ("log2", 29, [54, 57, 60, 67])],
-)
-def test_the_genes_of_the_paper_leave_its_uncertain_patients_uncertain(
-    data, scale, right, uncertain
-):
-    # The paper calls 29 of the 34; here 27 are called on intensities and 30 on logarithms.
-    genes = data.informative_genes.index
-    steps = [s for s in preprocessing_steps() if s[0] in ("clip", "log2")]
-    steps = steps[:1] if scale == "intensity" else steps
-    voting = Pipeline([*steps, ("model", WeightedVoting())])
-    voting.fit(data.X_train[genes].to_numpy(), codes(data.y_train))
-    p = evaluation.predict({"voting": voting}, data.X_test[genes])["voting"]
-    certain = evaluation.strength(p) >= 0.3
-    assert p.index[~certain].tolist() == uncertain
-    assert ((p > 0.5) == codes(data.y_test))[certain].sum() == right
-
-
-def test_the_one_gene_rule_is_zyxin(baselines, baseline_P, data):
-    rule = baselines["One gene"]
-    names = rule[:-1].get_feature_names_out(data.X_train.columns)
-    assert names[rule[-1].feature_importances_ > 0].tolist() == ["X95735_at"]
-    assert ((baseline_P["One gene"] > 0.5) == codes(data.y_test)).sum() == 31
-
-
-def test_no_seed_changes_a_baseline(baseline_P, data):
-    models = evaluation.build_baselines(seed=5)
-    fitted = {n: m.fit(data.X_train.to_numpy(), codes(data.y_train)) for n, m in models.items()}
-    pd.testing.assert_frame_equal(evaluation.predict(fitted, data.X_test), baseline_P)
-
-
-def test_the_majority_class_is_right_on_20_of_34(baseline_P, data):
-    table = evaluation.score(data.y_test.cat.codes, baseline_P)
-    assert table["accuracy", "Majority class"] == pytest.approx(20 / 34)
-    assert table["balanced accuracy", "Majority class"] == 0.5
-    assert table["ROC AUC", "Majority class"] == 0.5
-
-
-def test_logged_data_give_the_same_baselines(data, baseline_P):
-    models = evaluation.build_baselines(seed=0, expression="log")
-    train, test = (np.log2(X.clip(100, 16_000)) for X in (data.X_train, data.X_test))
-    fitted = {n: m.fit(train.to_numpy(), codes(data.y_train)) for n, m in models.items()}
-    pd.testing.assert_frame_equal(evaluation.predict(fitted, test), baseline_P)
+from expression import evaluation
+from expression.models import classifier_names
 
 
 @pytest.fixture
@@ -130,14 +28,25 @@ def test_scores_by_hand(example):
     assert table["Brier score", "B"] == 0
 
 
-def test_wilson_intervals_are_the_published_ones():
-    # DESIGN of the study: 34 of 34 is 90-100 %, 31 of 34 is 77-97 %
-    def accuracy(right):
-        p = pd.Series([1.0] * right + [0.0] * (34 - right))
-        return evaluation.intervals(p, pd.Series([0.0, 0.0]), 100, 0)["sensitivity"]
+def test_the_majority_class_is_right_on_20_of_34(data):
+    P = pd.DataFrame({"majority": 11 / 38}, data.y_test.index)
+    scores = evaluation.score(data.y_test.cat.codes, P).xs("majority", level="model")
+    assert scores["accuracy"] == pytest.approx(20 / 34)
+    assert scores["balanced accuracy"] == scores["ROC AUC"] == 0.5
 
-    assert accuracy(34) == pytest.approx([0.898, 1.0], abs=5e-4)
-    assert accuracy(31) == pytest.approx([0.770, 0.970], abs=5e-4)
+
+def test_balanced_accuracy_weighs_both_classes_alike():
+    y = pd.Series([1, 0, 0, 0])
+    scores = evaluation.score(y, pd.DataFrame({"A": [0.9, 0.1, 0.2, 0.7]}))
+    assert scores["balanced accuracy", "A"] == pytest.approx((1 + 2 / 3) / 2)
+    assert scores["sensitivity", "A"] == 1
+
+
+@pytest.mark.parametrize(("right", "interval"), [(34, (0.898, 1)), (31, (0.770, 0.970))])
+def test_wilson_intervals_are_the_published_ones(right, interval):
+    p = pd.Series([1.0] * right + [0.0] * (34 - right))
+    limits = evaluation.intervals(p, pd.Series([0.0, 0.0]), 100, 0)["sensitivity"]
+    assert limits == pytest.approx(interval, abs=5e-4)
 
 
 def test_balanced_accuracy_interval_by_hand(example):
@@ -150,11 +59,13 @@ def test_balanced_accuracy_interval_by_hand(example):
     assert 0.5 < low < high == pytest.approx(1)
 
 
-def test_every_interval_holds_its_estimate(baseline_P, data):
-    table = evaluation.estimates(data.y_test.cat.codes, baseline_P, 500, 0)
+def test_every_interval_holds_its_estimate_and_the_seed_decides(data):
+    y, rng = data.y_test.cat.codes, np.random.default_rng(0)
+    P = pd.DataFrame({str(i): rng.random(34) + i * y for i in range(3)}).clip(0, 1)
+    table, same, other = (evaluation.score_table(y, P, 500, seed) for seed in (0, 0, 1))
     assert table["estimate"].between(table["lower"] - 1e-9, table["upper"] + 1e-9).all()
-    same = evaluation.estimates(data.y_test.cat.codes, baseline_P, 500, 0)
     pd.testing.assert_frame_equal(table, same)
+    assert not table.loc["ROC AUC"].equals(other.loc["ROC AUC"])
 
 
 def test_a_perfect_order_has_an_interval_without_width(example):
@@ -177,8 +88,8 @@ def test_auc_of_ranks_is_that_of_scikit_learn():
     assert evaluation._auc(positive, negative) == pytest.approx(expected)
 
 
-def test_spread_by_hand():
-    table = evaluation.spread(pd.DataFrame({"A": [0.7, 0.8, 0.9], "B": 0.5}), 2, 1)
+def test_summary_of_splits_by_hand():
+    table = evaluation.summarise_splits(pd.DataFrame({"A": [0.7, 0.8, 0.9], "B": 0.5}), 2, 1)
     reach = 4.302653 * np.sqrt(0.01 * (1 / 3 + 1 / 2))  # t with 2 degrees of freedom
     assert table.loc["A"].tolist() == pytest.approx([0.8, 0.1, 0.8 - reach, 1.0])
     assert table.loc["B", ["mean", "sd"]].tolist() == [0.5, 0]
@@ -193,74 +104,72 @@ def test_mcnemar_by_hand():
     assert table.loc["A / C"].tolist() == [0, 0, 1]
 
 
-def test_calls_by_hand():
+def test_classification_by_hand():
     y = pd.Series([1, 1, 1, 1, 0, 0, 0, 0])
     P = pd.DataFrame({"tea": [0.9, 0.9, 0.6, 0.1, 0.9, 0.1, 0.4, 0.36]})
-    row = evaluation.call_table(y, P, threshold=0.3).loc["tea"]
-    assert row["Fisher p"] == pytest.approx(34 / 70)  # the lady tasting tea, 3 of 4 right
-    assert row.drop("Fisher p").tolist() == [6, 5, 3, 3 / 5]
-    assert evaluation.call_table(y, P, threshold=0.9)["accuracy of certain"].isna().all()
+    row = evaluation.classification_table(y, P, threshold=0.3).loc["tea"]
+    counts = {"correct": 6, "errors": 2, "classified": 5, "no-call": 3, "classified correctly": 3}
+    assert row.to_dict() == counts
+    strict = evaluation.classification_table(y, P, threshold=0.9).loc["tea"]
+    assert strict.tolist() == [6, 2, 0, 8, 0]
 
 
-def test_other_splits_keep_the_class_counts(data):
+def test_percentile_by_hand():
+    scores = pd.DataFrame({"A": [0.5, 0.7, 0.7, 0.9], "B": [0.1, 0.2, 0.3, 0.4]})
+    scores["A"] += [0, 1e-12, 0, 0]  # as computed in another order
+    found = evaluation.percentile_of(pd.Series({"A": 0.7, "B": 0.0}), scores)
+    assert found.to_dict() == {"A": 0.25 + 0.5 / 2, "B": 0}
+
+
+def test_error_rates_are_of_the_splits_that_held_a_patient_out():
+    y = pd.Series([1, 0, 1], list("abc"))
+    held_out = [(0, "a"), (0, "b"), (1, "a"), (1, "b"), (2, "b"), (2, "c")]
+    index = pd.MultiIndex.from_tuples(held_out, names=["split", "patient"])
+    P = pd.DataFrame({"A": [0.9, 0.9, 0.1, 0.8, 0.1, 0.9], "B": [0.9, 0.1, 0.9, 0.1, 0, 1]})
+    P = P.set_index(index).assign(baseline=1.0)
+    rates = evaluation.error_rates(y, P, ["A", "B"])
+    assert list(rates) == ["held out", "A", "B", "baseline", "mean"]
+    assert rates.loc["a"].tolist() == [2, 0.5, 0, 0, 0.25]
+    assert rates.loc["b"].tolist() == pytest.approx([3, 2 / 3, 0, 1, 1 / 3])
+    assert evaluation.score_splits(y, P)["accuracy", "A"].tolist() == [0.5, 0, 1]
+
+
+def test_random_splits_keep_the_class_counts(data):
     y, y_test = data.y_train.cat.codes, data.y_test.cat.codes
-    splits = evaluation.other_splits(y, y_test, 3, seed=1)
+    splits = evaluation.random_splits(y, y_test, 3, seed=1)
     everyone = np.concatenate([y, y_test])
     for train, test in splits:
         assert np.bincount(everyone[train]).tolist() == [27, 11]
         assert np.bincount(everyone[test]).tolist() == [20, 14]
         assert sorted([*train, *test]) == list(range(72))
     assert len({tuple(train) for train, _ in splits}) == 3
-    again = evaluation.other_splits(y, y_test, 3, seed=1)
+    again = evaluation.random_splits(y, y_test, 3, seed=1)
     assert all((a[0] == b[0]).all() for a, b in zip(splits, again, strict=True))
 
 
-def test_held_out_patients_are_predicted_by_models_that_have_not_seen_them():
-    X = pd.DataFrame({"gene": [0.0, 0.1, 5.0, 5.1, 9.0]}, index=list("abcde"))
-    y = pd.Series([0, 1, 1, 0, 1], X.index)
-    neighbour = KNeighborsClassifier(n_neighbors=1)  # who has seen a patient knows the patient
-    models = {"neighbour": neighbour, "prior": DummyClassifier()}
-    splits = [([1, 3, 4], [0, 2]), ([0, 2, 4], [1, 3])]
-    P = evaluation.predict_held_out(models, X, y, splits, ARGS, "")
-    assert P.index.tolist() == [(0, "a"), (0, "c"), (1, "b"), (1, "d")]
-    assert P["neighbour"].tolist() == [1, 0, 0, 1]  # the label of the neighbour, never the own
-    assert P["prior"].tolist() == pytest.approx([2 / 3] * 4)
-    assert not hasattr(neighbour, "classes_")
-    scores = evaluation.score_splits(y, P)
-    assert scores["accuracy", "neighbour"].tolist() == [0, 0]
-    missed = evaluation.missed_rates(y, P, ["neighbour"])
-    assert missed["held out"].tolist() == [1] * 4
-    assert missed["suspicious"].all()
-    assert missed["prior"].tolist() == [1, 0, 0, 1]
+def test_nested_cv_holds_every_patient_out_once_a_repeat(data, monkeypatch):
+    monkeypatch.setattr(evaluation, "build_models", lambda seed: {"prior": DummyClassifier()})
+    y = data.y_train.cat.codes
+    P = evaluation.nested_cross_validation(data.X_train.iloc[:, :2], y, 3, seed=0)
+    held_out = P.reset_index().groupby("split")["patient"].agg(frozenset)
+    for repeat in range(3):
+        folds = held_out[5 * repeat : 5 * repeat + 5]
+        assert frozenset.union(*folds) == set(y.index)
+        assert folds.map(len).sum() == len(y)
+        assert folds.map(lambda fold: y.loc[list(fold)].sum()).between(2, 3).all()
+    assert held_out.nunique() == 15
 
 
-def test_two_genes_split_the_training_patients(data):
-    """By hand: the preprocessed values of the classes do not overlap."""
-    table = evaluation.splitting_genes(data, "intensity")
-    assert list(table["gene"]) == ["Zyxin", "FAH"]
-    Z = Pipeline(preprocessing_steps()).set_output(transform="pandas").fit(data.X_train)
-    train, test = Z.transform(data.X_train), Z.transform(data.X_test)
-    for gene, row in table.iterrows():
-        low = train.loc[data.y_train == "ALL", gene].max()
-        high = train.loc[data.y_train == "AML", gene].min()
-        assert low < high
-        called = (test[gene] > (low + high) / 2).map({True: "AML", False: "ALL"})
-        assert row["right"] == (called == data.y_test.astype(str)).sum()
-
-
-def test_splitting_genes_do_not_depend_on_which_class_is_positive(data):
-    other = pd.CategoricalDtype(data.classes[::-1], ordered=True)
-    flipped = dataclasses.replace(
-        data, y_train=data.y_train.astype(other), y_test=data.y_test.astype(other)
-    )
-    tables = (evaluation.splitting_genes(one, "intensity") for one in (data, flipped))
-    pd.testing.assert_frame_equal(*tables)
-
-
-def test_difference_of_a_pair_by_hand():
-    scores = pd.DataFrame({"a": [0.9, 0.8, 1.0], "b": [0.7, 0.7, 0.7], "c": [0.9, 0.8, 1.0]})
-    table = evaluation.difference_table(scores, n_train=2, n_test=1)
-    error = 0.1 * np.sqrt(1 / 3 + 1 / 2)
-    assert table.loc["a - b", "difference"] == pytest.approx(0.2)
-    assert table.loc["a - b", "p"] == pytest.approx(2 * stats.t.sf(0.2 / error, 2))
-    assert np.isnan(table.loc["a - c", "p"])  # no difference, no test
+def test_hard_patients_come_first(data):
+    y, names = data.y_test.cat.codes, classifier_names()
+    P = pd.DataFrame({name: y.astype(float) for name in [*names, "One gene"]})
+    P.loc[66, names[:2]] = [0.1, 0.45]
+    P.loc[39, names[2]] = 0.6
+    P.loc[40, "One gene"] = 0.9  # a baseline's error makes no patient hard
+    table = evaluation.prediction_table(data, P, names, 0.3)
+    assert table.index[:2].tolist() == [66, 39]
+    assert table["errors"].tolist()[:3] == [2, 1, 0]
+    row = table.loc[66]
+    assert [row[f"{name}: predicted class"] for name in names] == ["ALL", "ALL", "AML", "AML"]
+    assert [row[f"{name}: classified"] for name in names] == [True, False, True, True]
+    assert row[f"{names[0]}: prediction strength"] == pytest.approx(0.8)

@@ -6,10 +6,14 @@ from dataclasses import replace
 from itertools import combinations
 from math import comb
 
+import gene_evidence as evidence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import reporting
+from expression_data import DataError, ExpressionData
+from preprocessing import preprocessing_steps
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_selection import SelectPercentile, f_classif
 from sklearn.linear_model import LogisticRegression
@@ -20,10 +24,6 @@ from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
 import explainability
-import gene_evidence as evidence
-import reporting
-from expression_data import DataError, ExpressionData
-from preprocessing import preprocessing_steps
 
 ENDINGS = {
     "Logistic Regression": [SelectPercentile(f_classif, percentile=50), StandardScaler()],

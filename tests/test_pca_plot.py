@@ -8,6 +8,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from preprocessing import VariationFilter, preprocessing_steps
+from reporting import group_palette
 from scipy.stats import ttest_ind
 from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline
@@ -15,8 +17,6 @@ from sklearn.preprocessing import FunctionTransformer
 from threadpoolctl import threadpool_limits
 
 import pca_plot
-from preprocessing import VariationFilter, preprocessing_steps
-from reporting import group_palette
 
 ARGS = argparse.Namespace(seed=0, permutations=60, quiet=True)
 STEPS = [("as_given", "passthrough")]

@@ -1,5 +1,7 @@
 """Oracles: the gene counts of the literature, hand-computed values, scikit-learn's own checks."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,8 +9,13 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from expression_data import DataError
-from preprocessing import VariationFilter, preprocessing_steps
+from expression.files import DataError
+from expression.preprocessing import (
+    VariationFilter,
+    intensity_steps,
+    log2_steps,
+    preprocessing_steps,
+)
 
 
 @pytest.fixture
@@ -82,12 +89,20 @@ def test_names_of_a_fit_on_arrays(data, pipeline):
     )
 
 
-def test_logged_values_go_the_same_way(pipeline):
-    spread = np.linspace(0.1, 1, 300)  # continuous values: none sits on a threshold
-    X = np.random.default_rng(0).lognormal(7, spread, size=(20, 300))
-    logged = Pipeline(preprocessing_steps("log")).fit_transform(np.log2(X))
-    assert 0 < logged.shape[1] < 300
-    np.testing.assert_allclose(logged, pipeline.fit_transform(X), atol=1e-9)
+def test_each_list_of_steps_is_the_beginning_of_the_next():
+    lists = [intensity_steps(), log2_steps(), preprocessing_steps()]
+    names = [[name for name, _ in steps] for steps in lists]
+    assert names[-1] == ["clip", "filter", "log2", "standardise"]
+    assert [len(steps) for steps in names] == [2, 3, 4]
+    for shorter, longer in itertools.pairwise(names):
+        assert longer[: len(shorter)] == shorter
+
+
+def test_log2_values_are_those_of_the_intensities_that_are_left(data):
+    X = data.X_train.to_numpy()
+    intensities, log2 = (Pipeline(s()).fit_transform(X) for s in (intensity_steps, log2_steps))
+    assert (intensities.min(), intensities.max()) == (100, 16_000)
+    np.testing.assert_array_equal(log2, np.log2(intensities))
 
 
 def test_no_varying_gene_is_refused():

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from expression_data import DATA_DIR, LABELS_FILE, TEST_FILE, TRAIN_FILE
 
 import pca_plot
-from expression_data import DATA_DIR, LABELS_FILE, TEST_FILE, TRAIN_FILE
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = {  # as little work as each script accepts

@@ -14,19 +14,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import expression_files
-from expression_data import (
+from expression import files
+from expression.data import (
     CAVEATS_FILE,
     DATA_DIR,
     INFORMATIVE_GENES_FILE,
     LABELS_FILE,
     SUBTYPES_FILE,
+    SYMBOLS_FILE,
     TEST_FILE,
     TRAIN_FILE,
-    DataError,
     load_expression_data,
     short_gene_names,
 )
+from expression.files import DataError
 
 # --- a small cohort, and every way to write it ----------------------------------------------------
 
@@ -222,7 +223,8 @@ def test_the_whole_published_file_with_calls_loads_to_the_shipped_data(data, tmp
             table.insert(len(table.columns), patient, cells)
             table.insert(len(table.columns), f"call.{i}" if i else "call", "A", True)
         table.to_csv(tmp_path / file, index=False, lineterminator="\r\n", encoding="utf-8-sig")
-    (tmp_path / LABELS_FILE).write_bytes((DATA_DIR / LABELS_FILE).read_bytes())
+    for name in (LABELS_FILE, SYMBOLS_FILE):
+        (tmp_path / name).write_bytes((DATA_DIR / name).read_bytes())
     found = load_expression_data(tmp_path)
     assert_same(found, data)
     pd.testing.assert_series_equal(found.gene_names, data.gene_names)
@@ -279,17 +281,24 @@ def test_tidy_tables_in_a_folder_agree_with_the_labels_or_do_not_load(small, tmp
         load_expression_data(tmp_path)
 
 
-def test_named_files_stand_in_for_the_folder(small, tmp_path):
-    folder = write_folder(tmp_path / "folder")
+def test_named_files_stand_in_for_the_folder_and_leave_its_companions_out(small, tmp_path):
+    folder = write_folder(tmp_path)
     (folder / CAVEATS_FILE).write_text("Mind the gap.\n")
-    assert load_expression_data(folder).caveats == "Mind the gap."
-    files = {key: folder / file for key, file in
-             (("train", TRAIN_FILE), ("test", TEST_FILE), ("labels", LABELS_FILE))}  # fmt: skip
+    (folder / SYMBOLS_FILE).write_text(f"accession,symbol\n{GENES[0]},TP53\n")
+    (folder / INFORMATIVE_GENES_FILE).write_text(f"accession,higher_in\n{GENES[0]},AML\n")
+    whole = load_expression_data(folder)
+    assert whole.caveats == "Mind the gap."
+    assert whole.subtypes.to_dict() == {int(p): subtype for p, subtype in SUBTYPES.items()}
+    assert whole.gene_names[GENES[0]] == "TP53"
+    assert whole.informative_genes.to_dict() == {GENES[0]: "AML"}
+    files = {"train": TRAIN_FILE, "test": TEST_FILE, "labels": LABELS_FILE}
     for names in (("train", "test", "labels"), ("test",), ("labels",), ("test", "labels")):
-        found = load_expression_data(folder, **{name: files[name] for name in names})
+        found = load_expression_data(folder, **{name: folder / files[name] for name in names})
         assert_same(found, small)
         assert found.subtypes is None
+        assert found.informative_genes is None
         assert found.caveats == ""
+        pd.testing.assert_series_equal(found.gene_names, small.gene_names)
 
 
 def test_without_a_test_set_the_test_matrix_is_empty(small, tmp_path):
@@ -409,44 +418,45 @@ def test_informative_genes_are_checked(small, tmp_path):
 # --- gene names -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("description", "name"),
-    [
-        ("CST3 Cystatin C (amyloid angiopathy and cerebral hemorrhage)", "CST3"),
-        ("CD33 CD33 antigen (differentiation antigen)", "CD33"),
-        ("HLA-C Major histocompatibility complex, class I, C", "HLA-C"),
-        ("Zyxin", "Zyxin"),
-        ("C-myb gene extracted from Human (c-myb) gene, complete primary cds", "C-myb"),
-        ("INDUCED MYELOID LEUKEMIA CELL DIFFERENTIATION PROTEIN MCL1", "MCL1"),
-        ("Leukotriene C4 synthase (LTC4S) gene", "LTC4S"),
-        ("Interleukin 8 (IL8) gene", "IL8"),
-        ("B-lymphocyte cell-surface antigen B1 (CD20)", "CD20"),
-        ("PROTEASOME IOTA CHAIN", "Proteasome iota chain"),
-        ("INTERLEUKIN-8 PRECURSOR", "Interleukin-8 precursor"),
-        ("MHC class I protein", "MHC class I protein"),
-        ("GB DEF = Ray mRNA", "Ray"),
-        ("GB DEF = GPSAT=glycophorin SAT [human, peripheral blood]", "GPSAT"),
-        ("(AF1q) mRNA", "AF1q"),
-        ("(clone 8B1) Br-cadherin mRNA", "Br-cadherin"),
-        ("(clone p5-23-3) mRNA", "clone p5-23-3"),
-        ("=HYPERLINK(\"http://x\")", "HYPERLINK(\"http://x\")"),
-        ("Homeodomain protein HoxA9 mRNA", "Homeodomain protein HoxA9"),
-        ("Cellular retinoic acid-binding protein [human, skin]", "Cellular retinoic…"),
-        ("", "accession"),
-        ("---", "accession"),
-        ("a" * 50, "a" * 29 + "…"),
-    ],
-)  # fmt: skip
-def test_short_gene_names(description, name):
-    names = short_gene_names(pd.Series({"accession": description, "other": "Other"}))
-    assert names["accession"] == name
+def test_a_gene_is_named_by_its_symbol_else_its_description_else_its_accession():
+    descriptions = {
+        "a": "Leukotriene C4 synthase (LTC4S) gene",
+        "b": "Zyxin",
+        "c": "Cellular  retinoic acid-binding protein [human, skin]",
+        "d": "",
+        "e": "",
+    }
+    names = short_gene_names(pd.Series(descriptions), {"a": "LTC4S", "d": "MPO", "z": "ZYX"})
+    assert names.to_dict() == {
+        "a": "LTC4S",
+        "b": "Zyxin",
+        "c": "Cellular retinoic acid-…",
+        "d": "MPO",
+        "e": "e",
+    }
+    assert short_gene_names(pd.Series({"a": "x" * 30}))["a"] == "x" * 30
 
 
-def test_shared_names_carry_the_accession():
-    descriptions = pd.Series({"a": "LYZ Lysozyme", "b": "LYZ Lysozyme", "c": "b", "d": "c (d)"})
-    names = short_gene_names(descriptions)
-    assert names.tolist() == ["LYZ (a)", "LYZ (b)", "b (c)", "c"] or names.is_unique
-    assert names["a"] == "LYZ (a)"
+def test_a_shared_name_is_followed_by_the_accession():
+    descriptions = {"a": "Lysozyme", "b": "LYZ", "c": "LYZ", "d": "c", "e": "d (e)"}
+    names = short_gene_names(pd.Series(descriptions), {"a": "LYZ"})
+    assert names.tolist() == ["LYZ (a)", "LYZ (b)", "LYZ (c)", "c (d)", "d (e)"]
+
+
+def test_accessions_stand_in_for_names_that_cannot_be_told_apart():
+    names = short_gene_names(pd.Series({"a": "LYZ", "b": "LYZ", "c": "LYZ (a)"}))
+    assert names.tolist() == ["a", "b", "c"]
+
+
+@given(
+    st.dictionaries(st.text("abc ()", min_size=1), st.text("abc ()") | st.text(), min_size=1),
+    st.dictionaries(st.text("abc ()", min_size=1), st.text("abc ()", min_size=1)),
+)
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_gene_names_are_unique_whatever_descriptions_and_symbols(descriptions, symbols):
+    names = short_gene_names(pd.Series(descriptions, dtype=str), symbols)
+    assert names.is_unique
+    assert list(names.index) == list(descriptions)
 
 
 def test_all_shipped_genes_have_short_unique_names(data):
@@ -454,18 +464,21 @@ def test_all_shipped_genes_have_short_unique_names(data):
     assert names.is_unique
     bare = [name.removesuffix(f" ({gene})") for gene, name in names.items()]
     assert max(map(len, bare)) <= 30
-    assert not [name for name in bare if name[:1] in "=+-@'\"(" or not name.isprintable()]
-    assert not [name for name in bare if name.count("(") != name.count(")")]
+    assert all(map(str.isprintable, names))
     informative = names[data.informative_genes.index]
     assert not (informative == informative.index).any()
-    expected = {"X95735_at": "Zyxin", "M27891_at": "CST3", "M23197_at": "CD33", "L08246_at": "MCL1"}
+    expected = {"X95735_at": "ZYX", "D26156_s_at": "SMARCA4 (D26156_s_at)", "M23197_at": "CD33",
+                "L08246_at": "MCL1", "Y12670_at": "LEPR Leptin receptor (Y12670_at)"}  # fmt: skip
     assert informative[list(expected)].to_dict() == expected
 
 
-@given(st.dictionaries(st.text(min_size=1, max_size=40), st.text(max_size=80), min_size=1))
-@settings(max_examples=300, deadline=None, derandomize=True)
-def test_gene_names_are_unique_whatever_the_descriptions(descriptions):
-    assert short_gene_names(pd.Series(descriptions, dtype=str)).is_unique
+def test_the_shipped_symbols_are_symbols_of_genes_in_the_data(data):
+    symbols = pd.read_csv(DATA_DIR / SYMBOLS_FILE, index_col="accession", na_filter=False)["symbol"]
+    assert symbols.index.is_unique
+    assert symbols.index.difference(data.X_train.columns).empty
+    assert symbols.str.fullmatch("[A-Z][A-Z0-9]+(-[A-Z0-9]+)?").all()
+    names = data.gene_names[symbols.index].str.split(" (", regex=False).str[0]
+    assert names.to_dict() == symbols.to_dict()
 
 
 # --- refusals -------------------------------------------------------------------------------------
@@ -552,23 +565,10 @@ def test_what_cannot_be_trusted_is_refused(tmp_path, tables, message):
     assert re.fullmatch(r".+: .+ - .+; .+", line)
 
 
-@pytest.mark.parametrize(
-    "cell",
-    [
-        "nan",
-        "inf",
-        "-Infinity",
-        "1e400",
-        "1_000",
-        "٣",
-        "1,5",
-        "0x1F",
-        "1 000",
-        "1e5e5",
-        "--1",
-        "x\x00",
-    ],
-)
+NO_NUMBERS = ["nan", "inf", "-Infinity", "1e400", "1_000", "٣", "1,5", "0x1F", "1e5e5", "--1"]
+
+
+@pytest.mark.parametrize("cell", [*NO_NUMBERS, "1 000", "x\x00"])
 def test_only_plain_finite_numbers_are_numbers(tmp_path, cell):
     folder = write_folder(tmp_path, **{TRAIN: replaced(TRAIN_ROWS, 3, 4, cell)})
     with pytest.raises(DataError, match=r"train.csv: every value must be a finite number - 1 "):
@@ -596,12 +596,17 @@ def test_one_array_on_another_scale_is_refused(tmp_path):
         load_expression_data(folder)
 
 
-def test_log_values_load_as_such(tmp_path):
-    values = np.log2(VALUES.astype(float) + 100)
-    cells = values.map(repr)
-    tables = {TRAIN: published(TRAIN_PATIENTS, cells), TEST: published(TEST_PATIENTS, cells)}
-    data = load_expression_data(write_folder(tmp_path, **tables), expression="log")
-    np.testing.assert_array_equal(data.X_train.to_numpy(), values[TRAIN_PATIENTS].T.to_numpy())
+def test_log2_values_are_turned_back_into_intensities(tmp_path):
+    log2, found = np.log2(VALUES.astype(float) + 100), {}
+    for expression, values in (("log", log2), ("intensity", np.exp2(log2))):
+        cells = values.map(repr)
+        tables = {TRAIN: published(TRAIN_PATIENTS, cells), TEST: published(TEST_PATIENTS, cells)}
+        folder = write_folder(tmp_path, **tables)
+        found[expression] = load_expression_data(folder, expression=expression)
+    X = found["log"].X_train
+    np.testing.assert_array_equal(X.to_numpy(), np.exp2(log2[TRAIN_PATIENTS].T.to_numpy()))
+    assert X.to_numpy().flags.c_contiguous
+    pd.testing.assert_frame_equal(found["log"].X_all, found["intensity"].X_all, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", [TRAIN_FILE, TEST_FILE, LABELS_FILE, SUBTYPES_FILE])
@@ -622,7 +627,7 @@ def test_a_missing_file_is_refused_in_one_line(tmp_path, name):
 
 def test_a_folder_without_labels_is_refused(tmp_path):
     folder = write_folder(tmp_path, **{LABELS: None})
-    with pytest.raises(DataError, match=r"--labels: .*train.csv has no column .*actual.csv"):
+    with pytest.raises(DataError, match=r"--labels: .*train.csv has no column .* no file of them"):
         load_expression_data(folder)
 
 
@@ -654,7 +659,7 @@ def test_an_unknown_positive_class_is_refused(tmp_path):
 
 
 def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(expression_files, "MAX_BYTES", 10_000)
+    monkeypatch.setattr(files, "MAX_BYTES", 10_000)
     bomb = gzip.compress(b"0" * 10_001)
     with pytest.raises(DataError, match=r"train.csv: .*more than 10,000 bytes"):
         load_expression_data(write_folder(tmp_path, **{TRAIN: bomb}))
@@ -715,24 +720,8 @@ def test_any_way_of_writing_the_cohort_loads_to_the_same_data(
 
 WRONG_CELLS = st.sampled_from(  # None: another cell of the header
     [
-        *(
-            "",
-            " ",
-            "x",
-            "NA",
-            "nan",
-            "inf",
-            "A",
-            '"',
-            "'",
-            "=1+1",
-            "1;2",
-            "a\tb",
-            "\x00",
-            "1,5",
-            "#",
-        ),
-        *("1e999", "٣", "0x10", "1_0", "call", "patient", "class", "Gene Description", None),
+        *("", " ", "x", "NA", "nan", "inf", "A", '"', "'", "=1+1", "1;2", "a\tb", "\x00", "1,5"),
+        *("#", "1e999", "٣", "0x10", "1_0", "call", "patient", "class", "Gene Description", None),
     ]
 )
 CORRUPTIONS = [

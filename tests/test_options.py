@@ -1,0 +1,143 @@
+"""What surrounds every script: options, refusals in one line, the theme, one thread, a status."""
+
+import re
+
+import matplotlib.pyplot as plt
+import pytest
+import threadpoolctl
+from sklearn import get_config
+
+from expression import parallel
+from expression.files import DataError
+from expression.options import add_counts, command_line, load_data, make_parser, start_report
+
+
+def new_parser():
+    parser = make_parser("What the script does.", "a_script")
+    add_counts(parser, ("--resamples", 10_000, 100, "bootstrap resamples"))
+    return parser
+
+
+def parse_args(argv=None):
+    return new_parser().parse_args(argv)
+
+
+# --- options -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--seed", "-1"], "error: --seed: must be a whole number from 0 to .* - found '-1'; see"),
+        (["--seed", "1.5"], "must be a whole number from 0 to .* - found '1.5'"),
+        (["--seed", "٣"], "must be a whole number from 0 to .* - found '٣'"),
+        (["--seed", str(2**32)], "--seed: must be .* to 4294967295 - found '4294967296'"),
+        (["--jobs", "0"], "error: --jobs: must be a whole number from 1 to .* - found '0'"),
+        (["--resamples", "99"], "error: --resamples: must be a whole number from 100 to .* '99'"),
+        (["--figure-format", "gif"], "error: --figure-format: .*'gif'.*png.*pdf.*svg"),
+        (["--see", "1"], "error: unrecognized arguments: --see 1; see a_script.py --help"),
+    ],
+)
+def test_a_bad_option_is_one_line_and_status_2(capsys, argv, message):
+    with pytest.raises(SystemExit) as exit_info:
+        parse_args(argv)
+    assert exit_info.value.code == 2
+    stderr = capsys.readouterr().err
+    assert stderr.count("\n") == 1
+    assert re.search(message, stderr), stderr
+
+
+def test_help_carries_the_documentation_and_the_defaults(capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        parse_args(["--help"])
+    assert exit_info.value.code == 0
+    stdout = capsys.readouterr().out
+    assert "What the script does." in stdout
+    assert re.search(r"--resamples N\s+bootstrap resamples \(default: 10,000\)", stdout)
+
+
+def test_the_options_of_the_data_reach_the_loader(data):
+    found = load_data(parse_args(["--positive-class", "ALL"]))
+    assert found.classes == ("AML", "ALL")
+    assert found.X_train.equals(data.X_train)
+    with pytest.raises(DataError, match="look like intensities"):
+        load_data(parse_args(["--expression", "log"]))
+
+
+def test_a_report_records_the_options_that_change_results(data, tmp_path):
+    argv = ["--output-dir", str(tmp_path), "--quiet", "--jobs", "1", "--figure-format", "svg"]
+    report = start_report(parse_args([*argv, "--seed", "7"]), data, "A title")
+    assert report.text[0] == "A title"
+    assert report.folder == tmp_path / "a_script"
+    assert (report.figure_format, report.quiet) == ("svg", True)
+    assert report.record["script"] == "a_script.py"
+    assert report.record["seed"] == 7
+    assert report.record["options"] == {
+        "expression": "intensity",
+        "positive_class": None,
+        "common_genes": False,
+        "resamples": 10_000,
+    }
+
+
+# --- a command -----------------------------------------------------------------------------------
+
+
+def test_what_surrounds_an_analysis_is_set_once(monkeypatch):
+    seen = {}
+
+    @command_line(parse_args)
+    def main(args):
+        """Do it."""
+        seen["seed"] = args.seed
+        seen["workers"] = parallel._workers.get()
+        seen["threads"] = {pool["num_threads"] for pool in threadpoolctl.threadpool_info()}
+        seen["checks"] = not get_config()["skip_parameter_validation"]
+        seen["mathematics"] = plt.rcParams["text.parse_math"]
+        plt.figure()
+
+    monkeypatch.setitem(plt.rcParams, "text.parse_math", True)
+    assert main(["--seed", "3", "--jobs", "2"]) == 0
+    assert seen == {
+        "seed": 3,
+        "workers": (2, True),
+        "threads": {1},
+        "checks": False,
+        "mathematics": False,
+    }
+    assert main.__doc__ == "Do it."
+    assert not get_config()["skip_parameter_validation"]
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (DataError("a.csv: the rule - found; do"), 2, "^error: a.csv: the rule - found; do\n$"),
+        (
+            OSError(28, "No space left on device", "out.png"),
+            2,
+            "^error: out.png: .*No space left.*--output-dir",
+        ),
+        (OSError(28, "No space left on device"), 2, "^error: output: must be .*No space left"),
+        (KeyboardInterrupt(), 130, "^interrupted: earlier outputs are as they were\n$"),
+    ],
+)
+def test_what_stops_a_script_is_one_line(capsys, error, status, line):
+    @command_line(parse_args)
+    def main(args):
+        raise error
+
+    assert main([]) == status
+    stderr = capsys.readouterr().err
+    assert stderr.count("\n") == 1
+    assert re.search(line, stderr), stderr
+
+
+def test_a_mistake_of_ours_keeps_its_traceback():
+    @command_line(parse_args)
+    def main(args):
+        return 1 / 0
+
+    with pytest.raises(ZeroDivisionError, match="division by zero"):
+        main([])
