@@ -203,7 +203,7 @@ def report_headline(report: Report, data: ExpressionData, tables: dict, often: p
             "held them out, on average over the models: "
             f"{', '.join(map(str, often.index)) or 'none'}."
         )
-    report.add_headline(title, list(rows.values()), note)
+    report.add_headline(title, list(rows.values()), [note])
 
 
 def report_training(report: Report, results: Results, repeats: int) -> None:

@@ -178,7 +178,7 @@ def report_headline(report: Report, agreements: pd.DataFrame, kinds: dict[str, i
     note = (
         f"Best purity across methods, optimistically biased as labels chose it: {', '.join(best)}."
     )
-    report.add_headline("Q3, clusters found without labels", rows, note)
+    report.add_headline("Q3, clusters found without labels", rows, [note])
 
 
 def report_agreement(report: Report, agreements: pd.DataFrame, kinds: dict[str, int]) -> None:
@@ -246,7 +246,7 @@ def main(args: argparse.Namespace) -> None:
     cohorts = ({"all": data.X_all} if len(data.X_test) else {}) | {"training": data.X_train}
     ks = range(2, args.clusters + 1)
     found, validity = clusters.assess_cohorts(
-        cohorts, ks, args.genes, args.subsamples, args.nulls, args.seed
+        cohorts, data.preprocessing, ks, args.genes, args.subsamples, args.nulls, args.seed
     )
 
     truths = kinds_of_label(data)
@@ -254,7 +254,7 @@ def main(args: argparse.Namespace) -> None:
     agreements = agreement.agreement_table(found, truths, args.permutations, args.seed)
     contents = agreement.content_table(found, truths.iloc[:, -1], sorted(set(kinds.values())))
     sensitivity = agreement.vary_features(
-        cohorts, truths, kinds, args.genes, args.subsamples // 2, args.seed
+        cohorts, data.preprocessing, truths, kinds, args.genes, args.subsamples // 2, args.seed
     )
 
     groups, palette = style.patient_groups(data), style.group_palette(data)

@@ -57,7 +57,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         ("--top", 20, 1, "how many genes are the first of a ranking"),
     )
     args = parser.parse_args(argv)
-    if args.subsamples % 2:
+    if (args.subsamples or 0) % 2:
         rule = "must be even, complementary subsamples come in pairs"
         parser.error(f"--subsamples: {rule} - found {args.subsamples}")
     return args
@@ -221,7 +221,7 @@ def report_headline(report: Report, evidence: Evidence, top: int) -> None:
         f"{POOR} is poor): {', '.join(stability)}."
     )
     title = "Q2, the genes that consistently tell the classes apart"
-    report.add_headline(title, cells.to_dict("records"), note)
+    report.add_headline(title, cells.to_dict("records"), [note])
 
 
 def report_genes(report: Report, evidence: Evidence, subsamples: int, top: int) -> None:

@@ -40,7 +40,6 @@ from expression.data import ExpressionData
 from expression.genes import literature_overlap
 from expression.options import add_counts, command_line, load_data, make_parser, start_report
 from expression.parallel import run_parallel
-from expression.preprocessing import preprocessing_steps
 from expression.report import Report
 
 VARIANCE_RULES = (0.8, 0.9, 0.95)
@@ -228,7 +227,7 @@ def report_dimensions(report: Report, variance: pd.DataFrame, needed: dict, draw
         f"({before:.1%} to {after:.1%}), and components of nearly equal variance are arbitrary as "
         "axes."
     )
-    report.add_headline("PCA of the training patients", rows, note)
+    report.add_headline("PCA of the training patients", rows, [note])
 
 
 def report_test_patients(report: Report, errors: pd.Series, sets: pd.Series, effects) -> None:
@@ -253,7 +252,7 @@ def main(args: argparse.Namespace) -> None:
     data = load_data(args)
     report = start_report(args, data, "Principal components of gene expression")
 
-    pipeline, scores, loadings = fit_components(data, preprocessing_steps())
+    pipeline, scores, loadings = fit_components(data, data.preprocessing.steps())
     raw_scores = fit_components(data, [("intensities", "passthrough")]).scores
     variance = explained_variance(pipeline, data.X_train, args.permutations, args.seed)
     drawn = dimensions_to_draw(variance)

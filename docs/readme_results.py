@@ -27,7 +27,7 @@ def render(outputs: Path) -> str:
     for script in SCRIPTS:
         headline = json.loads((outputs / script / "metrics.json").read_text())["headline"]
         table = markdown_table(headline["rows"])
-        sections.append(f"**{headline['title']}**\n\n{table}\n{headline['note']}\n")
+        sections.append(f"**{headline['title']}**\n\n{table}\n{' '.join(headline['in_short'])}\n")
     return "\n".join(sections)
 
 

@@ -15,6 +15,7 @@ from sklearn.metrics.cluster import contingency_matrix
 
 from expression.clusters import METHODS, Assessment, assess_draw, feature_scores, item_consensus
 from expression.parallel import run_parallel
+from expression.preprocessing import Preprocessing
 
 # Choices of features beside the default: one thing at a time
 ALTERNATIVES = {
@@ -120,6 +121,7 @@ def content_table(
 
 def vary_features(
     cohorts: dict[str, pd.DataFrame],
+    preprocessing: Preprocessing,
     truths: pd.DataFrame,
     kinds: dict[str, int],
     genes: int,
@@ -133,7 +135,7 @@ def vary_features(
     keys = list(itertools.product(cohorts, choices))
     tasks = []
     for name, choice in keys:
-        scores = feature_scores(cohorts[name].to_numpy(), **choices[choice])
+        scores = feature_scores(cohorts[name].to_numpy(), preprocessing, **choices[choice])
         tasks.append((scores, truths.loc[cohorts[name].index], kinds, subsamples, seed))
     tables = run_parallel(score_features, tasks, "sensitivity")
     table = pd.concat(dict(zip(keys, tables, strict=True)), names=["cohort", "features"])

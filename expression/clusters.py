@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 
 from expression.files import DataError
 from expression.parallel import run_parallel
-from expression.preprocessing import log2_steps, preprocessing_steps
+from expression.preprocessing import Preprocessing
 
 RESTARTS, SUBSAMPLE_RESTARTS = 100, 3  # of KMeans: with few, the seed decides
 NEIGHBOURS = 10
@@ -76,6 +76,7 @@ class Assessment(NamedTuple):
 
 def feature_scores(
     X: np.ndarray,
+    preprocessing: Preprocessing,
     genes: int | None,
     standardise_arrays: bool = True,
     scale_genes: bool = False,
@@ -85,7 +86,7 @@ def feature_scores(
 
     X: patients x genes. All components keep all distances, in far fewer columns than genes.
     """
-    steps = preprocessing_steps() if standardise_arrays else log2_steps()
+    steps = preprocessing.steps() if standardise_arrays else preprocessing.log2_steps()
     values = Pipeline(steps).fit_transform(X)
     most_variable = np.argsort(-values.var(axis=0), kind="stable")[:genes]
     matrix = StandardScaler(with_std=scale_genes).fit_transform(values[:, most_variable])
@@ -118,6 +119,7 @@ def check_cluster_number(clusters: int, n_patients: int) -> None:
 
 def assess_cohorts(
     cohorts: dict[str, pd.DataFrame],
+    preprocessing: Preprocessing,
     ks: Sequence[int],
     genes: int,
     subsamples: int,
@@ -130,7 +132,7 @@ def assess_cohorts(
     measure.
     """
     check_cluster_number(max(ks), min(map(len, cohorts.values())))
-    scores = {name: feature_scores(X.to_numpy(), genes) for name, X in cohorts.items()}
+    scores = {n: feature_scores(X.to_numpy(), preprocessing, genes) for n, X in cohorts.items()}
     keys = list(itertools.product(cohorts, range(nulls + 1)))
     tasks = [(scores[name], ks, subsamples, seed, draw) for name, draw in keys]
     assessed = dict(zip(keys, run_parallel(assess_draw, tasks, "consensus"), strict=True))

@@ -17,7 +17,7 @@ import hashlib
 import re
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +41,7 @@ from expression.files import (
     refusal,
     shortlist,
 )
+from expression.preprocessing import Preprocessing
 
 DATA_DIR = Path(__file__).resolve().parents[1] / "AML_ALL_data"
 TRAIN_FILE = "data_set_ALL_AML_train.csv"
@@ -74,6 +75,8 @@ class ExpressionData:
         The class in which the literature found each gene higher.
     caveats : str
         What a reader of any result must know about these data; may be empty.
+    preprocessing : Preprocessing
+        The steps that make these values comparable features.
     """
 
     X_train: pd.DataFrame
@@ -85,6 +88,7 @@ class ExpressionData:
     subtypes: pd.Series | None = None
     informative_genes: pd.Series | None = None
     caveats: str = ""
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
 
     @property
     def classes(self) -> tuple[str, str]:

@@ -48,8 +48,9 @@ def evaluate_models(
 ) -> Results:
     """Tune and fit all models on the training patients, then measure them three ways."""
     y = data.y_train.cat.codes
-    fitted = fit_models(build_models(seed), data.X_train, y)
-    nested = nested_cross_validation(data.X_train, y, repeats, seed)
+    models = build_models(data.preprocessing, seed)
+    fitted = fit_models(models, data.X_train, y)
+    nested = nested_cross_validation(models, data.X_train, y, repeats, seed)
     nested_scores = score_splits(y, nested)
     nested_table = summarise_splits(nested_scores, OUTER_FOLDS - 1, 1)
     tables = {"tuning": tuning_table(fitted), "nested_cv": nested_table}
@@ -64,9 +65,7 @@ def evaluate_models(
     predictions = prediction_table(data, P, classifier_names(), threshold)
 
     drawn = random_splits(y, y_test, splits, seed)
-    held_out = predict_held_out(
-        build_models(seed), data.X_all, y_all, drawn, "Monte-Carlo cross-validation"
-    )
+    held_out = predict_held_out(models, data.X_all, y_all, drawn, "Monte-Carlo cross-validation")
     split_scores, sizes = score_splits(y_all, held_out), (len(y), len(y_test))
     given = score(y_test, P)["accuracy"]
     tables["monte_carlo"] = summarise_splits(split_scores["accuracy"], *sizes).assign(
@@ -79,13 +78,15 @@ def evaluate_models(
     return Results(fitted, nested_scores, tables, P, split_scores, predictions)
 
 
-def nested_cross_validation(X: pd.DataFrame, y: pd.Series, repeats: int, seed: int) -> pd.DataFrame:
+def nested_cross_validation(
+    models: dict[str, BaseEstimator], X: pd.DataFrame, y: pd.Series, repeats: int, seed: int
+) -> pd.DataFrame:
     """Return the probabilities of held-out training patients, (split, patient) x models."""
     other_seed = seed ^ 1  # else the outer folds are those the models were tuned on
     folds = RepeatedStratifiedKFold(
         n_splits=OUTER_FOLDS, n_repeats=repeats, random_state=other_seed
     ).split(X, y)
-    return predict_held_out(build_models(seed), X, y, list(folds), "nested cross-validation")
+    return predict_held_out(models, X, y, list(folds), "nested cross-validation")
 
 
 def random_splits(y_train: pd.Series, y_test: pd.Series, count: int, seed: int) -> list[tuple]:

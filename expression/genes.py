@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy import stats
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from expression import selection
 from expression.data import ExpressionData
 from expression.models import MODELS, build_models, fit_models, gene_importance
-from expression.preprocessing import log2_steps, preprocessing_steps
 
 
 class Explanation(NamedTuple):
@@ -46,7 +46,7 @@ def gather_evidence(
     log2, expression = expression_tables(data)
     genes = expression.columns
     selection.check_top(top, len(genes))
-    pipelines = tune_pipelines(X, y, seed)
+    pipelines = tune_pipelines(build_models(data.preprocessing, seed), X, y)
     explanations = {name: explain(name, p, X, data.X_all) for name, p in pipelines.items()}
     importances = selection.refit_on_subsamples(
         pipelines, X[genes], y, subsamples, permutations, seed
@@ -73,7 +73,7 @@ def expression_tables(data: ExpressionData) -> tuple[pd.DataFrame, pd.DataFrame]
     The genes are those that pass the variation filter on the training patients.
     """
     tables = []
-    for steps in (log2_steps(), preprocessing_steps()):
+    for steps in (data.preprocessing.log2_steps(), data.preprocessing.steps()):
         pipeline = Pipeline(steps).fit(data.X_train.to_numpy())
         genes = pd.Index(pipeline.get_feature_names_out(data.X_train.columns), name="accession")
         table = pipeline.transform(data.X_all.to_numpy())
@@ -81,9 +81,10 @@ def expression_tables(data: ExpressionData) -> tuple[pd.DataFrame, pd.DataFrame]
     return tuple(tables)
 
 
-def tune_pipelines(X: pd.DataFrame, y: np.ndarray, seed: int) -> dict[str, Pipeline]:
+def tune_pipelines(
+    models: dict[str, BaseEstimator], X: pd.DataFrame, y: np.ndarray
+) -> dict[str, Pipeline]:
     """Return the models that can be explained, tuned as in Q1 and fitted on the patients of X."""
-    models = build_models(seed)
     explained = {name: models[name] for name, model in MODELS.items() if model.importance}
     return {name: s.best_estimator_ for name, s in fit_models(explained, X, y).items()}
 

@@ -29,7 +29,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from xgboost import XGBClassifier
 
 from expression.parallel import run_parallel
-from expression.preprocessing import intensity_steps, preprocessing_steps
+from expression.preprocessing import Preprocessing, Steps
 
 MAJORITY = "Majority class"  # the baseline that no other model is compared with in pairs
 INNER_FOLDS = 4  # of a class's 5 patients, the least, an outer fold of 5 leaves 4
@@ -126,11 +126,11 @@ class Model(NamedTuple):
     grid: dict[str, list] | None = None
     importance: Importance | None = None
     baseline: bool = False
-    preprocessing: Callable[[], list] = preprocessing_steps
+    values: Callable[[Preprocessing], Steps] = Preprocessing.steps  # that reach the first step
 
-    def build(self, seed: int) -> BaseEstimator:
+    def build(self, preprocessing: Preprocessing, seed: int) -> BaseEstimator:
         """Return the unfitted pipeline, seeded; in a grid search unless it is a baseline."""
-        pipeline = clone(Pipeline([*self.preprocessing(), *self.steps]))
+        pipeline = clone(Pipeline([*self.values(preprocessing), *self.steps]))
         set_random_states(pipeline, seed)
         if self.baseline:
             return pipeline
@@ -149,7 +149,7 @@ BOOSTING = XGBClassifier(
     tree_method="exact",  # thresholds midway between two patients, as in the other trees
     n_jobs=1,
 )
-BASELINE = {"baseline": True, "preprocessing": intensity_steps}
+BASELINE = {"baseline": True, "values": Preprocessing.filtered_steps}
 SELECT, SCALE = ("select", SelectPercentile(f_classif)), ("scale", StandardScaler())
 ENTRIES = (
     Model(
@@ -188,9 +188,9 @@ def classifier_names() -> list[str]:
     return [model.name for model in MODELS.values() if not model.baseline]
 
 
-def build_models(seed: int) -> dict[str, BaseEstimator]:
+def build_models(preprocessing: Preprocessing, seed: int) -> dict[str, BaseEstimator]:
     """Return all models, unfitted, by name."""
-    return {model.name: model.build(seed) for model in MODELS.values()}
+    return {model.name: model.build(preprocessing, seed) for model in MODELS.values()}
 
 
 def set_random_states(estimator: BaseEstimator, seed: int) -> None:

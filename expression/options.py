@@ -5,6 +5,7 @@ import functools
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import joblib
 from sklearn import config_context
@@ -18,10 +19,11 @@ from expression.style import theme
 
 OUTPUT_DIR = Path(__file__).resolve().parents[1] / "outputs"
 DATA_OPTIONS = ("expression", "train", "test", "labels", "positive_class", "common_genes")
+FEW_PATIENTS = 72  # up to as many as the published data have, all repetitions are affordable
 # The options that do not change any result, and therefore do not belong into its record
 UNRECORDED_OPTIONS = {
     *("data_dir", "train", "test", "labels"),
-    *("output_dir", "jobs", "quiet", "figure_format"),
+    *("output_dir", "jobs", "quiet", "figure_format", "counts"),
 }
 
 
@@ -81,12 +83,39 @@ def _add_own_data_options(parser: ScriptParser) -> None:
     add("--common-genes", action="store_true", help=about)
 
 
-def add_counts(parser: ScriptParser, *counts: tuple[str, int, int, str]) -> None:
-    """Add options of a script that are counts: name, default, least, and what is counted."""
+class Count(NamedTuple):
+    """An option that is a whole number.
+
+    The default of a number of repetitions shrinks as patients grow, since intervals do: in
+    proportion beyond `FEW_PATIENTS`, but not below `fewest`.
+    """
+
+    option: str
+    default: int
+    least: int
+    about: str
+    fewest: int | None = None
+
+    def default_for(self, patients: int) -> int:
+        if self.fewest is None or patients <= FEW_PATIENTS:
+            return self.default
+        return max(self.fewest, round(self.default * FEW_PATIENTS / patients))
+
+
+def add_counts(parser: ScriptParser, *counts: tuple) -> None:
+    """Add options of a script that are counts, each the fields of a `Count`.
+
+    `load_data` settles the defaults, once the number of patients is known.
+    """
     add = parser.add_argument_group("options of this script").add_argument
-    for option, default, least, about in counts:
-        text = f"{about} (default: {default:,})"
-        add(option, type=whole_number(least), default=default, metavar="N", help=text)
+    counts = [Count(*count) for count in counts]
+    for count in counts:
+        text = f"{count.about} (default: {count.default:,}"
+        if count.fewest is not None:
+            text += f"; beyond {FEW_PATIENTS} patients fewer in proportion, at least {count.fewest}"
+        options = {"type": whole_number(count.least), "metavar": "N", "help": f"{text})"}
+        add(count.option, **options)
+    parser.set_defaults(counts=counts)
 
 
 def whole_number(minimum: int, maximum: int = 2**32 - 1) -> Callable[[str], int]:
@@ -138,10 +167,15 @@ def command_line(parse_args: Callable[[Sequence[str] | None], argparse.Namespace
 
 
 def load_data(args: argparse.Namespace) -> ExpressionData:
-    """Return the data the shared options name."""
-    return load_expression_data(
+    """Return the data the shared options name, and settle the counts that depend on them."""
+    data = load_expression_data(
         args.data_dir, **{name: getattr(args, name) for name in DATA_OPTIONS}
     )
+    for count in args.counts:
+        name = count.option.removeprefix("--").replace("-", "_")
+        if getattr(args, name) is None:
+            setattr(args, name, count.default_for(len(data.X_all)))
+    return data
 
 
 def start_report(args: argparse.Namespace, data: ExpressionData, title: str) -> Report:

@@ -17,6 +17,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from sklearn.pipeline import Pipeline
 
 from expression.data import ExpressionData
 
@@ -54,8 +55,9 @@ class Report:
         if not os.access(self.folder, os.W_OK):
             raise PermissionError(13, "permission denied", str(self.folder))
         self.files: dict[str, bytes] = {}
-        self.headline = title
-        self.text = [title, "=" * len(title), "", describe(data), *data.caveats.splitlines(), ""]
+        self.in_short = ""
+        self.text = [title, "=" * len(title), "", wrap(describe(data)), *data.caveats.splitlines()]
+        self.show("\n".join([title, wrap(describe(data))]))
         options = dict(options)
         self.record = {
             "script": f"{options.pop('script')}.py",
@@ -82,15 +84,25 @@ class Report:
         )
         self.files[f"{name}.csv"] = text.encode()
 
-    def add_headline(self, title: str, rows: list[dict], note: str) -> None:
-        """Add what a reader looks for first: a table of finished cells, a row a model, gene, ...
+    def show(self, *texts: str) -> None:
+        """Print texts, an answer as soon as it is known, unless the script is to be quiet."""
+        if not self.quiet:
+            print(*texts, sep="\n\n", end="\n\n", flush=True)
 
-        It opens metrics.txt, and README.md shows the same.
+    def show_table(self, title: str, rows: list[dict]) -> None:
+        """Print a table of finished cells, a row a model, gene, ..., as soon as it is known."""
+        self.show(f"{title}\n{_rows_text(rows)}")
+
+    def add_headline(self, title: str, rows: list[dict], in_short: list[str]) -> None:
+        """Add what a reader looks for first: sentences that answer the script's question, with
+        numbers, intervals and the caveat that matters; then a table of finished cells.
+
+        Both open metrics.txt, and README.md shows the same; the sentences end the terminal's.
         """
-        self.record["headline"] = {"title": title, "rows": to_plain(rows), "note": note}
-        table = pd.DataFrame(rows).set_index(next(iter(rows[0]))) if rows else pd.DataFrame()
-        self.headline = "\n".join([title, "-" * len(title), to_text(table), "", wrap(note)])
-        self.text += [self.headline, ""]
+        self.record["headline"] = {"title": title, "in_short": in_short, "rows": to_plain(rows)}
+        self.in_short = "\n".join(map(wrap, in_short))
+        short = ["", "In short", "--------", self.in_short]
+        self.text += [*short, "", title, "-" * len(title), _rows_text(rows), ""]
 
     def add_section(
         self, key: str, title: str, values: dict | pd.Series | pd.DataFrame, note: str = ""
@@ -106,7 +118,7 @@ class Report:
         self.text += [title, "-" * len(title), *about, to_text(values), ""]
 
     def write(self) -> None:
-        """Write every file, beside the folder first; then print the headline and the files."""
+        """Write every file, beside the folder first; then print what was found, and the files."""
         self.files["metrics.txt"] = "\n".join(self.text).encode()
         record = json.dumps(self.record, indent=2, ensure_ascii=False, allow_nan=False)
         self.files["metrics.json"] = f"{record}\n".encode()
@@ -116,9 +128,8 @@ class Report:
                 Path(beside, name).write_bytes(content)
             for name in self.files:
                 Path(beside, name).replace(self.folder / name)
-        if not self.quiet:
-            files = f"Written to {self.folder}: {', '.join(sorted(self.files))}"
-            print(self.headline, files, sep="\n\n")
+        files = f"Written to {self.folder}: {', '.join(sorted(self.files))}"
+        self.show(self.in_short, wrap(files))
 
 
 def describe(data: ExpressionData) -> str:
@@ -130,9 +141,12 @@ def describe(data: ExpressionData) -> str:
         counts = ", ".join(f"{(y == label).sum()} {label}" for label in data.classes)
         return f"{len(y)} {name} patients ({counts})"
 
+    kept = Pipeline(data.preprocessing.filtered_steps()).fit(data.X_train.to_numpy())
+    kept = kept.get_feature_names_out()
     return (
         f"Data: {group('training', data.y_train)}, {group('test', data.y_test)}, "
-        f"{data.X_train.shape[1]:,} genes; positive class: {data.classes[1]}."
+        f"positive class: {data.classes[1]}; {len(kept):,} of {data.X_train.shape[1]:,} genes vary "
+        "enough in the training patients."
     )
 
 
@@ -180,6 +194,10 @@ def to_plain(value):
     if isinstance(value, float):
         return float(f"{value:.6g}") if np.isfinite(value) else None
     return value
+
+
+def _rows_text(rows: list[dict]) -> str:
+    return to_text(pd.DataFrame(rows).set_index(next(iter(rows[0]))) if rows else pd.DataFrame())
 
 
 def to_text(values: dict | pd.Series | pd.DataFrame) -> str:

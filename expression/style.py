@@ -13,11 +13,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axis import Axis
 from matplotlib.patches import Patch
 
 from expression.data import ExpressionData
 
 PAGE_WIDTH = 7.2  # inches, two columns of a journal page
+TICK_INCHES = 0.1  # that a name in the smallest type takes across its line
+MAX_TICK_NAME = 30  # characters
 
 # Okabe & Ito's colours, told apart with every kind of colour blindness
 COLORS = {
@@ -50,8 +53,15 @@ def theme() -> Iterator[None]:
             "savefig.dpi": 200,
             "axes.spines.top": False,
             "axes.spines.right": False,
+            "font.size": 8,  # with axes.labelsize &c: the one font scale; drawing code names steps
+            **dict.fromkeys(
+                ("axes.labelsize", "legend.fontsize", "legend.title_fontsize"), "medium"
+            ),
+            **dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), "small"),
             "axes.titleweight": "bold",
             "axes.titlesize": "medium",
+            "figure.titleweight": "bold",
+            "figure.titlesize": "large",
             "legend.frameon": False,
             "svg.hashsalt": "expression",  # else every SVG gets ids of its own
             "text.parse_math": False,  # a "$" in a name is a dollar
@@ -66,6 +76,19 @@ def theme() -> Iterator[None]:
 def wrap_name(name: str, width: int = 12) -> str:
     """Return a class name in at most three short lines, for where a figure has little room."""
     return textwrap.fill(name, width, max_lines=3, placeholder="…")
+
+
+def name_ticks(axis: Axis, names: Iterable[str], inches: float, rows: int | None = None) -> None:
+    """Name the positions 0, 1, ... of an axis of so many inches, in small type and one line each.
+
+    Long names are shortened. Where there is no room for all of `rows` names (default: as many as
+    there are), every second, third, ... is shown.
+    """
+    names = [textwrap.shorten(str(name), MAX_TICK_NAME, placeholder="…") for name in names]
+    step = -(-(rows or len(names)) * TICK_INCHES // inches)
+    shown = range(0, len(names), max(1, int(step)))
+    upright = {"rotation": 90} if axis.axis_name == "x" else {}
+    axis.set_ticks(shown, [names[i] for i in shown], fontsize="x-small", **upright)
 
 
 def series_styles(names: Iterable[str]) -> dict[str, dict]:
