@@ -1,7 +1,8 @@
 """What speaks for a gene: the models, its own difference between the classes, the literature.
 
 References: Lundberg et al. (2020), Nature Machine Intelligence 2:56 (SHAP for trees); Golub et al.
-(1999), Science 286:531 (signal-to-noise); Benjamini & Hochberg (1995), JRSS B 57:289.
+(1999), Science 286:531 (signal-to-noise); Benjamini & Hochberg (1995), JRSS B 57:289; Westfall &
+Young (1993), Resampling-based multiple testing (step-down maxT).
 """
 
 import warnings
@@ -13,9 +14,13 @@ from scipy import stats
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
-from expression import selection
 from expression.data import ExpressionData
-from expression.models import MODELS, build_models, fit_models, gene_importance
+from expression.models import MODELS, fit_models, gene_importance
+from expression.selection import THRESHOLD, rank_genes
+
+MAX_BACKGROUND, MAX_EXPLAINED = 100, 200  # patients, for SHAP values
+MAX_T_PERMUTATIONS = 1_000
+MAX_EXACT = 2_500  # pairs of a patient of either class, for an exact Mann-Whitney test
 
 
 class Explanation(NamedTuple):
@@ -25,46 +30,6 @@ class Explanation(NamedTuple):
     base: float  # the mean output over the background
     probability: pd.Series  # of the positive class
     unit: str  # of the output: "probability" or "log-odds"
-
-
-class Evidence(NamedTuple):
-    """All that is known of the genes."""
-
-    explanations: dict[str, Explanation]  # of all patients, by model
-    expression: pd.DataFrame  # preprocessed, all patients x the genes that vary
-    table: pd.DataFrame  # a row a gene, the surest first
-    models: dict[str, pd.DataFrame]  # what each model says of each gene
-    stability: pd.DataFrame  # of the lists of the subsamples
-    frequency: np.ndarray  # selection frequencies, labels (the true ones first) x genes
-
-
-def gather_evidence(
-    data: ExpressionData, subsamples: int, permutations: int, top: int, seed: int
-) -> Evidence:
-    """Tune, explain and refit the models, then gather what speaks for each gene."""
-    X, y = data.X_train, data.y_train.cat.codes.to_numpy()
-    log2, expression = expression_tables(data)
-    genes = expression.columns
-    selection.check_top(top, len(genes))
-    pipelines = tune_pipelines(build_models(data.preprocessing, seed), X, y)
-    explanations = {name: explain(name, p, X, data.X_all) for name, p in pipelines.items()}
-    importances = selection.refit_on_subsamples(
-        pipelines, X[genes], y, subsamples, permutations, seed
-    )
-    ranks = selection.rank_genes(importances)
-    selected = (ranks <= top) & (importances > 0)
-    consensus = selection.consensus_ranks(ranks)
-    lists = dict(zip(pipelines, selected[0].swapaxes(0, 1), strict=True))
-    lists["All, by mean rank"] = consensus[0] <= top
-    train = expression.loc[X.index]
-    return Evidence(
-        explanations,
-        expression,
-        gene_table(data, expression, log2, (consensus <= top).mean(axis=1)),
-        model_tables(pipelines, explanations, train, X.columns, selected[0]),
-        selection.stability_table(lists),
-        (consensus <= top).mean(axis=1),
-    )
 
 
 def expression_tables(data: ExpressionData) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -89,22 +54,25 @@ def tune_pipelines(
     return {name: s.best_estimator_ for name, s in fit_models(explained, X, y).items()}
 
 
-def explain(name: str, pipeline: Pipeline, background: pd.DataFrame, X: pd.DataFrame):
-    """Return the `Explanation` of the model `name`, for the patients of X.
+def explain(name: str, pipeline: Pipeline, X: pd.DataFrame, seed: int) -> Explanation:
+    """Return the `Explanation` of the model `name`, for the patients of X it was fitted on.
 
-    The SHAP values are interventional, against the patients of `background`.
+    The SHAP values are interventional, against the same patients. Of very many, `MAX_EXPLAINED`
+    drawn at random are explained, against `MAX_BACKGROUND`.
     """
     with warnings.catch_warnings(action="ignore", category=PendingDeprecationWarning):
         import shap  # takes seconds, and calls what matplotlib 3.11 announces to deprecate
 
-    reference, Z = (pipeline[:-1].transform(part.to_numpy()) for part in (background, X))
-    masker = shap.maskers.Independent(reference, max_samples=len(reference))
+    drawn = X.sample(min(len(X), MAX_EXPLAINED), random_state=seed)
+    Z = pipeline[:-1].transform(drawn.to_numpy())
+    masker = shap.maskers.Independent(Z[:MAX_BACKGROUND], max_samples=MAX_BACKGROUND)
     found = shap.Explainer(pipeline[-1], masker)(Z)
     values, base = found.values, found.base_values
     if values.ndim == 3:  # trees of scikit-learn: patients x genes x classes, the positive one last
         values, base = values[..., 1], base[..., 1]
-    values = pd.DataFrame(values, X.index, pipeline[:-1].get_feature_names_out(X.columns))
-    probability = pd.Series(pipeline[-1].predict_proba(Z)[:, 1].astype(float), X.index)
+    values = pd.DataFrame(values, drawn.index, pipeline[:-1].get_feature_names_out(X.columns))
+    probability = pd.Series(pipeline[-1].predict_proba(Z)[:, 1].astype(float), drawn.index)
+    values, probability = values.sort_index(), probability.sort_index()
     return Explanation(values, float(base[0]), probability, MODELS[name].importance.shap_unit)
 
 
@@ -115,14 +83,16 @@ def class_difference(
 
     `expression` is preprocessed, `log2` the same before each array is standardised. Differences
     are positive minus negative class. The AUC and its one-sided Mann-Whitney p-value are those of
-    the direction `sign`, or of the one seen here: below 0.5 a gene points the other way.
+    the direction `sign`, or of the one seen here: below 0.5 a gene points the other way. The test
+    is exact where no values are tied and the patients are few.
     """
     low, high = (expression.loc[y.index[y.cat.codes == code]] for code in (0, 1))
     difference = high.mean() - low.mean()
     sign = np.sign(difference if sign is None else sign)
-    rank_test = stats.mannwhitneyu(
-        high * sign, low * sign, alternative="greater", method="asymptotic"
-    )
+    tied = (expression.loc[y.index].nunique() < len(y)).any()
+    exact = len(high) * len(low) <= MAX_EXACT and not tied
+    options = {"alternative": "greater", "method": "exact" if exact else "asymptotic"}
+    rank_test = stats.mannwhitneyu(high * sign, low * sign, **options)
     return pd.DataFrame(
         {
             "signal_to_noise": difference / (high.std() + low.std()),
@@ -133,32 +103,62 @@ def class_difference(
     )
 
 
+def welch_statistics(X: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return Welch's t of every gene for many vectors of classes: X patients x genes, y vectors x
+    patients of 0 and 1, the statistics vectors x genes."""
+    X, sides = X - X.mean(axis=0), []
+    for members in (y, 1 - y):
+        n = members.sum(axis=1, keepdims=True)
+        mean = members @ X / n
+        sides.append((mean, (members @ X**2 / n - mean**2) / (n - 1)))  # squared standard errors
+    (mean_1, error_1), (mean_0, error_0) = sides
+    return (mean_1 - mean_0) / np.sqrt(error_1 + error_0)
+
+
+def max_t_p(X: np.ndarray, y: np.ndarray, permutations: int, seed: int) -> np.ndarray:
+    """Return each gene's p-value adjusted for all genes: Westfall & Young's step-down maxT.
+
+    It bounds the probability of a single false finding, whatever the correlation of the genes. X is
+    patients x genes, y their classes as 0 and 1.
+    """
+    labels = np.tile(np.asarray(y, dtype=float), (1 + permutations, 1))
+    labels[1:] = np.random.default_rng(seed).permuted(labels[1:], axis=1)
+    size = np.abs(welch_statistics(X, labels))
+    order = np.argsort(size[0], kind="stable")
+    largest_so_far = np.maximum.accumulate(size[:, order], axis=1)
+    p = (largest_so_far >= size[0, order] - 1e-9).mean(axis=0)
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.maximum.accumulate(p[::-1])[::-1]
+    return adjusted
+
+
 def gene_table(
     data: ExpressionData,
     expression: pd.DataFrame,
     log2: pd.DataFrame,
     frequency: np.ndarray,
+    seed: int,
 ) -> pd.DataFrame:
     """Return all that is known of each gene beside the single models, the surest genes first.
 
-    `expression` and `log2` are of all patients, `frequency` is labels x genes.
-    `expected_false_selections` is the mean number of genes that reach a gene's frequency with
-    permuted labels.
+    `expression` and `log2` are of all patients; `frequency` is the share of subsamples that select
+    each gene of theirs.
     """
     table = pd.DataFrame({"gene": data.gene_names, "description": data.descriptions})
     table = table.loc[expression.columns].assign(
-        consensus=frequency[0] >= selection.MIN_FREQUENCY,
-        frequency=frequency[0],
-        expected_false_selections=[(frequency[1:] >= f).sum(axis=1).mean() for f in frequency[0]],
+        selected=frequency >= THRESHOLD, frequency=frequency
     )
     train = class_difference(expression, log2, data.y_train)
     table["higher_in"] = np.where(train["signal_to_noise"] > 0, *data.classes[::-1])
-    positive, negative = (data.y_train.index[data.y_train.cat.codes == code] for code in (1, 0))
-    welch = stats.ttest_ind(expression.loc[positive], expression.loc[negative], equal_var=False)
+    y = data.y_train.cat.codes
+    positive, negative = (expression.loc[y.index[y == code]] for code in (1, 0))
+    welch = stats.ttest_ind(positive, negative, equal_var=False)
+    values = expression.loc[y.index].to_numpy()
     table = table.join(train).assign(
         welch_t=welch.statistic,
         welch_p=welch.pvalue,
         welch_q=stats.false_discovery_control(welch.pvalue),
+        max_t_p=max_t_p(values, y.to_numpy(), MAX_T_PERMUTATIONS, seed),
     )
     if len(data.y_test):
         test = class_difference(expression, log2, data.y_test, train["signal_to_noise"])
@@ -183,13 +183,14 @@ def model_tables(
     genes, tables = expression.columns, {}
     for i, (name, pipeline) in enumerate(pipelines.items()):
         importance = gene_importance(MODELS[name].importance, pipeline, columns)[genes]
-        shap = explanations[name].values.reindex(expression.index, columns=genes, fill_value=0.0)
+        shap = explanations[name].values.reindex(columns=genes, fill_value=0.0)
+        centred = expression.loc[shap.index] - expression.loc[shap.index].mean()
         tables[name] = pd.DataFrame(
             {
                 "importance": importance,
-                "rank": pd.Series(selection.rank_genes(importance), genes).where(importance > 0),
+                "rank": pd.Series(rank_genes(importance), genes).where(importance > 0),
                 "mean_abs_shap": shap.abs().mean(),
-                "direction": np.sign((shap * (expression - expression.mean())).sum()),
+                "direction": np.sign((shap * centred).sum()),
                 "frequency": selected[:, i].mean(axis=0),
             }
         )

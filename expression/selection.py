@@ -1,77 +1,182 @@
 """Which genes do models come back to, refitted on other patients, and under permuted labels?
 
-Rankings are arrays of labels x subsamples x models x genes: first the refits on the true labels,
-then those on permuted labels.
+Complementary-pairs stability selection: the models are refitted on both halves of many random
+splits of the patients. A subsample selects its first genes, in the order of their mean rank over
+the models; a gene is selected that most subsamples select. How many genes are the first follows
+from a bound on the expected number of falsely selected genes, and so from the number of genes
+alone. A falsely selected gene is one that a subsample selects no more often than a gene drawn at
+random.
 
-References: Meinshausen & Bühlmann (2010), JRSS B 72:417, and Shah & Samworth (2013), JRSS B 75:55
-(complementary subsamples); Nogueira, Sechidis & Brown (2018), JMLR 18(174) (stability index).
+References: Meinshausen & Bühlmann (2010), JRSS B 72:417; Shah & Samworth (2013), JRSS B 75:55
+(complementary pairs, bounds); Nogueira, Sechidis & Brown (2018), JMLR 18(174) (stability index).
 """
+
+import math
+from bisect import bisect_right
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import optimize, stats
 from sklearn.base import clone
-from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 from sklearn.pipeline import Pipeline
 
-from expression.files import DataError
 from expression.models import MODELS, Importance, gene_importance, set_random_states
 from expression.parallel import run_parallel
 
-MIN_FREQUENCY = 0.5  # of the subsamples, for the consensus
+THRESHOLD = 0.75  # of the subsamples
+SUBSETS = 5  # of the patients, each without another fifth
+FEWER_PAIRS = 20  # suffice for permuted labels and subsets of the patients
 POOR, EXCELLENT = 0.4, 0.75  # how Nogueira et al. read their index
+# Shah & Samworth search the extreme distribution with R's `optimize`, to this tolerance. The same
+# here gives the same bounds; the exact maximum is up to 5 % larger.
+PRECISION = {"xatol": np.finfo(float).eps ** 0.25}
 
 
-def check_top(top: int, n_genes: int) -> None:
-    """Raise a DataError when the first `top` genes are all there are, or nearly."""
-    if 2 * top > n_genes:
-        raise DataError(
-            f"--top: must be at most half of the {n_genes} genes that vary - found {top}; "
-            "choose a smaller number"
-        )
+class Rule(NamedTuple):
+    """When a gene is selected, and what that promises."""
+
+    pairs: int  # of complementary subsamples
+    first: int  # q: how many genes a subsample selects
+    bound: float  # on the expected number of falsely selected genes, under r-concavity
+    worst_case: float  # the same without an assumption
 
 
-def refit_on_subsamples(
+class Checks(NamedTuple):
+    """What a rule does elsewhere: with permuted labels, and on subsets of the patients."""
+
+    permuted: np.ndarray  # selection frequencies, permutations x genes
+    subsets: np.ndarray  # which genes are selected, subsets x genes
+
+
+def choose_rule(genes: int, pairs: int, expected_false: float) -> Rule:
+    """Return the rule of the largest q whose bound is at most `expected_false`."""
+    allowed = bisect_right(
+        range(1, genes), expected_false, key=lambda q: false_selections(genes, q, THRESHOLD, pairs)
+    )
+    first = max(1, allowed)
+    bound = false_selections(genes, first, THRESHOLD, pairs)
+    return Rule(pairs, first, bound, first**2 / genes / (2 * THRESHOLD - 1))
+
+
+def false_selections(genes: int, first: int, threshold: float, pairs: int) -> float:
+    """Return the bound on the expected number of falsely selected genes (equation 8 of Shah &
+    Samworth): the share of subsamples that select a gene is taken to be -1/4-concave, the share of
+    pairs of which both do -1/2-concave."""
+    share = first / genes
+    both = tail_bound(share**2, 2 * threshold - 1, pairs, -1 / 2)
+    single = tail_bound(share, threshold, 2 * pairs, -1 / 4)
+    return genes * min(both, single)
+
+
+def tail_bound(mean: float, threshold: float, n: int, r: float) -> float:
+    """Return the largest P(X >= threshold) of r-concave X on 0, 1/n, ..., 1 of that mean.
+
+    The extreme distribution has the weights ``(a + i) ** (1 / r)`` on 0, ..., k, and on k + 1 what
+    gives it the mean, from none (at the upper limit of a) to a weight of its own (at the lower).
+    """
+    target, least = mean * n, math.ceil(round(threshold * n, 9))
+    smallest = math.ceil(2 * target)  # of fewer steps not even equal weights reach the mean
+    if least <= smallest or smallest + 1 >= n:
+        return 1.0
+
+    def weights(a, k):
+        return (a + np.arange(k + 1)) ** (1 / r)
+
+    def excess(a, k):
+        w = weights(a, k)
+        return w @ np.arange(k + 1) / w.sum() - target
+
+    def below_threshold(a, k):
+        w = weights(a, k)
+        return (k + 1 - target) * w[:least].sum() / (w @ np.arange(k + 1, 0, -1))
+
+    found, lower = [], 1e5
+    for k in range(smallest, n):
+        upper, lower = lower, optimize.brentq(excess, 1e-5, lower, (k + 1,))
+        if k > smallest and k + 1 >= least:
+            options = {"bounds": (lower, upper), "method": "bounded", "args": (k,)}
+            best = optimize.minimize_scalar(below_threshold, **options, options=PRECISION)
+            found.append(1 - best.fun)
+    return float(max(found))
+
+
+def refit_on_pairs(
     pipelines: dict[str, Pipeline],
     X: pd.DataFrame,
-    y: np.ndarray,
-    subsamples: int,
-    permutations: int,
-    seed: int,
+    cohorts: list[tuple[np.ndarray, np.ndarray]],
+    rule: Rule,
+    seeds: list[list[int]],
+    label: str,
 ) -> np.ndarray:
-    """Return the importances of the pipelines refitted on subsamples of half the patients.
+    """Return which genes are selected: cohorts x subsamples x (models, then all of them) x genes.
 
-    X is patients x genes, y their classes as 0 and 1. Subsamples are stratified and come in
-    complementary pairs; the same again for each of the permuted labels.
+    A cohort is rows of X (patients x genes), and their classes as 0 and 1; each has a seed of its
+    own. Subsamples are halves of it, stratified; two after another are complementary. Genes that a
+    model does not use it does not select. Of all models, the genes of best mean rank are selected.
     """
-    pairs = StratifiedShuffleSplit(
-        subsamples // 2, train_size=0.5, test_size=0.5, random_state=seed
-    )
     unfitted = [(clone(pipeline), MODELS[name].importance) for name, pipeline in pipelines.items()]
-    tasks = []
-    for number in range(permutations + 1):
-        rng = np.random.default_rng([seed, number])  # no permutation changes another's refits
-        codes = rng.permutation(y) if number else y
-        drawn = [half for pair in pairs.split(X, codes) for half in pair]
-        seeds = rng.integers(2**31, size=len(drawn)).tolist()
-        tasks += [
-            (unfitted, X.iloc[half], codes[half], random_state)
-            for half, random_state in zip(drawn, seeds, strict=True)
-        ]
-    importances = run_parallel(_refit, tasks, "refitting on subsamples")
-    return np.reshape(importances, (-1, subsamples, len(unfitted), X.shape[1]))
+    values, tasks = X.to_numpy(), []
+    for (rows, y), seed in zip(cohorts, seeds, strict=True):
+        rng = np.random.default_rng(seed)
+        halves = StratifiedShuffleSplit(
+            rule.pairs, train_size=0.5, test_size=0.5, random_state=int(rng.integers(2**31))
+        )
+        for pair in halves.split(rows, y):
+            for half in pair:
+                drawn = values, X.columns, rows[half], y[half], int(rng.integers(2**31))
+                tasks.append((unfitted, *drawn, rule.first))
+    selected = run_parallel(select_on_subsample, tasks, label)
+    return np.reshape(selected, (len(cohorts), 2 * rule.pairs, len(unfitted) + 1, X.shape[1]))
 
 
-def _refit(
-    unfitted: list[tuple[Pipeline, Importance]], X: pd.DataFrame, y: np.ndarray, seed: int
-) -> list[np.ndarray]:
+def select_on_subsample(
+    unfitted: list[tuple[Pipeline, Importance]],
+    X: np.ndarray,
+    genes: pd.Index,
+    rows: np.ndarray,
+    y: np.ndarray,
+    seed: int,
+    first: int,
+) -> np.ndarray:
+    """Return which genes each model and all of them select on one subsample, rows of X."""
     importances = []
     for pipeline, importance in unfitted:
         fitted = clone(pipeline)
         set_random_states(fitted, seed)
-        fitted.fit(X.to_numpy(), y)
-        importances.append(gene_importance(importance, fitted, X.columns).to_numpy())
-    return importances
+        fitted.fit(X[rows], y)
+        importances.append(gene_importance(importance, fitted, genes).to_numpy())
+    importances = np.array(importances)
+    ranks = rank_genes(importances)
+    consensus = rank_genes(-ranks.mean(axis=0))
+    return np.vstack([(ranks <= first) & (importances > 0), consensus <= first])
+
+
+def check_rule(
+    pipelines: dict[str, Pipeline],
+    X: pd.DataFrame,
+    y: np.ndarray,
+    rule: Rule,
+    permutations: int,
+    seed: int,
+) -> Checks:
+    """Return what the rule does with permuted labels, and without each fifth of the patients."""
+    rule = rule._replace(pairs=min(rule.pairs, FEWER_PAIRS))
+    rngs = [np.random.default_rng([seed, number]) for number in range(1, permutations + 1)]
+    permuted = [(np.arange(len(y)), rng.permutation(y)) for rng in rngs]
+    folds = StratifiedKFold(SUBSETS, shuffle=True, random_state=seed).split(y, y)
+    subsets = [(rows, y[rows]) for rows, _ in folds]
+
+    def frequencies(cohorts, stage, label):
+        seeds = [[seed, stage, number] for number in range(len(cohorts))]
+        selected = refit_on_pairs(pipelines, X, cohorts, rule, seeds, label)
+        return selected[:, :, -1].mean(axis=1)
+
+    return Checks(
+        permuted=frequencies(permuted, 1, "permuted labels"),
+        subsets=frequencies(subsets, 2, "subsets of the patients") >= THRESHOLD,
+    )
 
 
 def rank_genes(importances: np.ndarray) -> np.ndarray:
@@ -79,34 +184,29 @@ def rank_genes(importances: np.ndarray) -> np.ndarray:
     return stats.rankdata(-importances, axis=-1, method="max").astype(int)
 
 
-def consensus_ranks(ranks: np.ndarray) -> np.ndarray:
-    """Return the genes' ranks by their mean rank over the models: labels x subsamples x genes."""
-    return rank_genes(-ranks.mean(axis=2))
-
-
 def nogueira_stability(selected: np.ndarray) -> tuple[float, float, float]:
     """Return the stability index of Nogueira et al. (2018) and its asymptotic 95 % interval.
 
-    `selected` is subsamples x genes, True where a subsample selects a gene. 1: always the same
-    genes; 0 is expected of random lists; NaN if none or all are selected. Equals Fleiss' kappa.
+    `selected` is lists x genes, True where a list has a gene. 1: always the same genes; 0 is
+    expected of random lists; NaN if none or all are selected. Equals Fleiss' kappa.
     """
-    subsamples, genes = selected.shape
+    lists, genes = selected.shape
     frequency, share = selected.mean(axis=0), selected.mean(axis=1)
     mean = share.mean()
     if mean in (0, 1):
         return np.nan, np.nan, np.nan
-    variance = (frequency * (1 - frequency)).mean() * subsamples / (subsamples - 1)
+    variance = (frequency * (1 - frequency)).mean() * lists / (lists - 1)
     index = 1 - variance / (mean * (1 - mean))
     phi = selected @ frequency / genes - share * mean
     phi += index / 2 * (2 * share * mean - share - mean + 1)
-    error = 2 * np.std(phi / (mean * (1 - mean))) / np.sqrt(subsamples)
+    error = 2 * np.std(phi / (mean * (1 - mean))) / np.sqrt(lists)
     return index, index - 1.96 * error, index + 1.96 * error
 
 
 def stability_table(lists: dict[str, np.ndarray]) -> pd.DataFrame:
-    """Return how alike the lists of the subsamples are, each of `lists` subsamples x genes."""
+    """Return how alike selections are, each of `lists` lists x genes."""
     rows = {name: (s.sum(axis=1).mean(), *nogueira_stability(s)) for name, s in lists.items()}
-    columns = ["genes a subsample", "stability", "low", "high"]
+    columns = ["genes a list", "stability", "low", "high"]
     table = pd.DataFrame.from_dict(rows, "index", columns=columns)
     table["reading"] = np.select(
         [table["stability"] < POOR, table["stability"] > EXCELLENT, table["stability"].notna()],

@@ -78,17 +78,17 @@ def wrap_name(name: str, width: int = 12) -> str:
     return textwrap.fill(name, width, max_lines=3, placeholder="…")
 
 
-def name_ticks(axis: Axis, names: Iterable[str], inches: float, rows: int | None = None) -> None:
-    """Name the positions 0, 1, ... of an axis of so many inches, in small type and one line each.
+def name_ticks(axis: Axis, names: Iterable[str], inches: float, first: float = 0) -> None:
+    """Name the positions first, first + 1, ... of an axis of so many inches, a small line each.
 
-    Long names are shortened. Where there is no room for all of `rows` names (default: as many as
-    there are), every second, third, ... is shown.
+    Long names are shortened. Where there is no room for all, every second, third, ... is shown.
     """
     names = [textwrap.shorten(str(name), MAX_TICK_NAME, placeholder="…") for name in names]
-    step = -(-(rows or len(names)) * TICK_INCHES // inches)
-    shown = range(0, len(names), max(1, int(step)))
+    step = max(1, int(-(-len(names) * TICK_INCHES // inches)))
+    shown = np.arange(0, len(names), step)
     upright = {"rotation": 90} if axis.axis_name == "x" else {}
-    axis.set_ticks(shown, [names[i] for i in shown], fontsize="x-small", **upright)
+    axis.set_ticks(first + shown, [names[i] for i in shown], fontsize="x-small", **upright)
+    axis.set_tick_params(length=0)
 
 
 def series_styles(names: Iterable[str]) -> dict[str, dict]:
@@ -141,7 +141,7 @@ def draw_bars(ax: plt.Axes, sizes: pd.Series, colors, names: Sequence[str], rows
     ax.barh(range(len(sizes)), sizes, color=colors, **options)
     ax.axvline(0, color="0.3", linewidth=0.6)
     ax.set_ylim(rows - 0.5, -0.5)
-    ax.set_yticks(range(len(sizes)), names, fontsize=6)
+    name_ticks(ax.yaxis, names, ax.bbox.height / ax.figure.dpi)
 
 
 def add_direction_legend(figure: plt.Figure, data: ExpressionData, title: str) -> None:
