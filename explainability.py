@@ -5,13 +5,12 @@ The tuned models of `classifier_models.py` are taken apart: by the importance th
 signed contribution to a patient's output.
 
 The trap: another 38 patients would give another list of importances. So the models are refitted on
-complementary halves of the training patients, many times, with the settings tuned once on all of
-them, and a gene is selected only if it keeps coming back (stability selection): in at least 75 % of
-the subsamples it is among the q genes of best mean rank over the models. q is the largest number
-whose bound on the expected number of falsely selected genes is at most --expected-false; it follows
-from the number of genes alone. The same refits on permuted labels show what the rule selects where
-there is nothing to find, and those on four fifths of the patients, five times, how much of the list
-hangs on the patients. No test patient takes part: they are looked at last.
+complementary subsamples, each half of the training patients, and a gene is selected only if it
+keeps coming back: in at least 75 % of the subsamples it is among the q genes of best mean rank over
+the models (stability selection). q is the largest number whose bound on the expected number of
+falsely selected genes is at most --expected-false; it follows from the number of genes alone. The
+same on permuted labels shows what is selected where there is nothing to find, and on four fifths of
+the patients how much of the list hangs on them. The test patients are looked at last.
 
 Input: a data folder (see expression/data.py). Written to outputs/explainability/:
     metrics.txt, metrics.json                  the selected genes, and the evidence for each gene
@@ -40,6 +39,7 @@ from expression.report import Report
 from expression.selection import SUBSETS, THRESHOLD, Checks, Rule
 
 N_LEADING, N_PANEL = 20, 10  # genes of a table or figure, and of one panel
+TITLE = "Genes that consistently tell the classes apart"
 MAX_DOTS = 200  # patients in a figure with a dot a patient
 
 
@@ -50,8 +50,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         ("--pairs", 50, 2, "pairs of complementary halves of the training patients", 10),
         ("--permutations", 10, 1, "permuted labels to repeat the selection with", 5),
     )
-    text = "bound on the expected number of falsely selected genes (default: 1)"
-    parser.add_argument("--expected-false", type=float, default=1.0, metavar="X", help=text)
+    about = "bound on the expected number of falsely selected genes (default: 1)"
+    parser.add_argument("--expected-false", type=float, default=1.0, metavar="X", help=about)
     args = parser.parse_args(argv)
     if not 0 < args.expected_false < np.inf:
         parser.error(f"--expected-false: must be above 0 - found {args.expected_false}")
@@ -61,14 +61,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def headline_rows(table: pd.DataFrame) -> list[dict]:
     """Return a row of finished cells for each selected gene, the first `N_LEADING` of them."""
     shown = table[table["selected"]].head(N_LEADING)
-    cells = pd.DataFrame({"gene": shown["gene"], "accession": shown.index})
+    cells = pd.DataFrame({"gene": shown["gene"].map(style.shorten), "accession": shown.index})
     cells["higher in"] = shown["higher_in"]
     for column, header, text in (
         ("frequency", "subsamples", "{:.0%}"),
         ("subsets", "subsets", f"{{}} of {SUBSETS}"),
         ("max_t_p", "adjusted p", "{:.3f}"),
-        ("auc", "AUC, training", "{:.2f}"),
-        ("test_auc", "AUC, test", "{:.2f}"),
+        ("auc", "AUC train", "{:.2f}"),
+        ("test_auc", "AUC test", "{:.2f}"),
     ):
         if column in shown:
             cells[header] = shown[column].map(text.format)
@@ -144,7 +144,7 @@ def draw_frequencies(
     xlabel = f"share of {2 * rule.pairs} subsamples with the gene among the first {rule.first}"
     ax.set(xlim=(-0.01, 1.01), xlabel=xlabel)
     figure.legend(loc="outside lower center", ncols=4)
-    figure.suptitle(f"The {len(leading)} genes selected most often in halves of the patients")
+    figure.suptitle(f"The {len(leading)} genes selected most often in subsamples of the patients")
     return figure
 
 
@@ -160,18 +160,19 @@ def draw_heatmap(
         bars["set"] = data.sample_set.map(style.SET_COLORS)
         palette = palette | style.SET_COLORS
     look = {"method": "ward", "cmap": "PRGn_r", "vmin": -2.5, "vmax": 2.5, "colors_ratio": 0.025}
-    look |= {"dendrogram_ratio": (0.1, 0.12), "cbar_pos": (0.02, 0.79, 0.015, 0.09)}
+    look |= {"dendrogram_ratio": (0.1, 0.12)}
     look |= {"xticklabels": False, "yticklabels": False, "cbar_kws": {"ticks": [-2, 0, 2]}}
     with plt.rc_context({"figure.constrained_layout.use": False}):  # seaborn sets its own
         grid = sns.clustermap(z, col_colors=bars, figsize=(style.PAGE_WIDTH, 5.4), **look)
     ax, rows = grid.ax_heatmap, grid.dendrogram_row.reordered_ind
-    style.name_ticks(ax.xaxis, z.columns[grid.dendrogram_col.reordered_ind], 5, first=0.5)
+    style.name_ticks(ax.xaxis, z.columns[grid.dendrogram_col.reordered_ind], 5.4, first=0.5)
     style.name_ticks(ax.yaxis, leading["gene"].iloc[rows], 4, first=0.5)
     for bold, tick in zip(leading["selected"].iloc[rows], ax.get_yticklabels(), strict=False):
         tick.set_fontweight("bold" if bold else "normal")
     ax.set(xlabel=f"patient          bold: selected ({leading['selected'].sum()})", ylabel="")
     grid.ax_cbar.set_title("SDs from the\ntraining mean", fontsize="x-small", fontweight="normal")
-    grid.figure.subplots_adjust(top=0.88)
+    grid.gs.update(left=0.02, right=0.82, bottom=0.09, top=0.88)
+    grid.ax_cbar.set_position([0.02, 0.8, 0.015, 0.08])
     handles = style.color_handles({style.wrap_name(n, 24): color for n, color in palette.items()})
     grid.figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.95), ncols=5)
     grid.figure.suptitle(f"The {len(leading)} leading genes in all {z.shape[1]} patients")
@@ -181,49 +182,42 @@ def draw_heatmap(
 def draw_top_genes(
     data: ExpressionData, expression: pd.DataFrame, leading: pd.DataFrame, seed: int
 ) -> plt.Figure:
-    """Draw the first eight genes in every patient, by set and class, with medians."""
-    first = leading.index[:8]
-    figure, axes = style.panel_grid(len(first), columns=4, height=2)
-    groups = [(s, c) for s in data.sample_set.unique() for c in data.classes]
-    labels = {(s, c): f"{style.wrap_name(c)}\n{s}" for s, c in groups}
-    order = list(labels.values())
-    patients = pd.Series(
-        [labels[key] for key in zip(data.sample_set, data.y_all, strict=True)], expression.index
-    )
-    palette = {label: style.class_palette(data)[c] for (_, c), label in labels.items()}
+    """Draw the first eight genes in every patient, by set and class."""
+    first, palette = leading.index[:8], style.class_palette(data)
+    figure, axes = style.panel_grid(len(first), columns=4, height=1.9)
+    patients = pd.DataFrame({"set": data.sample_set, "class": data.y_all.astype(str)})
     drawn = patients.sample(min(len(patients), MAX_DOTS), random_state=seed).sort_index()
+    look = {"x": "set", "hue": "class", "dodge": True, "palette": palette, "legend": False}
     for ax, gene in zip(axes, first, strict=True):
-        dots = {"x": drawn, "y": expression.loc[drawn.index, gene], "order": order, "hue": drawn}
-        sns.swarmplot(**dots, palette=palette, size=2, warn_thresh=1, legend=False, ax=ax)
-        medians = expression[gene].groupby(patients).median()[order]
-        ax.hlines(medians, np.arange(len(order)) - 0.4, np.arange(len(order)) + 0.4, color="0.2")
-        ax.set(xlabel="", ylabel="")
-        ax.set_title(style.wrap_name(leading.loc[gene, "gene"], 20))
-        ax.tick_params(axis="x", labelsize="x-small")
+        dots = drawn.assign(expression=expression[gene])
+        sns.swarmplot(dots, y="expression", **look, size=2, warn_thresh=1, ax=ax)
+        ax.set(title=style.wrap_name(leading.loc[gene, "gene"], 20), xlabel="", ylabel="")
     figure.supylabel("expression (log2, arrays standardised)", fontsize="medium")
+    handles = style.color_handles({style.wrap_name(n, 40): color for n, color in palette.items()})
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
     some = f"{len(drawn)} of " if len(drawn) < len(patients) else ""
-    figure.suptitle(f"The leading genes in {some}{len(patients)} patients, with medians")
+    figure.suptitle(f"The leading genes in {some}{len(patients)} patients")
     return figure
 
 
 def report_headline(report: Report, data: ExpressionData, table, rule: Rule, checks: Checks):
     """Open with the selected genes, and what they are worth."""
-    selected, n = table[table["selected"]], len(data.y_train)
-    found = (checks.permuted >= THRESHOLD).sum(axis=1).mean()
-    kept = checks.subsets[:, : len(selected)].sum(axis=1)
+    selected = table[table["selected"]]
+    permuted = (checks.permuted >= THRESHOLD).sum(axis=1)
+    found, again = checks.subsets.sum(axis=1), checks.subsets[:, table["selected"]].sum(axis=1)
     lists = [
         f"{', '.join(genes_of['gene'][:N_LEADING])} (higher in {label})"
         for label, genes_of in selected.groupby("higher_in", sort=False)
     ]
     in_short = [
         f"{len(selected)} of {len(table):,} genes are selected in at least {THRESHOLD:.0%} of "
-        f"{2 * rule.pairs} halves of the {n} training patients: {'; '.join(lists) or 'none'}.",
-        f"Of the selected genes at most {rule.bound:.2f} are expected to be false, if selection "
+        f"{2 * rule.pairs} subsamples, each half of the {len(data.y_train)} training patients: "
+        f"{'; '.join(lists) or 'none'}.",
+        f"At most {rule.bound:.2f} of them are expected to be false selections, if selection "
         f"frequencies are r-concave (without this assumption {rule.worst_case:.1f}); with permuted "
-        f"labels the same rule selects {found:.1f} on average ({len(checks.permuted)} times).",
-        f"The list depends on the patients: without each fifth of them, {kept.min()} to "
-        f"{kept.max()} of the {len(selected)} are selected again, among "
-        f"{checks.subsets.sum(axis=1).min()} to {checks.subsets.sum(axis=1).max()}.",
+        f"labels the rule selects {permuted.mean():.1f} on average ({len(permuted)} permutations).",
+        f"Without each fifth of the patients {found.min()} to {found.max()} genes are selected, of "
+        f"which {again.min()} to {again.max()} are among these.",
         f"It is no complete list: {(table['welch_q'] < 0.05).sum():,} genes differ between the "
         f"classes at a false discovery rate of 5 %, {(table['max_t_p'] < 0.05).sum()} at a "
         "family-wise error rate of 5 %.",
@@ -231,45 +225,38 @@ def report_headline(report: Report, data: ExpressionData, table, rule: Rule, che
     if len(data.y_test) and len(selected):
         auc = selected["test_auc"]
         in_short.append(
-            f"In the {len(data.y_test)} test patients, which the selection never saw, each of them "
-            f"alone separates the classes with an AUC of {auc.min():.2f} to {auc.max():.2f}."
+            f"Each of them alone separates the {len(data.y_test)} test patients, which the "
+            f"selection never saw, with an AUC of {auc.min():.2f} to {auc.max():.2f}."
         )
-    report.add_headline(
-        "Genes that consistently tell the classes apart", headline_rows(table), in_short
-    )
+    report.add_headline(TITLE, headline_rows(table), in_short)
 
 
-def report_selection(report: Report, lists: dict, table, rule: Rule, checks: Checks) -> None:
-    """Add the rule, what it selects elsewhere, and how stable the lists are."""
-    selected = (checks.permuted >= THRESHOLD).sum(axis=1)
+def report_evidence(report: Report, stability, table, rule: Rule, checks: Checks) -> None:
+    """Add the rule, what it selects elsewhere, how stable the lists are, and what genes show."""
     values = {
         "selected genes": int(table["selected"].sum()),
         "first genes of a subsample (q)": rule.first,
         "bound on false selections, r-concave": rule.bound,
         "bound on false selections, worst case": rule.worst_case,
-        "selected with permuted labels": list(selected),
+        "selected with permuted labels": list((checks.permuted >= THRESHOLD).sum(axis=1)),
         "largest frequency with permuted labels": checks.permuted.max(),
         "selected without a fifth of the patients": list(checks.subsets.sum(axis=1)),
     }
+    if "literature" in table:
+        known = table["selected"] & (table["literature"] != "")
+        values["selected genes of the literature's list"] = int(known.sum())
     note = (
-        f"One of the {rule.first} of best mean rank over the models in {THRESHOLD:.0%} of the "
-        "subsamples; a model ranks genes it does not use last. The bound assumes that genes which "
-        "are not the models' own are selected no more often than at random, and r-concave "
-        "selection frequencies (Shah & Samworth 2013)."
+        f"A gene is selected that is one of the {rule.first} of best mean rank over the models in "
+        f"{THRESHOLD:.0%} of the subsamples; a model ranks genes it does not use last. The bound "
+        "counts genes selected no more often than at random (Shah & Samworth 2013)."
     )
     report.add_section("selection", "Stability selection", values, note)
     note = (
-        f"Nogueira's index, 95 % interval: 1 is always the same genes, 0 expected of random lists; "
+        "Nogueira's index, 95 % interval: 1 is always the same genes, 0 expected of random lists; "
         f"below {selection.POOR} is poor, above {selection.EXCELLENT} excellent. The interval is "
         "over lists, not over patients. Subsets share three quarters of their patients."
     )
-    report.add_section(
-        "stability", "Stability of the lists", selection.stability_table(lists), note
-    )
-
-
-def report_genes(report: Report, table: pd.DataFrame, models: dict, known: pd.Index | None) -> None:
-    """Add the evidence for each gene, and how the lists overlap with the literature."""
+    report.add_section("stability", "Stability of the lists", stability, note)
     note = (
         "AUC and its one-sided p: in the direction seen in training. welch_q: Benjamini-Hochberg "
         f"over {len(table):,} genes; max_t_p: Westfall & Young, family-wise."
@@ -277,17 +264,6 @@ def report_genes(report: Report, table: pd.DataFrame, models: dict, known: pd.In
     shown = ["frequency", "signal_to_noise", "auc", "welch_q", "max_t_p", "test_auc", "test_auc_p"]
     shown = table.head(N_LEADING).set_index("gene").filter(shown)
     report.add_section("leading_genes", "The genes selected most often", shown, note)
-    if known is None:
-        return
-    lists = {name: model.index[model["rank"] <= N_LEADING] for name, model in models.items()}
-    lists["Signal-to-noise"] = table["signal_to_noise"].abs().nlargest(N_LEADING).index
-    lists["Selected"] = table.index[table["selected"]]
-    note = (
-        f"First {N_LEADING} genes of each model; p: hypergeometric, among all genes analysed. The "
-        "literature chose its genes on the same patients: p says that the lists are alike."
-    )
-    overlap = genes.literature_overlap(lists, known, table.index)
-    report.add_section("literature", "Overlap with the genes of the literature", overlap, note)
 
 
 @command_line(parse_args)
@@ -298,25 +274,22 @@ def main(args: argparse.Namespace) -> None:
     X, y = data.X_train[expression.columns], data.y_train.cat.codes.to_numpy()
     pipelines = genes.tune_pipelines(build_models(data.preprocessing, args.seed), data.X_train, y)
     rule = selection.choose_rule(len(X.columns), args.pairs, args.expected_false)
-    everyone = [(np.arange(len(y)), y)]
-    (selected,) = selection.refit_on_pairs(pipelines, X, everyone, rule, [[args.seed, 0]], "refits")
+    (selected,) = selection.refit_on_pairs(
+        pipelines, X, [(np.arange(len(y)), y)], rule, [[args.seed, 0]], "subsamples"
+    )
     table = genes.gene_table(data, expression, log2, selected[:, -1].mean(axis=0), args.seed)
-    report.show_table("Genes that consistently tell the classes apart", headline_rows(table))
+    report.show_table(TITLE, headline_rows(table))
 
     checks = selection.check_rule(pipelines, X, y, rule, args.permutations, args.seed)
-    order = X.columns.get_indexer(table.index)
-    checks = checks._replace(subsets=checks.subsets[:, order])
+    in_order = X.columns.get_indexer(table.index)
+    checks = checks._replace(subsets=checks.subsets[:, in_order])
     table.insert(4, "subsets", checks.subsets.sum(axis=0))
     train = expression.loc[X.index]
-    explanations = {
-        name: genes.explain(name, pipeline, data.X_train, args.seed)
-        for name, pipeline in pipelines.items()
-    }
+    explanations = genes.explain_models(pipelines, data.X_train, args.seed)
     models = genes.model_tables(pipelines, explanations, train, data.X_train.columns, selected)
 
     leading, names = table.head(N_LEADING), table["gene"]
-    permuted = checks.permuted.max()
-    positive = data.classes[1]
+    permuted, positive = checks.permuted.max(), data.classes[1]
     report.add_figure("importances", draw_importances(models, data, names))
     report.add_figure("shap_summary", draw_shap_summary(explanations, train, positive, names))
     report.add_figure("selection_frequency", draw_frequencies(leading, models, permuted, rule))
@@ -326,9 +299,7 @@ def main(args: argparse.Namespace) -> None:
     report_headline(report, data, table, rule, checks)
     lists = dict(zip([*pipelines, "All, by mean rank"], selected.swapaxes(0, 1), strict=True))
     lists["Selected genes, over subsets of the patients"] = checks.subsets
-    report_selection(report, lists, table, rule, checks)
-    known = data.informative_genes
-    report_genes(report, table, models, None if known is None else known.index)
+    report_evidence(report, selection.stability_table(lists), table, rule, checks)
     report.add_table("genes", genes.full_table(table, models, data))
     report.write()
 

@@ -76,6 +76,12 @@ def explain(name: str, pipeline: Pipeline, X: pd.DataFrame, seed: int) -> Explan
     return Explanation(values, float(base[0]), probability, MODELS[name].importance.shap_unit)
 
 
+def explain_models(
+    pipelines: dict[str, Pipeline], X: pd.DataFrame, seed: int
+) -> dict[str, Explanation]:
+    return {name: explain(name, pipeline, X, seed) for name, pipeline in pipelines.items()}
+
+
 def class_difference(
     expression: pd.DataFrame, log2: pd.DataFrame, y: pd.Series, sign: pd.Series | None = None
 ) -> pd.DataFrame:

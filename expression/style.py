@@ -19,7 +19,7 @@ from matplotlib.patches import Patch
 from expression.data import ExpressionData
 
 PAGE_WIDTH = 7.2  # inches, two columns of a journal page
-TICK_INCHES = 0.1  # that a name in the smallest type takes across its line
+TICK_INCHES = 0.075  # that a name in the smallest type takes across its line
 MAX_TICK_NAME = 30  # characters
 
 # Okabe & Ito's colours, told apart with every kind of colour blindness
@@ -73,6 +73,11 @@ def theme() -> Iterator[None]:
         plt.close("all")
 
 
+def shorten(name: str, width: int = 24) -> str:
+    """Return a name in one line of at most `width` characters."""
+    return textwrap.shorten(str(name), width, placeholder="…")
+
+
 def wrap_name(name: str, width: int = 12) -> str:
     """Return a class name in at most three short lines, for where a figure has little room."""
     return textwrap.fill(name, width, max_lines=3, placeholder="…")
@@ -83,7 +88,7 @@ def name_ticks(axis: Axis, names: Iterable[str], inches: float, first: float = 0
 
     Long names are shortened. Where there is no room for all, every second, third, ... is shown.
     """
-    names = [textwrap.shorten(str(name), MAX_TICK_NAME, placeholder="…") for name in names]
+    names = [shorten(name, MAX_TICK_NAME) for name in names]
     step = max(1, int(-(-len(names) * TICK_INCHES // inches)))
     shown = np.arange(0, len(names), step)
     upright = {"rotation": 90} if axis.axis_name == "x" else {}
