@@ -66,6 +66,7 @@ def test_the_options_of_the_data_reach_the_loader(data):
 
 def test_a_report_records_the_options_that_change_results(data, tmp_path):
     argv = ["--output-dir", str(tmp_path), "--quiet", "--jobs", "1", "--figure-format", "svg"]
+    argv += ["--scheduler", "tcp://127.0.0.1:8786"]
     report = start_report(parse_args([*argv, "--seed", "7"]), data, "A title")
     assert report.text[0] == "A title"
     assert report.folder == tmp_path / "a_script"
@@ -76,7 +77,7 @@ def test_a_report_records_the_options_that_change_results(data, tmp_path):
         "expression": "intensity",
         "positive_class": None,
         "common_genes": False,
-        "resamples": 10_000,
+        "resamples": None,  # until the number of patients is known
     }
 
 
@@ -90,7 +91,7 @@ def test_what_surrounds_an_analysis_is_set_once(monkeypatch):
     def main(args):
         """Do it."""
         seen["seed"] = args.seed
-        seen["workers"] = parallel._workers.get()
+        seen["jobs"] = parallel._workers.get().jobs
         seen["threads"] = {pool["num_threads"] for pool in threadpoolctl.threadpool_info()}
         seen["checks"] = not get_config()["skip_parameter_validation"]
         seen["mathematics"] = plt.rcParams["text.parse_math"]
@@ -100,7 +101,7 @@ def test_what_surrounds_an_analysis_is_set_once(monkeypatch):
     assert main(["--seed", "3", "--jobs", "2"]) == 0
     assert seen == {
         "seed": 3,
-        "workers": (2, True),
+        "jobs": 2,
         "threads": {1},
         "checks": False,
         "mathematics": False,
