@@ -1,4 +1,4 @@
-# make run: everything needed, then all outputs. make test: everything needed, then all tests.
+# make run: everything needed, then all outputs, and outputs/summary.md. make test: everything needed, then all tests.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,10 +6,11 @@ SCRIPTS := classifier_models explainability clustering_analysis pca_plot
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: run test test-lowest test-newest lock readme format clean
+.PHONY: run test test-lowest test-newest benchmark lock readme format clean
 
 run: $(VENV)/installed.stamp
 	@set -e; for script in $(SCRIPTS); do echo "== $$script.py"; $(BIN)/python $$script.py; done
+	$(BIN)/python docs/summary.py
 
 test: $(VENV)/installed.stamp
 	$(BIN)/ruff check
@@ -28,6 +29,10 @@ test-newest:
 	$(VENV)-newest/bin/python $(PIP) -r requirements-dev.txt
 	$(VENV)-newest/bin/python -m pytest
 
+# Hours at full size; SIZES="200x5000 400x5000" takes minutes.
+benchmark: $(VENV)/installed.stamp
+	$(BIN)/python benchmarks/benchmark.py $(if $(SIZES),--sizes $(SIZES))
+
 # One version of every package for Python 3.11 to 3.14, on Linux, Windows and macOS.
 lock:
 	$(PYTHON) -m venv --clear $(VENV)-lock
@@ -38,7 +43,7 @@ lock:
 
 # The results and figures of README.md, from a fresh run.
 readme: run
-	$(BIN)/python docs/readme_results.py
+	$(BIN)/python docs/summary.py --readme
 
 format: $(VENV)/installed.stamp
 	$(BIN)/ruff check --fix
