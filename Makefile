@@ -31,7 +31,7 @@ test-newest:
 
 # Hours at full size; SIZES="200x5000 400x5000" takes minutes.
 benchmark: $(VENV)/installed.stamp
-	$(BIN)/python benchmarks/benchmark.py $(if $(SIZES),--sizes $(SIZES))
+	$(BIN)/python -m benchmarks.benchmark $(if $(SIZES),--sizes $(SIZES))
 
 # One version of every package for Python 3.11 to 3.14, on Linux, Windows and macOS.
 lock:
