@@ -1,6 +1,7 @@
 """The look of all figures: one theme, one colour a class, one place for both."""
 
 import itertools
+import math
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from expression.data import ExpressionData
 
 PAGE_WIDTH = 7.2  # inches, two columns of a journal page
 TICK_INCHES = 0.1  # that a name in the smallest type takes across its line
-MAX_TICK_NAME = 30  # characters
+MAX_NAME = 30  # characters on one line
 
 # Okabe & Ito's colours, told apart with every kind of colour blindness
 COLORS = {
@@ -78,15 +79,21 @@ def wrap_name(name: str, width: int = 12) -> str:
     return textwrap.fill(name, width, max_lines=3, placeholder="…")
 
 
+def shorten(name: str) -> str:
+    """Return a name in at most 30 characters, its beginning and its end: those of barcodes and of
+    "gene (probe)" tell them apart."""
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 13]}…{name[-12:]}"
+
+
 def name_ticks(axis: Axis, names: Iterable[str], inches: float, rows: int | None = None) -> None:
     """Name the positions 0, 1, ... of an axis of so many inches, in small type and one line each.
 
     Long names are shortened. Where there is no room for all of `rows` names (default: as many as
     there are), every second, third, ... is shown.
     """
-    names = [textwrap.shorten(str(name), MAX_TICK_NAME, placeholder="…") for name in names]
-    step = -(-(rows or len(names)) * TICK_INCHES // inches)
-    shown = range(0, len(names), max(1, int(step)))
+    names = [shorten(str(name)) for name in names]
+    step = math.ceil((rows or len(names)) * TICK_INCHES / inches)
+    shown = range(0, len(names), max(1, step))
     upright = {"rotation": 90} if axis.axis_name == "x" else {}
     axis.set_ticks(shown, [names[i] for i in shown], fontsize="x-small", **upright)
 
@@ -141,7 +148,8 @@ def draw_bars(ax: plt.Axes, sizes: pd.Series, colors, names: Sequence[str], rows
     ax.barh(range(len(sizes)), sizes, color=colors, **options)
     ax.axvline(0, color="0.3", linewidth=0.6)
     ax.set_ylim(rows - 0.5, -0.5)
-    ax.set_yticks(range(len(sizes)), names, fontsize=6)
+    inches = ax.get_window_extent().height / ax.figure.dpi
+    name_ticks(ax.yaxis, names, inches, rows)
 
 
 def add_direction_legend(figure: plt.Figure, data: ExpressionData, title: str) -> None:
