@@ -22,6 +22,7 @@ References: Michiels, Koscielny & Hill (2005), Lancet 365:488 (genes in more tha
 lists); those of the methods are in expression/selection.py and expression/genes.py.
 """
 
+import expression.early  # noqa: F401 (an interrupt during the imports)
 import argparse
 import sys
 from collections.abc import Sequence
