@@ -20,7 +20,7 @@ test: $(VENV)/installed.stamp
 # The same tests with the oldest and the newest packages that requirements*.txt allow.
 test-lowest:
 	$(PYTHON) -m venv --clear $(VENV)-lowest
-	sed -E 's/>=([^,]+),<[0-9.]+/==\1/; /^-r/d' requirements.txt requirements-dev.txt > $(VENV)-lowest/pins.txt
+	sed -E 's/>=([^,]+),<[0-9.]+/==\1/; /^-r/d' requirements*.txt > $(VENV)-lowest/pins.txt
 	$(VENV)-lowest/bin/python $(PIP) -r $(VENV)-lowest/pins.txt
 	$(VENV)-lowest/bin/python -m pytest
 
@@ -29,7 +29,7 @@ test-newest:
 	$(VENV)-newest/bin/python $(PIP) -r requirements-dev.txt
 	$(VENV)-newest/bin/python -m pytest
 
-# Hours at full size; SIZES="200x5000 400x5000" takes minutes.
+# benchmarks/RESULTS.md: hours at full size, less than one with SIZES="150x3000 300x3000 300x6000".
 benchmark: $(VENV)/installed.stamp
 	$(BIN)/python -m benchmarks.benchmark $(if $(SIZES),--sizes $(SIZES))
 

@@ -166,11 +166,14 @@ def test_a_cluster_returns_the_same_and_gets_what_is_shared_once(scheduler, monk
     with workers(1, progress=False, scheduler=scheduler), config_context(assume_finite=True):
         parallel._workers.get().client.wait_for_workers(2, timeout=60)
         sent = parallel._workers.get().sent
+        keys = []
         for _ in range(2):
             found = run_parallel(count_rows, tasks, "rows")
             assert [row[:2] for row in found] == expected
             assert all(row[3] for row in found)
-            assert len(sent) == 1  # X; each task has a table and numbers of its own
+            keys += [future.key for _, future in sent.values()]
+        assert len(keys) == 2  # of X alone: each task has a table and numbers of its own
+        assert keys[0] == keys[1]
         assert os.getpid() not in {row[2] for row in found}
 
 
