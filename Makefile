@@ -1,4 +1,4 @@
-# make run: everything needed, then all outputs. make test: everything needed, then all tests.
+# make run: everything needed, then all outputs, and outputs/summary.md. make test: everything needed, then all tests.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,10 +6,11 @@ SCRIPTS := classifier_models explainability clustering_analysis pca_plot
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: run test test-lowest test-newest lock readme format clean
+.PHONY: run test test-lowest test-newest benchmark lock readme format clean
 
 run: $(VENV)/installed.stamp
 	@set -e; for script in $(SCRIPTS); do echo "== $$script.py"; $(BIN)/python $$script.py; done
+	$(BIN)/python docs/summary.py
 
 test: $(VENV)/installed.stamp
 	$(BIN)/ruff check
@@ -19,7 +20,7 @@ test: $(VENV)/installed.stamp
 # The same tests with the oldest and the newest packages that requirements*.txt allow.
 test-lowest:
 	$(PYTHON) -m venv --clear $(VENV)-lowest
-	sed -E 's/>=([^,]+),<[0-9.]+/==\1/; /^-r/d' requirements.txt requirements-dev.txt > $(VENV)-lowest/pins.txt
+	sed -E 's/>=([^,]+),<[0-9.]+/==\1/; /^-r/d' requirements*.txt > $(VENV)-lowest/pins.txt
 	$(VENV)-lowest/bin/python $(PIP) -r $(VENV)-lowest/pins.txt
 	$(VENV)-lowest/bin/python -m pytest
 
@@ -27,6 +28,10 @@ test-newest:
 	$(PYTHON) -m venv --clear $(VENV)-newest
 	$(VENV)-newest/bin/python $(PIP) -r requirements-dev.txt
 	$(VENV)-newest/bin/python -m pytest
+
+# benchmarks/RESULTS.md: hours at full size, less than one with SIZES="150x3000 300x3000 300x6000".
+benchmark: $(VENV)/installed.stamp
+	$(BIN)/python -m benchmarks.benchmark $(if $(SIZES),--sizes $(SIZES))
 
 # One version of every package for Python 3.11 to 3.14, on Linux, Windows and macOS.
 lock:
@@ -38,7 +43,7 @@ lock:
 
 # The results and figures of README.md, from a fresh run.
 readme: run
-	$(BIN)/python docs/readme_results.py
+	$(BIN)/python docs/summary.py --readme
 
 format: $(VENV)/installed.stamp
 	$(BIN)/ruff check --fix

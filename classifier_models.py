@@ -20,6 +20,7 @@ Reference: Golub et al. (1999), Molecular classification of cancer, Science 286:
 the models and intervals are in expression/models.py and expression/evaluation.py.
 """
 
+import expression.early  # noqa: F401 (an interrupt during the imports)
 import argparse
 import sys
 

@@ -28,6 +28,7 @@ Input: a data folder (see expression/data.py). Written to outputs/clustering_ana
 Reference: Golub et al. (1999), Science 286:531; those of the methods are in expression/clusters.py.
 """
 
+import expression.early  # noqa: F401 (an interrupt during the imports)
 import argparse
 import itertools
 import sys

@@ -22,6 +22,7 @@ References: Meinshausen & Bühlmann (2010), JRSS B 72:417; Shah & Samworth (2013
 those of the other methods are in expression/selection.py and expression/genes.py.
 """
 
+import expression.early  # noqa: F401 (an interrupt during the imports)
 import argparse
 import sys
 from collections.abc import Sequence
@@ -61,7 +62,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def headline_rows(table: pd.DataFrame) -> list[dict]:
     """Return a row of finished cells for each selected gene, the first `N_LEADING` of them."""
     shown = table[table["selected"]].head(N_LEADING)
-    cells = pd.DataFrame({"gene": shown["gene"].map(style.shorten), "accession": shown.index})
+    cells = pd.DataFrame(
+        {"gene": shown["gene"].map(lambda name: style.shorten(name, 24)), "accession": shown.index}
+    )
     cells["higher in"] = shown["higher_in"]
     for column, header, text in (
         ("frequency", "subsamples", "{:.0%}"),

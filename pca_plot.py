@@ -21,6 +21,7 @@ Input: a data folder (see expression/data.py). Written to outputs/pca_plot/:
 References: Horn (1965), Psychometrika 30:179; Lee, Zou & Wright (2010), Ann. Statist. 38:3605.
 """
 
+import expression.early  # noqa: F401 (an interrupt during the imports)
 import argparse
 import itertools
 import sys

@@ -23,7 +23,7 @@ FEW_PATIENTS = 72  # up to as many as the published data have, all repetitions a
 # The options that do not change any result, and therefore do not belong into its record
 UNRECORDED_OPTIONS = {
     *("data_dir", "train", "test", "labels"),
-    *("output_dir", "jobs", "quiet", "figure_format", "counts"),
+    *("output_dir", "jobs", "scheduler", "quiet", "figure_format", "counts"),
 }
 
 
@@ -55,6 +55,11 @@ def make_parser(doc: str, script: str) -> ScriptParser:
     add("--seed", type=whole_number(0), default=0, metavar="N", help=about)
     about = "processes to work in; changes the time only, not the results (default: all cores)"
     add("--jobs", type=whole_number(1), default=joblib.cpu_count(), metavar="N", help=about)
+    about = (
+        "address of a Dask scheduler, such as tcp://127.0.0.1:8786, whose workers do the work "
+        "instead; changes the time only"
+    )
+    add("--scheduler", metavar="ADDRESS", help=about)
     about = "file format of the figures (default: png)"
     add("--figure-format", choices=FIGURE_FORMATS, default="png", help=about)
     add("--quiet", action="store_true", help="no progress and no summary")
@@ -144,8 +149,9 @@ def command_line(parse_args: Callable[[Sequence[str] | None], argparse.Namespace
             # One thread, as sums in another order are other bytes; and no checks of what is
             # checked already, a fifth of the time where matrices are as small as these.
             fast = config_context(assume_finite=True, skip_parameter_validation=True)
+            work = workers(args.jobs, not args.quiet, args.scheduler)
             try:
-                with theme(), threadpool_limits(1), fast, workers(args.jobs, not args.quiet):
+                with theme(), threadpool_limits(1), fast, work:
                     main(args)
                 return 0
             except DataError as error:

@@ -1,48 +1,179 @@
-"""How work is spread over processes: settled once, around a whole script.
+"""How work is spread over processes, here or on a Dask cluster: settled once, around a script.
 
     with workers(jobs=2, progress=True):
-        results = run_parallel(function, tasks, "what the tasks do")
+        expect({"tuning": 5, "refitting": 60})
+        results = run_parallel(function, tasks, "tuning")
 
-Inside a task one thread works, so that no result depends on the number of processes.
+Inside a task one thread works, so that no result depends on where and on how many processes it was
+computed. What several tasks share is no copy of each: processes of this machine read one file
+(joblib's memory-mapping), a cluster gets it once. So a task holds the whole matrix, the same object
+as the other tasks, and says by position which patients and genes it is about.
 """
 
+import asyncio
+import functools
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import NamedTuple
 
 import joblib
+import numpy as np
+import pandas as pd
+from sklearn import config_context, get_config
 from sklearn.utils.parallel import Parallel, delayed  # joblib's, taking the configuration along
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
+
+from expression.files import DataError
+
+PATIENCE = 10  # seconds to wait for a scheduler, and for its first worker
+
+
+class Progress(tqdm):
+    """One bar for a whole script: how much of the expected seconds is done, and the time left."""
+
+    def __init__(self, hidden: bool = False):
+        self.stages: dict[str, float] = {}
+        super().__init__(
+            total=1,
+            desc="reading",
+            leave=False,
+            disable=hidden or None,  # None: hidden unless stderr is a terminal
+            miniters=0,
+            smoothing=0,  # the time left follows from the whole run so far
+            bar_format="{percentage:3.0f}% |{bar}| {elapsed}, {remaining} left: {desc}",
+        )
+
+    def move(self, stage: str, share: float) -> None:
+        """Show that a share of a stage is done, and all stages before it."""
+        if stage in self.stages:
+            names, seconds = list(self.stages), list(self.stages.values())
+            before = sum(seconds[: names.index(stage)])
+            self.update((before + share * self.stages[stage]) / sum(seconds) - self.n)
 
 
 class Workers(NamedTuple):
-    """How many processes work, and whether a terminal sees them progress."""
+    """How many processes work here, or which cluster instead, and the bar that shows it."""
 
     jobs: int = 1
-    progress: bool = False
+    client: "distributed.Client | None" = None  # noqa: F821 (an optional package)
+    progress: Progress = Progress(hidden=True)
+    sent: dict | None = None  # to the cluster, by identity: each value and its future
 
 
 _workers: ContextVar[Workers] = ContextVar("workers")
 
 
 @contextmanager
-def workers(jobs: int, progress: bool) -> Iterator[None]:
-    """Let every `run_parallel` inside work on `jobs` processes, with a progress bar or without."""
-    before = _workers.set(Workers(jobs, progress))
+def workers(jobs: int, progress: bool, scheduler: str | None = None) -> Iterator[None]:
+    """Let every `run_parallel` inside work on `jobs` processes, or on the cluster of a scheduler.
+
+    Raises
+    ------
+    DataError
+        When no scheduler with a worker answers at the address.
+    """
+    cluster = connect(scheduler) if scheduler else nullcontext()
+    with cluster as client, Progress(hidden=not progress) as bar:
+        before = _workers.set(Workers(jobs, client, bar, {}))
+        try:
+            yield
+        finally:
+            _workers.reset(before)
+
+
+def connect(scheduler: str):
+    """Return a client of the Dask scheduler at an address such as tcp://127.0.0.1:8786."""
     try:
-        yield
-    finally:
-        _workers.reset(before)
+        import dask
+        import distributed
+    except ImportError:
+        advice = "pip install -r requirements-distributed.txt"
+        raise DataError(f"--scheduler: needs the package distributed - missing; {advice}") from None
+
+    async def identify():  # a client that found nobody would not go in peace
+        async with distributed.rpc(scheduler) as answering:
+            return await answering.identity()
+
+    rule = "--scheduler: must be the address of a Dask scheduler with a worker"
+    advice = "start them as README.md says, or leave the option out"
+    try:
+        found = asyncio.run(asyncio.wait_for(identify(), PATIENCE))["type"]
+        if found != "Scheduler":
+            raise ValueError(f"a {found}")
+        # dask warns of tasks from 10 MB; and the matrix is large
+        dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"})
+        client = distributed.Client(scheduler, timeout=PATIENCE, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{rule} - {scheduler}: {str(error) or 'no answer'}; {advice}") from None
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except TimeoutError:
+        client.close()
+        raise DataError(f"{rule} - {scheduler}: no worker; {advice}") from None
+    return client
+
+
+def expect(stages: dict[str, float]) -> None:
+    """Announce the stages to come: by the label of their `run_parallel`, roughly their seconds.
+
+    Only their proportions matter. Other labels stand for work besides, such as drawing.
+    """
+    _workers.get(Workers()).progress.stages = stages
 
 
 def run_parallel(function: Callable, tasks: Iterable[tuple], label: str) -> list:
     """Return ``[function(*task) for task in tasks]``, computed by the workers.
 
-    A progress bar named `label` shows on stderr when that is a terminal.
+    `label` says on the progress bar what they do.
     """
-    tasks, (jobs, progress) = list(tasks), _workers.get(Workers())
+    tasks, (jobs, client, bar, _) = list(tasks), _workers.get(Workers())
+    bar.set_description_str(label)
+    bar.move(label, 0)
+    if client is not None:
+        return run_on_cluster(function, tasks, label)
+
+    class Visible(Parallel):
+        def print_progress(self):  # joblib calls it after each task
+            bar.move(label, self.n_completed_tasks / max(1, len(tasks)))
+
     with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1):
-        results = Parallel(return_as="generator")(delayed(function)(*task) for task in tasks)
-        hidden = None if progress else True  # None: hidden unless stderr is a terminal
-        return list(tqdm(results, desc=label, total=len(tasks), disable=hidden, leave=False))
+        return Visible()(delayed(function)(*task) for task in tasks)
+
+
+def run_on_cluster(function: Callable, tasks: list[tuple], label: str) -> list:
+    """Return what `run_parallel` does; what is lost with a worker is computed by another.
+
+    Not by joblib's backend for Dask: it scatters large arguments, and such data end with the worker
+    that holds them; and it falls back to this process when a single thread is left.
+    """
+    from distributed import as_completed
+
+    _, client, bar, sent = _workers.get()
+    kinds = np.ndarray | pd.DataFrame | pd.Series
+    held = {id(value): value for task in tasks for value in task if isinstance(value, kinds)}
+    counts = Counter(id(value) for task in tasks for value in task)
+    for key, value in held.items():
+        if counts[key] > 1 and key not in sent:  # `value` is kept, so that its identity stays its
+            sent[key] = value, client.submit(itself, value, pure=False)
+    tasks = [[sent.get(id(value), (None, value))[1] for value in task] for task in tasks]
+    submit = functools.partial(client.submit, call, function, config=get_config(), pure=False)
+    futures = [submit(arguments=task) for task in tasks]
+    results = {}
+    for future, result in as_completed(futures, loop=client.loop, with_results=True):
+        results[future.key] = result
+        bar.move(label, len(results) / len(tasks))
+    return [results[future.key] for future in futures]
+
+
+def itself(value):
+    """Return a value: what another worker repeats when the one that held it is lost."""
+    return value
+
+
+def call(function: Callable, arguments: list, config: dict):
+    """Call a function with the configuration of scikit-learn that it would have here."""
+    with config_context(**config), threadpool_limits(1):
+        return function(*arguments)

@@ -2,15 +2,21 @@
 
 A script computes and draws; a `Report` collects what it found and writes it at the very end, all
 files beside its folder first and then renamed into it. Until then earlier outputs are untouched,
-and no file in the folder is ever half-written, even when the script is killed.
+and no file in the folder is ever half-written, even when the script is killed. Afterwards the
+folder holds this run: what an earlier one wrote and this one did not is gone, other files stay.
 """
 
 import io
 import json
 import os
+import shutil
+import signal
 import sys
 import tempfile
 import textwrap
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -18,6 +24,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
+from tqdm import tqdm
 
 from expression.data import ExpressionData
 
@@ -43,20 +50,23 @@ class Report:
         figure_format: str = "png",
         quiet: bool = False,
     ):
-        """Make the folder; `options` are those that change results, with the script and the seed.
+        """Start empty; `options` are those that change results, with the script and the seed.
 
         Raises
         ------
         OSError
-            When nothing can be written into the folder.
+            When nothing could be written into the folder, which is made at the end.
         """
         self.folder, self.figure_format, self.quiet = folder, figure_format, quiet
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(self.folder, os.W_OK):
-            raise PermissionError(13, "permission denied", str(self.folder))
+        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not existing.is_dir():
+            raise NotADirectoryError(20, "not a folder", str(existing))
+        if not os.access(existing, os.W_OK):
+            raise PermissionError(13, "permission denied", str(existing))
         self.files: dict[str, bytes] = {}
         self.in_short = ""
-        self.text = [title, "=" * len(title), "", wrap(describe(data)), *data.caveats.splitlines()]
+        self.text = [title, "=" * len(title), "", wrap(describe(data))]
+        self.text += [*data.caveats.splitlines(), ""]
         self.show("\n".join([title, wrap(describe(data))]))
         options = dict(options)
         self.record = {
@@ -87,7 +97,8 @@ class Report:
     def show(self, *texts: str) -> None:
         """Print texts, an answer as soon as it is known, unless the script is to be quiet."""
         if not self.quiet:
-            print(*texts, sep="\n\n", end="\n\n", flush=True)
+            with tqdm.external_write_mode():  # not into a progress bar
+                print(*texts, sep="\n\n", end="\n\n", flush=True)
 
     def show_table(self, title: str, rows: list[dict]) -> None:
         """Print a table of finished cells, a row a model, gene, ..., as soon as it is known."""
@@ -101,8 +112,8 @@ class Report:
         """
         self.record["headline"] = {"title": title, "in_short": in_short, "rows": to_plain(rows)}
         self.in_short = "\n".join(map(wrap, in_short))
-        short = ["", "In short", "--------", self.in_short]
-        self.text += [*short, "", title, "-" * len(title), _rows_text(rows), ""]
+        self.text += ["In short", "--------", self.in_short, ""]
+        self.text += [title, "-" * len(title), _rows_text(rows), ""]
 
     def add_section(
         self, key: str, title: str, values: dict | pd.Series | pd.DataFrame, note: str = ""
@@ -118,18 +129,62 @@ class Report:
         self.text += [title, "-" * len(title), *about, to_text(values), ""]
 
     def write(self) -> None:
-        """Write every file, beside the folder first; then print what was found, and the files."""
-        self.files["metrics.txt"] = "\n".join(self.text).encode()
+        """Write every file, and remove what else an earlier run wrote; then print the findings."""
+        self.record["files"] = sorted({*self.files, "metrics.txt", "metrics.json"})
         record = json.dumps(self.record, indent=2, ensure_ascii=False, allow_nan=False)
-        self.files["metrics.json"] = f"{record}\n".encode()
+        metrics = {"metrics.json": f"{record}\n", "metrics.txt": "\n".join(self.text)}
+        # The record first: even when the script is killed just then, it names all files of ours
+        contents = {name: text.encode() for name, text in metrics.items()} | self.files
+        missing = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            for path in self.folder.parent.glob(f".{self.folder.name}.*"):  # of a killed run
+                shutil.rmtree(path, ignore_errors=True)
+            try:
+                self._replace_files(contents)
+            except FileNotFoundError:  # another run that ends just now took them for a killed one's
+                self._replace_files(contents)
+        except BaseException:
+            for path in missing:
+                with suppress(OSError):
+                    path.rmdir()  # if empty
+            raise
+        files = f"Written to {self.folder}: {', '.join(self.record['files'])}"
+        self.show(self.in_short, wrap(files))
+
+    def _replace_files(self, contents: dict[str, bytes]) -> None:
         place = {"prefix": f".{self.folder.name}.", "dir": self.folder.parent}
         with tempfile.TemporaryDirectory(**place) as beside:  # the same disk: renaming is atomic
-            for name, content in self.files.items():
+            for name, content in contents.items():
                 Path(beside, name).write_bytes(content)
-            for name in self.files:
-                Path(beside, name).replace(self.folder / name)
-        files = f"Written to {self.folder}: {', '.join(sorted(self.files))}"
-        self.show(self.in_short, wrap(files))
+            with interrupts_ignored():
+                self.folder.mkdir(exist_ok=True)
+                for name in written_files(self.folder) - set(contents):
+                    Path(self.folder, name).unlink()
+                for name in contents:
+                    Path(beside, name).replace(self.folder / name)
+
+
+@contextmanager
+def interrupts_ignored() -> Iterator[None]:
+    """Let what takes a moment come to its end, so that outputs are all earlier ones or all new."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # interrupts reach the main thread only
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def written_files(folder: Path) -> set[str]:
+    """Return the names of the files that the last run wrote into a folder, by its metrics.json."""
+    try:
+        names = json.loads((folder / "metrics.json").read_bytes())["files"]
+        return {name for name in names if Path(name).name == name and (folder / name).is_file()}
+    except (OSError, ValueError, KeyError, TypeError):  # none, or not one of ours
+        return set()
 
 
 def describe(data: ExpressionData) -> str:

@@ -1,6 +1,7 @@
 """The look of all figures: one theme, one colour a class, one place for both."""
 
 import itertools
+import math
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,8 +20,8 @@ from matplotlib.patches import Patch
 from expression.data import ExpressionData
 
 PAGE_WIDTH = 7.2  # inches, two columns of a journal page
-TICK_INCHES = 0.075  # that a name in the smallest type takes across its line
-MAX_TICK_NAME = 30  # characters
+TICK_INCHES = 0.1  # that a name in the smallest type takes across its line
+MAX_NAME = 30  # characters on one line
 
 # Okabe & Ito's colours, told apart with every kind of colour blindness
 COLORS = {
@@ -73,9 +74,10 @@ def theme() -> Iterator[None]:
         plt.close("all")
 
 
-def shorten(name: str, width: int = 24) -> str:
-    """Return a name in one line of at most `width` characters."""
-    return textwrap.shorten(str(name), width, placeholder="…")
+def shorten(name: str, width: int = MAX_NAME) -> str:
+    """Return a name in at most `width` characters, its beginning and its end: those of barcodes and
+    of "gene (probe)" tell them apart."""
+    return name if len(name) <= width else f"{name[: width - 13]}…{name[-12:]}"
 
 
 def wrap_name(name: str, width: int = 12) -> str:
@@ -83,14 +85,16 @@ def wrap_name(name: str, width: int = 12) -> str:
     return textwrap.fill(name, width, max_lines=3, placeholder="…")
 
 
-def name_ticks(axis: Axis, names: Iterable[str], inches: float, first: float = 0) -> None:
+def name_ticks(
+    axis: Axis, names: Iterable[str], inches: float, rows: int | None = None, first: float = 0
+) -> None:
     """Name the positions first, first + 1, ... of an axis of so many inches, a small line each.
 
     Long names are shortened. Where there is no room for all, every second, third, ... is shown.
     """
-    names = [shorten(name, MAX_TICK_NAME) for name in names]
-    step = max(1, int(-(-len(names) * TICK_INCHES // inches)))
-    shown = np.arange(0, len(names), step)
+    names = [shorten(str(name)) for name in names]
+    step = math.ceil((rows or len(names)) * TICK_INCHES / inches)
+    shown = np.arange(0, len(names), max(1, step))
     upright = {"rotation": 90} if axis.axis_name == "x" else {}
     axis.set_ticks(first + shown, [names[i] for i in shown], fontsize="x-small", **upright)
     axis.set_tick_params(length=0)
@@ -146,7 +150,8 @@ def draw_bars(ax: plt.Axes, sizes: pd.Series, colors, names: Sequence[str], rows
     ax.barh(range(len(sizes)), sizes, color=colors, **options)
     ax.axvline(0, color="0.3", linewidth=0.6)
     ax.set_ylim(rows - 0.5, -0.5)
-    name_ticks(ax.yaxis, names, ax.bbox.height / ax.figure.dpi)
+    inches = ax.get_window_extent().height / ax.figure.dpi
+    name_ticks(ax.yaxis, names, inches, rows)
 
 
 def add_direction_legend(figure: plt.Figure, data: ExpressionData, title: str) -> None:

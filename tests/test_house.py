@@ -9,8 +9,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = {"classifier_models", "explainability", "clustering_analysis", "pca_plot"}
 # From the ground up: a module imports only modules of floors below its own.
 FLOORS = [
-    {"files", "parallel"},
-    {"checks", "preprocessing"},
+    {"files", "early"},
+    {"checks", "preprocessing", "parallel"},
     {"data", "models", "clusters"},
     {"evaluation", "selection", "agreement", "style", "report"},
     {"genes", "options"},

@@ -1,6 +1,11 @@
 """What surrounds every script: options, refusals in one line, the theme, one thread, a status."""
 
+import os
 import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
@@ -10,6 +15,8 @@ from sklearn import get_config
 from expression import parallel
 from expression.files import DataError
 from expression.options import add_counts, command_line, load_data, make_parser, start_report
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def new_parser():
@@ -66,6 +73,7 @@ def test_the_options_of_the_data_reach_the_loader(data):
 
 def test_a_report_records_the_options_that_change_results(data, tmp_path):
     argv = ["--output-dir", str(tmp_path), "--quiet", "--jobs", "1", "--figure-format", "svg"]
+    argv += ["--scheduler", "tcp://127.0.0.1:8786"]
     report = start_report(parse_args([*argv, "--seed", "7"]), data, "A title")
     assert report.text[0] == "A title"
     assert report.folder == tmp_path / "a_script"
@@ -76,7 +84,7 @@ def test_a_report_records_the_options_that_change_results(data, tmp_path):
         "expression": "intensity",
         "positive_class": None,
         "common_genes": False,
-        "resamples": 10_000,
+        "resamples": None,  # until the number of patients is known
     }
 
 
@@ -90,7 +98,7 @@ def test_what_surrounds_an_analysis_is_set_once(monkeypatch):
     def main(args):
         """Do it."""
         seen["seed"] = args.seed
-        seen["workers"] = parallel._workers.get()
+        seen["jobs"] = parallel._workers.get().jobs
         seen["threads"] = {pool["num_threads"] for pool in threadpoolctl.threadpool_info()}
         seen["checks"] = not get_config()["skip_parameter_validation"]
         seen["mathematics"] = plt.rcParams["text.parse_math"]
@@ -100,7 +108,7 @@ def test_what_surrounds_an_analysis_is_set_once(monkeypatch):
     assert main(["--seed", "3", "--jobs", "2"]) == 0
     assert seen == {
         "seed": 3,
-        "workers": (2, True),
+        "jobs": 2,
         "threads": {1},
         "checks": False,
         "mathematics": False,
@@ -132,6 +140,33 @@ def test_what_stops_a_script_is_one_line(capsys, error, status, line):
     stderr = capsys.readouterr().err
     assert stderr.count("\n") == 1
     assert re.search(line, stderr), stderr
+
+
+@pytest.mark.parametrize("script", ["classifier_models", "pca_plot"])
+def test_an_interrupt_during_the_imports_is_one_line(tmp_path, script):
+    interrupt = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+    (tmp_path / "numpy.py").write_text(interrupt)  # the first package that takes its time
+    finished = subprocess.run(
+        [sys.executable, ROOT / f"{script}.py"],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a parent may ignore it
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert finished.stderr == "interrupted: earlier outputs are as they were\n"
+    assert finished.returncode == 130
+    assert finished.stdout == ""
+
+
+def test_another_error_during_the_imports_keeps_its_traceback(tmp_path):
+    (tmp_path / "numpy.py").write_text("1 / 0\n")
+    env = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, ROOT / "pca_plot.py"]
+    finished = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    assert finished.returncode == 1
+    assert "Traceback" in finished.stderr
+    assert "ZeroDivisionError: division by zero" in finished.stderr
 
 
 def test_a_mistake_of_ours_keeps_its_traceback():

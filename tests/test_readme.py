@@ -5,6 +5,7 @@ test. With the versions of requirements.lock every number must be the same; with
 models, methods and rules must be, and numbers within TOLERANCE.
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -15,7 +16,8 @@ import numpy as np
 import pytest
 from packaging.requirements import Requirement
 
-from readme_results import FIGURES, ROOT, SCRIPTS, render, split_readme
+import summary
+from summary import ROOT, SCRIPTS, locate_in_readme, render, split_readme
 
 README, LOCK = ((ROOT / name).read_text() for name in ("README.md", "requirements.lock"))
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -54,11 +56,11 @@ def default_run(tmp_path_factory):
 
 
 def test_every_number_of_the_results_is_what_the_scripts_say(default_run):
-    stated, found = split_readme(README)[1], render(default_run)
+    stated, found = split_readme(README)[1], render(default_run, locate_in_readme)
     if LOCKED:
         assert stated == found
         return
-    for section, other in zip(stated.split("\n**"), found.split("\n**"), strict=True):
+    for section, other in zip(stated.split("### "), found.split("### "), strict=True):
         lines, others = section.splitlines(), other.splitlines()
         assert lines[0] == others[0]
         if BY_CHANCE not in lines[0]:
@@ -68,15 +70,14 @@ def test_every_number_of_the_results_is_what_the_scripts_say(default_run):
 
 
 @pytest.mark.skipif(not LOCKED, reason="other versions draw other pixels")
-@pytest.mark.parametrize("figure", FIGURES)
-def test_its_figures_are_those_of_the_scripts(default_run, figure):
-    name = f"docs/figures/{figure.split('/')[1]}.png"
-    assert name in README
-    shown, drawn = (
-        matplotlib.image.imread(p) for p in (ROOT / name, default_run / f"{figure}.png")
-    )
-    assert shown.shape == drawn.shape
-    assert np.abs(shown - drawn).mean() < 1e-3
+def test_its_figures_are_those_of_the_scripts(default_run):
+    drawn = {path.name: path for script in SCRIPTS for path in (default_run / script).glob("*.png")}
+    shown = {path.name: path for path in (ROOT / "docs/figures").iterdir()}
+    assert shown.keys() == drawn.keys()
+    for name in shown:
+        a, b = (matplotlib.image.imread(paths[name]) for paths in (shown, drawn))
+        assert a.shape == b.shape, name
+        assert np.abs(a - b).mean() < 1e-3, name
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -107,6 +108,62 @@ def test_the_commands_files_and_options_it_shows_are_there():
 def test_the_lock_serves_every_python_and_names_no_index():
     assert "http" not in LOCK
     assert "file:" not in LOCK
+    names = [pin.name for pin in PINS if "darwin" not in str(pin.marker)]
+    assert len(names) == len(set(names))  # one version of each for all Pythons
     for pin in PINS:
         assert [specifier.operator for specifier in pin.specifier] == ["=="]
-        assert "python" not in str(pin.marker) or "darwin" in str(pin.marker), pin
+
+
+# --- the page of results -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def outputs(tmp_path):
+    """Outputs of the script that answers Q2; the others have not been run."""
+    record = {
+        "script": "explainability.py",
+        "headline": {
+            "title": "Q2, the genes",
+            "in_short": ["One.", "Two.", "Three.", "Four."],
+            "rows": [{"gene": "ZYX", "higher in": "A|B"}],
+        },
+        "files": ["genes.csv", "heatmap.png", "metrics.txt", "top_genes.png"],
+    }
+    (tmp_path / "explainability").mkdir()
+    (tmp_path / "explainability/metrics.json").write_text(json.dumps(record))
+    return tmp_path
+
+
+def test_the_page_answers_each_question_in_three_lines_a_figure_and_links(outputs, capsys):
+    assert summary.main(["--output-dir", str(outputs)]) == 0
+    page = (outputs / "summary.md").read_text()
+    assert capsys.readouterr().out == f"Written to {outputs / 'summary.md'}\n"
+    answer = page.split("### Q2")[1].split("### Q3")[0]
+    assert "- One.\n- Two.\n- Three.\n\n![Q2, the genes](explainability/heatmap.png)" in answer
+    assert "Four." not in page
+    assert "| gene | higher in |\n| --- | --- |\n| ZYX | A\\|B |\n" in answer
+    links = re.findall(r"[^!]\[([\w.]+)\]\(explainability/([\w.]+)\)", answer)
+    assert links == [
+        (name, name) for name in ("genes.csv", "heatmap.png", "metrics.txt", "top_genes.png")
+    ]
+    assert page.count("Not answered yet") == 3
+
+
+def test_in_the_readme_the_page_links_figures_alone(outputs):
+    page = render(outputs, locate_in_readme)
+    assert "![Q2, the genes](docs/figures/heatmap.png)" in page
+    assert "[top_genes.png](docs/figures/top_genes.png)" in page
+    assert "`genes.csv`" in page
+
+
+def test_a_page_without_genes_says_none(outputs):
+    record = json.loads((outputs / "explainability/metrics.json").read_text())
+    record["headline"]["rows"] = []
+    (outputs / "explainability/metrics.json").write_text(json.dumps(record))
+    assert "**Q2, the genes**\n\nnone\n" in render(outputs)
+
+
+def test_a_page_of_no_folder_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        summary.main(["--output-dir", str(tmp_path / "nowhere")])
+    assert "--output-dir: must be a folder - " in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import signal
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -21,6 +22,9 @@ from expression.report import (
 from expression.style import theme
 
 ROWS = [{"model": "Tree", "correct of 34": 31}, {"model": "=Forest", "correct of 34": 33}]
+TABLE = "         correct of 34\nmodel                 \n"
+TABLE += "Tree                31\n=Forest             33\n"
+IN_SHORT = ["Both models beat the majority class.", "34 patients cannot tell them apart."]
 
 
 @pytest.fixture
@@ -58,12 +62,13 @@ def metrics(report: Report) -> tuple[str, dict]:
 def test_nothing_is_written_before_the_end(report):
     report.add_figure("figure", draw())
     report.add_table("table", pd.DataFrame({"a": [1]}))
-    report.add_headline("Q", ROWS, "A note.")
+    report.add_headline("Q", ROWS, IN_SHORT)
     report.add_section("key", "Title", {"a": 1})
-    assert not contents(report.folder)
+    assert not report.folder.parent.exists()
     report.write()
-    names = {"figure.png", "table.csv", "metrics.txt", "metrics.json"}
-    assert set(contents(report.folder)) == names
+    files = ["figure.png", "metrics.json", "metrics.txt", "table.csv"]
+    assert sorted(contents(report.folder)) == files
+    assert json.loads(contents(report.folder)["metrics.json"])["files"] == files
     assert [path.name for path in report.folder.parent.iterdir()] == ["a_script"]
 
 
@@ -91,51 +96,161 @@ def test_a_figure_that_was_added_is_closed(report):
     plt.close(other)
 
 
-def test_a_full_disk_leaves_the_old_files_whole(report, monkeypatch):
-    report.add_section("key", "Title", {"a": 1})
+def test_the_folder_holds_the_last_run_and_what_is_not_ours(new_report):
+    first = new_report(figure_format="pdf")
+    first.add_figure("figure", draw())
+    first.add_table("predictions", pd.DataFrame({"a": [1]}))
+    first.write()
+    (first.folder / "notes.txt").write_text("mine")
+    (first.folder / "figures").mkdir()
+    second = new_report()
+    second.add_figure("figure", draw())
+    second.write()
+    names = {path.name for path in second.folder.iterdir()}
+    assert names == {"figure.png", "metrics.json", "metrics.txt", "notes.txt", "figures"}
+
+
+@pytest.mark.parametrize(
+    "record", ["", "[1]", '{"files": 1}', '{"files": [1]}', '{"files": ["../mine", ".", "folder"]}']
+)
+def test_a_strange_record_of_an_earlier_run_removes_nothing(report, record):
+    (report.folder / "folder").mkdir(parents=True)
+    (report.folder.parent / "mine").write_text("mine")
+    (report.folder / "metrics.json").write_text(record)
+    report.write()
+    assert (report.folder.parent / "mine").exists()
+    assert (report.folder / "folder").is_dir()
+
+
+def disk_full(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content[:10])
+    if path.name == "metrics.txt":
+        raise OSError(28, "No space left on device", str(path))
+
+
+def interrupted(path: Path, content: bytes) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("stop", [disk_full, interrupted])
+def test_what_stops_the_writing_leaves_the_old_files_and_no_empty_folder(
+    new_report, monkeypatch, tmp_path, stop
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", stop)
+        with pytest.raises((OSError, KeyboardInterrupt)):
+            new_report().write()
+    assert list(tmp_path.iterdir()) == []
+
+    report = new_report()
+    report.add_table("table", pd.DataFrame({"a": [1]}))
     report.write()
     old = contents(report.folder)
-    write_bytes = Path.write_bytes
-
-    def disk_full(path, content):
-        write_bytes(path, content[:10])
-        if "metrics.json" in path.name:
-            raise OSError(28, "No space left on device", str(path))
-
-    monkeypatch.setattr(Path, "write_bytes", disk_full)
-    report.add_section("key", "Title", {"a": 2})
-    with pytest.raises(OSError, match="No space left"):
-        report.write()
+    monkeypatch.setattr(Path, "write_bytes", stop)
+    with pytest.raises((OSError, KeyboardInterrupt)):
+        new_report().write()
     assert contents(report.folder) == old
     assert [path.name for path in report.folder.parent.iterdir()] == ["a_script"]
 
 
+def test_an_interrupt_in_the_last_step_comes_too_late(report, monkeypatch):
+    rename = Path.replace
+
+    def interrupt(path, target):
+        os.kill(os.getpid(), signal.SIGINT)
+        rename(path, target)
+
+    monkeypatch.setattr(Path, "replace", interrupt)
+    report.write()
+    assert set(contents(report.folder)) == {"metrics.json", "metrics.txt"}
+    with pytest.raises(KeyboardInterrupt):  # and comes through again afterwards
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_the_next_run_removes_what_a_killed_one_left_beside_the_folder(report):
+    left = report.folder.parent / ".a_script.x1y2z3"
+    other = report.folder.parent / ".another.x1y2z3"
+    for folder in (left, other):
+        folder.mkdir(parents=True)
+        (folder / "figure.png").write_bytes(b"half")
+    report.write()
+    assert not left.exists()
+    assert other.exists()
+
+
+def test_a_killed_run_never_leaves_a_file_that_its_record_does_not_name(new_report, monkeypatch):
+    first = new_report()
+    first.add_table("old", pd.DataFrame({"a": [1]}))
+    first.write()
+    killed = new_report()
+    killed.add_table("new", pd.DataFrame({"a": [1]}))
+    rename, renamed = Path.replace, []
+
+    def stop_after_the_first(path, target):
+        if renamed:
+            raise SystemExit
+        renamed.append(rename(path, target).name)
+
+    monkeypatch.setattr(Path, "replace", stop_after_the_first)
+    with pytest.raises(SystemExit):
+        killed.write()
+    found = contents(killed.folder)
+    assert set(found) <= set(json.loads(found["metrics.json"])["files"])
+
+
+def test_two_runs_that_end_at_once_both_write_whole_files(new_report, monkeypatch):
+    """The second clears up while the first is about to rename its files."""
+    first, second = new_report(), new_report()
+    first.add_table("first", pd.DataFrame({"a": [1]}))
+    second.add_table("second", pd.DataFrame({"a": [2]}))
+    mkdir, waiting = Path.mkdir, [second]
+
+    def let_the_other_in(path, *args, **options):
+        if path == first.folder and waiting:
+            waiting.pop().write()
+        mkdir(path, *args, **options)
+
+    monkeypatch.setattr(Path, "mkdir", let_the_other_in)
+    first.write()
+    assert set(contents(first.folder)) == {"first.csv", "metrics.json", "metrics.txt"}
+    assert [path.name for path in first.folder.parent.iterdir()] == ["a_script"]
+
+
 def test_an_unwritable_folder_is_refused_before_any_computing(new_report, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
-    with pytest.raises(PermissionError, match="a_script"):
+    with pytest.raises(PermissionError):
         new_report()
 
 
-def test_a_file_in_the_place_of_the_folder_is_refused(new_report, tmp_path):
-    (tmp_path / "outputs").mkdir()
-    (tmp_path / "outputs/a_script").write_text("mine")
-    with pytest.raises(OSError, match="a_script"):
+@pytest.mark.parametrize("place", ["outputs", "outputs/a_script"])
+def test_a_file_in_the_place_of_the_folder_is_refused(new_report, tmp_path, place):
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_text("mine")
+    with pytest.raises(NotADirectoryError, match=place):
         new_report()
-    assert (tmp_path / "outputs/a_script").read_text() == "mine"
+    assert (tmp_path / place).read_text() == "mine"
 
 
-def test_the_summary_is_the_headline_and_the_files_unless_quiet(new_report, capsys):
-    for quiet in (False, True):
-        report = new_report(quiet=quiet)
-        report.add_headline("Best model", ROWS, "A note.")
-        report.write()
-        stdout = capsys.readouterr().out
-        if quiet:
-            assert stdout == ""
-        else:
-            headline, files = stdout.split("\n\nWritten to ")
-            assert headline == report.headline
-            assert files == f"{report.folder}: metrics.json, metrics.txt\n"
+# --- the terminal --------------------------------------------------------------------------------
+
+
+def test_the_terminal_shows_the_data_the_answers_and_at_last_the_findings(new_report, capsys):
+    report = new_report()
+    report.show_table("Best model", ROWS)
+    report.add_headline("Best model", ROWS, IN_SHORT)
+    report.write()
+    assert capsys.readouterr() == ("", "")
+    report = new_report(quiet=False)
+    start = capsys.readouterr().out
+    assert start.startswith("A title\nData: 38 training patients")
+    report.show_table("Best model", ROWS)
+    assert capsys.readouterr().out == f"Best model\n{TABLE}\n"
+    report.add_headline("Best model", ROWS, IN_SHORT)
+    report.write()
+    end = "\n".join(IN_SHORT)
+    end += f"\n\nWritten to {report.folder}: metrics.json, metrics.txt\n\n"
+    assert capsys.readouterr().out.split() == end.split()  # wrapped, as the folder's name is long
 
 
 # --- contents ------------------------------------------------------------------------------------
@@ -158,44 +273,42 @@ def test_metrics_text_states_patients_and_caveats(report):
     report.add_section("key", "Title", {"a": 0.5, "longer name": 12}, note="Measured on nobody.")
     text, _ = metrics(report)
     assert text.startswith("A title\n=======\n\nData: 38 training patients (27 ALL, 11 AML), ")
-    assert "11 AML), 34 test patients (20 ALL, 14 AML), 7,129 genes; positive class: AML." in text
+    assert "11 AML), 34 test patients (20 ALL, 14 AML), positive class: AML;" in text.replace(
+        "\n", " "
+    )
     assert "laboratory and class cannot be told apart" in text
     assert "Title\n-----\nMeasured on nobody.\n\na            0.500\nlonger name  12\n" in text
 
 
-def test_a_headline_is_written_where_it_is_added_and_recorded(report):
+def test_a_headline_is_in_short_and_a_table_where_it_is_added(report):
     report.add_section("before", "Before", {"a": 1})
-    report.add_headline("Best model", ROWS, "All 34.")
+    report.add_headline("Best model", ROWS, IN_SHORT)
     report.add_section("after", "After", {"a": 1})
     text, record = metrics(report)
-    table = "         correct of 34\nmodel                 \nTree                31\n"
-    table += "=Forest             33\n"
-    between = text[text.index("Before\n------\n") : text.index("After\n-----\n")]
-    assert between == f"Before\n------\na  1\n\nBest model\n----------\n{table}\nAll 34.\n\n"
-    assert record["headline"] == {"title": "Best model", "rows": ROWS, "note": "All 34."}
+    between = text[text.index("a  1\n") : text.index("After\n-----\n")]
+    short = "In short\n--------\n" + "\n".join(IN_SHORT)
+    assert between == f"a  1\n\n{short}\n\nBest model\n----------\n{TABLE}\n"
+    assert record["headline"] == {"title": "Best model", "in_short": IN_SHORT, "rows": ROWS}
     assert record["results"] == {"before": {"a": 1}, "after": {"a": 1}}
 
 
 def test_a_headline_without_rows_says_none(report):
-    report.add_headline("Genes", [], "No gene.")
+    report.add_headline("Genes", [], IN_SHORT)
     text, record = metrics(report)
-    assert "Genes\n-----\nnone\n\nNo gene.\n" in text
+    assert "Genes\n-----\nnone\n" in text
     assert record["headline"]["rows"] == []
 
 
-def test_notes_are_wrapped_at_100_characters(report):
+def test_notes_and_sentences_are_wrapped_at_100_characters(report):
     note = " ".join(["word"] * 50 + ["one-two"] * 30 + ["x" * 120])
     report.add_section("key", "Section", {"a": 1}, note)
-    report.add_headline("Headline", ROWS, note)
+    report.add_headline("Headline", ROWS, [note, note])
     text, record = metrics(report)
-    assert record["headline"]["note"] == note
-    for paragraph in (
-        text.split("Section\n-------\n")[1].split("\n\n")[0],
-        text.split("Headline\n")[1].split("\n\n")[1],
-    ):
-        lines = paragraph.splitlines()
-        assert " ".join(lines) == note  # words, hyphenated and long ones too, stay whole
-        assert [len(line) for line in lines] == [99, 99, 97, 95, 95, 120]
+    assert record["headline"]["in_short"] == [note, note]
+    wrapped = text.split("Section\n-------\n")[1].split("\n\n")[0]
+    assert " ".join(wrapped.splitlines()) == note  # words, hyphenated and long ones too, stay whole
+    assert [len(line) for line in wrapped.splitlines()] == [99, 99, 97, 95, 95, 120]
+    assert text.split("In short\n--------\n")[1].split("\n\n")[0] == f"{wrapped}\n{wrapped}"
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,20 @@ import io
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 
 from expression.style import (
     COLORS,
     PAGE_WIDTH,
     class_palette,
+    direction_colors,
+    draw_bars,
     group_palette,
+    name_ticks,
     panel_grid,
     series_styles,
+    shorten,
     theme,
     wrap_name,
 )
@@ -57,6 +62,62 @@ def test_a_long_class_name_goes_over_several_lines(name, lines):
 
 def test_a_very_long_class_name_ends_in_an_ellipsis():
     assert wrap_name("word " * 12) == "word word\nword word\nword word…"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("TCGA-AB-2803-03A-01T-0734-13", "TCGA-AB-2803-03A-01T-0734-13"),
+        ("g" * 30, "g" * 30),
+        ("interleukin 8 receptor, alpha (M68932_at)", "interleukin 8 rec… (M68932_at)"),
+        ("a" * 40, "a" * 17 + "…" + "a" * 12),
+    ],
+)
+def test_a_long_name_keeps_its_beginning_and_its_end(name, shown):
+    assert shorten(name) == shown
+
+
+def overlaps(figure: plt.Figure, labels: list) -> list[str]:
+    """Return the labels that reach into the one before."""
+    figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in labels]
+    pairs = zip(boxes, boxes[1:], labels[1:], strict=False)
+    return [label.get_text() for a, b, label in pairs if a.overlaps(b)]
+
+
+@pytest.mark.parametrize("count", [5, 30, 80, 2_096])
+@pytest.mark.parametrize("side", ["xaxis", "yaxis"])
+def test_names_on_an_axis_never_overlap_and_stay_at_their_place(side, count):
+    names = [f"TCGA-AB-{2800 + i}-03A-01T-0734-13" for i in range(count)]
+    with theme():
+        figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 4))
+        ax.set(xlim=(-0.5, count - 0.5), ylim=(-0.5, count - 0.5))
+        name_ticks(getattr(ax, side), names, inches=2.2)
+        labels = getattr(ax, side).get_ticklabels()
+        assert overlaps(figure, labels) == []
+        shown = {label.get_text(): label.get_position()[side == "yaxis"] for label in labels}
+    assert list(shown) == [names[int(place)] for place in shown.values()]
+    assert len(shown) == count if count <= 22 else 15 <= len(shown) <= 22
+
+
+@pytest.mark.parametrize("count", [1, 3, 10])
+def test_bars_are_named_from_the_top_with_room_for_more(count):
+    names = pd.Series([f"a gene with a very long description {i:02d}" for i in range(count)])
+    with theme():
+        figure, axes = panel_grid(4, columns=2, height=2.4)
+        draw_bars(axes[0], pd.Series(range(1, count + 1)), "0.5", names, rows=10)
+        labels = axes[0].get_yticklabels()
+        assert overlaps(figure, labels) == []
+        heights = [label.get_window_extent().y0 for label in labels]
+    assert heights == sorted(heights, reverse=True)
+    assert labels[0].get_text() == "a gene with a ver…scription 00"
+    assert len(labels) == count
+    assert axes[0].get_ylim() == (9.5, -0.5)
+
+
+def test_the_colour_of_a_direction_is_that_of_the_class(data):
+    negative, positive = class_palette(data).values()
+    assert direction_colors(pd.Series([1, -1, 2]), data) == [positive, negative, positive]
 
 
 def test_one_colour_a_class(data):

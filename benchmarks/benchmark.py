@@ -1,0 +1,260 @@
+"""How long do the four scripts take, how much memory, and how does that grow with the data?
+
+    make benchmark                                        full size: hours
+    make benchmark SIZES="150x3000 300x3000 300x6000"     less than one
+
+Runs each script with its defaults on the shipped data and on simulated cohorts of patients x genes,
+in the published layout, made on the fly. Writes RESULTS.md and scaling.png after each cohort.
+Compare numbers of one run only: they hang on the machine and on what else it does.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import psutil
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
+
+from expression import data, models, style
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPTS = ["classifier_models", "explainability", "clustering_analysis", "pca_plot"]
+SIZES = ["300x20000", "600x10000", "600x20000", "1100x20000", "2096x54675"]
+PLANTED = 40  # genes that differ between the classes, and as many between the subtypes of ALL
+SHIFT = 2.0  # of a planted gene, in log2
+LOADING = {
+    "load_expression_data": "from expression.data import load_expression_data\n"
+    "load = lambda: load_expression_data(sys.argv[1])",
+    "pandas.read_csv": "import pandas\nload = lambda: [pandas.read_csv(f) for f in sys.argv[2:]]",
+}
+LOADER = """
+import json, resource, sys, time
+{}
+before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+tables = load()
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+print(json.dumps([time.process_time() - start, peak / 1024]))
+"""
+
+
+def simulate_cohort(folder: Path, patients: int, genes: int, seed: int) -> list[str]:
+    """Write a cohort in the published layout; return the names of the genes that tell the classes.
+
+    Intensities are powers of 2: a level of each gene, noise, heavier for some genes, two batches
+    that shift a tenth of the genes, and the planted genes. A third of the patients is AML, and of
+    ALL a third is T-cell. Seven in ten patients train.
+    """
+    rng = np.random.default_rng(seed)
+    subtype = rng.permutation(np.arange(patients) % 9)  # 0-2 AML, 3-4 T-cell, 5-8 B-cell ALL
+    subtype = np.select([subtype < 3, subtype < 5], ["AML", "T-cell ALL"], "B-cell ALL")
+    X = rng.normal(9, 1.5, genes) + rng.normal(0, 0.3 + rng.gamma(2, 0.2, genes), (patients, genes))
+    planted, other = np.split(rng.choice(genes, 2 * PLANTED, replace=False), 2)
+    X[np.ix_(subtype == "AML", planted)] += SHIFT
+    X[np.ix_(subtype == "T-cell ALL", other)] += SHIFT
+    shifted = rng.random(genes) < 0.1
+    X[::2, shifted] += rng.normal(0, 0.7, shifted.sum())
+    names = np.array([f"G{number:05d}_at" for number in range(genes)])
+    values = np.rint(np.exp2(X)).astype(int).T
+    table = pd.DataFrame(values, columns=np.arange(1, patients + 1).astype(str))
+    table.insert(0, "Gene Accession Number", names)
+    table.insert(0, "Gene Description", [f"gene {number}" for number in range(genes)])
+    train = round(0.7 * patients)
+    table.iloc[:, : 2 + train].to_csv(folder / data.TRAIN_FILE, index=False)
+    test = [0, 1, *range(2 + train, 2 + patients)]
+    table.iloc[:, test].to_csv(folder / data.TEST_FILE, index=False)
+    labels = pd.DataFrame({"patient": table.columns[2:], "subtype": subtype})
+    labels.to_csv(folder / data.SUBTYPES_FILE, index=False)
+    labels["cancer"] = np.where(subtype == "AML", "AML", "ALL")
+    labels[["patient", "cancer"]].to_csv(folder / data.LABELS_FILE, index=False)
+    return names[planted].tolist()
+
+
+def measure(command: list, limit: float) -> tuple[float, float, float]:
+    """Return wall and processor seconds and peak MiB of a command and all its processes.
+
+    The memory they share counts once on Linux. NaN when the command takes longer than the limit.
+    """
+    start, peak, seconds = time.perf_counter(), 0, {}
+    process = psutil.Popen(command, stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        memory = 0
+        for part in [process, *process.children(recursive=True)]:
+            try:
+                info, times = part.memory_full_info(), part.cpu_times()
+            except psutil.Error:  # it has just ended
+                continue
+            memory += getattr(info, "pss", info.rss)
+            seconds[part.pid] = times.user + times.system
+        peak = max(peak, memory)
+        if time.perf_counter() - start > limit:
+            for part in [*process.children(recursive=True), process]:
+                part.kill()
+            process.wait()
+            return np.nan, np.nan, peak / 2**20
+        time.sleep(0.2)
+    if process.returncode:
+        sys.exit(f"error: {command[1]}: must succeed - status {process.returncode}; run it by hand")
+    return time.perf_counter() - start, sum(seconds.values()), peak / 2**20
+
+
+def run_scripts(name: str, folder: Path, jobs: int, limit: float, planted: list) -> list[dict]:
+    """Return a row a script: what it takes on the cohort of a folder, and the genes it finds."""
+    cohort = data.load_expression_data(folder)
+    size = {"cohort": name, "patients": len(cohort.X_all), "genes": cohort.X_train.shape[1]}
+    rows = []
+    for script in SCRIPTS:
+        with tempfile.TemporaryDirectory() as outputs:
+            options = ["--data-dir", folder, "--output-dir", outputs, "--jobs", str(jobs)]
+            command = [sys.executable, ROOT / f"{script}.py", *options, "--quiet"]
+            wall, cpu, memory = measure(list(map(str, command)), limit)
+            row = {**size, "script": script, "wall s": wall, "cpu s": cpu, "peak MiB": memory}
+            genes = Path(outputs) / script / "genes.csv"
+            if genes.exists() and planted:
+                table = pd.read_csv(genes, index_col=0)
+                consensus = set(table.index[table["consensus"]])
+                found = len(consensus & set(planted))
+                row["planted genes"] = f"{found} of {len(planted)}, {len(consensus) - found} others"
+        print(row, flush=True)
+        rows.append(row)
+    return rows
+
+
+def measure_loading(name: str, folder: Path) -> dict:
+    """Return processor seconds and peak MiB of loading a cohort, beside pandas."""
+    row = {"cohort": name}
+    for loader, code in LOADING.items():
+        command = [sys.executable, "-c", LOADER.format(code), folder]
+        command += [folder / data.TRAIN_FILE, folder / data.TEST_FILE]
+        output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout
+        row[f"{loader} s"], row[f"{loader} MiB"] = json.loads(output)
+    return row
+
+
+def compare_tuning() -> pd.DataFrame:
+    """Return the processor seconds of tuning the models on the shipped data, ours and as plainly
+    written as scikit-learn allows, and whether both choose and predict the same."""
+    cohort = data.load_expression_data()
+    built = models.build_models(cohort.preprocessing, 0)
+    ours = {name: built[name] for name in models.classifier_names()}
+    plain = {}
+    for name in ours:
+        model = models.MODELS[name]
+        pipeline = clone(Pipeline([*model.values(cohort.preprocessing), *model.steps]))
+        models.set_random_states(pipeline, 0)
+        folds = StratifiedKFold(models.INNER_FOLDS, shuffle=True, random_state=0)
+        plain[name] = GridSearchCV(pipeline, model.grid, scoring=models.SCORING, cv=folds)
+    X, y, X_test = cohort.X_train, cohort.y_train.cat.codes, cohort.X_test
+    with threadpool_limits(1):
+        start = time.process_time()
+        with config_context(assume_finite=True, skip_parameter_validation=True):
+            fitted = models.fit_models(ours, X, y)
+        middle = time.process_time()
+        for search in plain.values():
+            search.fit(X, y)
+        end = time.process_time()
+    P = models.predict(fitted, X_test)
+    same = all(
+        fitted[name].best_params_ == search.best_params_
+        and np.allclose(P[name], search.predict_proba(X_test)[:, 1])
+        for name, search in plain.items()
+    )
+    row = {"here": middle - start, "plainly written": end - middle}
+    return pd.DataFrame([row | {"same parameters and predictions": "yes" if same else "no"}])
+
+
+def compare_jobs(alone: list[dict], rows: list[dict], jobs: int) -> pd.DataFrame:
+    """Return wall seconds of each script with one and with several processes (1: no loss)."""
+    one, many = (pd.DataFrame(runs).set_index("script")["wall s"] for runs in (alone, rows))
+    table = pd.DataFrame({"1 process": one, f"{jobs} processes": many})
+    return table.assign(efficiency=one / many / jobs).reset_index()
+
+
+def growth_exponents(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return a and b of processor seconds ~ patients^a genes^b, a row a script, least squares."""
+    rows = {}
+    for script, table in runs.dropna(subset="cpu s").groupby("script", sort=False):
+        A = np.column_stack([np.log(table[["patients", "genes"]]), np.ones(len(table))])
+        (a, b, _), _, rank, _ = np.linalg.lstsq(A, np.log(table["cpu s"]), rcond=None)
+        rows[script] = [a, b] if rank == 3 else [np.nan, np.nan]
+    return pd.DataFrame(rows, ["patients", "genes"]).T.rename_axis("script").reset_index()
+
+
+def write_results(folder: Path, tables: dict[str, pd.DataFrame], runs: pd.DataFrame, jobs: int):
+    """Write RESULTS.md, and the figure of processor time over the size of the cohort."""
+    cores, memory = os.cpu_count(), psutil.virtual_memory().total / 2**30
+    lines = [
+        "# What `make benchmark` measured\n",
+        f"{cores} cores, {memory:.0f} GiB, {platform.system()}, Python {platform.python_version()};"
+        f" {jobs} processes. Times in seconds.\n\n![Processor time by size](scaling.png)",
+    ]
+    for title, table in tables.items():
+        cells = table.to_csv(sep="|", index=False, float_format="%.3g").strip().split("\n")
+        rule = "|".join(["---"] * table.shape[1])
+        rows = "\n".join(f"|{row}|" for row in (cells[0], rule, *cells[1:]))
+        lines.append(f"\n## {title}\n\n{rows}")
+    (folder / "RESULTS.md").write_text("\n".join(lines) + "\n", "utf-8")
+    with style.theme():
+        figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH / 1.5, 3))
+        for script, look in style.series_styles(SCRIPTS).items():
+            table = runs[runs["script"] == script]
+            cells, look = table["patients"] * table["genes"], look | {"linestyle": ""}
+            ax.loglog(cells / 1e6, table["cpu s"], label=f"{script}.py", **look)
+        ax.set(xlabel="patients x genes, millions", ylabel="processor seconds")
+        ax.set(title=f"Processor time of each script, {runs['cohort'].nunique()} cohorts")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter("{x:,g}")
+            axis.set_minor_formatter("")
+        figure.legend(loc="outside lower center", ncols=2)
+        figure.savefig(folder / "scaling.png", metadata={"Software": None})
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    about = f"patients x genes of the simulated cohorts (default: {' '.join(SIZES)})"
+    parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="NxP", help=about)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="default: all cores")
+    parser.add_argument("--limit", type=float, default=60, help="minutes a script (default: 60)")
+    parser.add_argument("--output-dir", type=Path, default=Path(__file__).parent)
+    args = parser.parse_args()
+
+    limit = 60 * args.limit
+    rows = run_scripts("shipped", data.DATA_DIR, args.jobs, limit, [])
+    alone = run_scripts("shipped", data.DATA_DIR, 1, limit, [])
+    loading = [measure_loading("shipped", data.DATA_DIR)]
+    tables = {
+        "Tuning the models on the shipped data, processor seconds": compare_tuning(),
+        "Efficiency on the shipped data, wall seconds": compare_jobs(alone, rows, args.jobs),
+    }
+    for size in args.sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            patients, genes = map(int, size.split("x"))
+            planted = simulate_cohort(Path(folder), patients, genes, seed=0)
+            rows += run_scripts(size, Path(folder), args.jobs, limit, planted)
+            loading.append(measure_loading(size, Path(folder)))
+        runs = pd.DataFrame(rows)
+        measured = {
+            "The four scripts": runs,
+            "Growth: processor time ~ patients^a genes^b": growth_exponents(runs),
+            "Loading, beside pandas' C reader": pd.DataFrame(loading),
+        }
+        write_results(args.output_dir, measured | tables, runs, args.jobs)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""Put what the four scripts found onto one page: the three questions and their answers.
+
+    python docs/summary.py [--output-dir DIR] [--readme]
+
+`make run` ends with it and leaves outputs/summary.md. `make readme` makes the same page the results
+section of README.md, with all figures in docs/figures; tests/test_readme.py holds README.md to it.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+START, END = "<!-- results: written by `make readme` -->\n", "<!-- end of results -->\n"
+SENTENCES = 3  # of a script's answer in short
+# Each question, the scripts that answer it, and the figure that shows the answer best
+QUESTIONS = {
+    "Q1: Can gene expression tell the classes apart, and how sure are we?": {
+        "classifier_models": "patients"
+    },
+    "Q2: Which genes decide, and how surely those genes?": {"explainability": "heatmap"},
+    "Q3: What shows up without labels?": {
+        "clustering_analysis": "clusters",
+        "pca_plot": "pca_patients",
+    },
+}
+SCRIPTS = [script for scripts in QUESTIONS.values() for script in scripts]
+
+
+def locate_in_outputs(script: str, file: str) -> str:
+    """Return where outputs/summary.md finds a file of a script."""
+    return f"{script}/{file}"
+
+
+def locate_in_readme(script: str, file: str) -> str | None:
+    """Return where README.md finds a file: of the outputs, the project holds the figures only."""
+    return f"docs/figures/{file}" if file.endswith(".png") else None
+
+
+def render(outputs: Path, locate: Callable = locate_in_outputs) -> str:
+    """Return the page in Markdown, with the links of one of the two functions above."""
+    parts = []
+    for question, scripts in QUESTIONS.items():
+        parts.append(f"### {question}")
+        for script, best in scripts.items():
+            record = outputs / script / "metrics.json"
+            if record.exists():
+                parts += render_answer(json.loads(record.read_text("utf-8")), best, locate)
+            else:
+                parts.append(f"Not answered yet: `{script}.py` has not been run.")
+    return "\n\n".join(parts) + "\n"
+
+
+def render_answer(record: dict, best: str, locate: Callable) -> list[str]:
+    """Return the paragraphs of one script: its answer, its best figure, its table, links."""
+    headline, script = record["headline"], record["script"].removesuffix(".py")
+    places = {file: locate(script, file) for file in record["files"]}
+    parts = ["\n".join(f"- {sentence}" for sentence in headline["in_short"][:SENTENCES])]
+    for file, place in places.items():
+        if Path(file).stem == best and place:
+            parts.append(f"![{headline['title']}]({place})")
+    parts += [f"**{headline['title']}**", markdown_table(headline["rows"])]
+    links = (f"[{file}]({place})" if place else f"`{file}`" for file, place in places.items())
+    return [*parts, f"All of `{script}.py`: {', '.join(links)}."]
+
+
+def markdown_table(rows: list[dict]) -> str:
+    """Return a table of finished cells."""
+    if not rows:
+        return "none"
+    lines = [rows[0].keys(), ["---"] * len(rows[0]), *(row.values() for row in rows)]
+    cells = ([str(cell).replace("|", r"\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def split_readme(text: str) -> tuple[str, str, str]:
+    """Return what stands before, in and after the results section."""
+    before, rest = text.split(START)
+    section, after = rest.split(END)
+    return before, section, after
+
+
+def write_readme(outputs: Path) -> None:
+    """Replace the results section of README.md, and the figures in docs/figures."""
+    readme, figures = ROOT / "README.md", ROOT / "docs/figures"
+    before, _, after = split_readme(readme.read_text("utf-8"))
+    page = render(outputs, locate_in_readme)
+    readme.write_text(f"{before}{START}{page}{END}{after}", "utf-8")
+    for figure in figures.glob("*.png"):
+        figure.unlink()
+    for figure in (path for script in SCRIPTS for path in (outputs / script).glob("*.png")):
+        (figures / figure.name).write_bytes(figure.read_bytes())
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    about = "where the scripts wrote their outputs (default: outputs beside the scripts)"
+    parser.add_argument("--output-dir", type=Path, default=ROOT / "outputs", help=about)
+    parser.add_argument("--readme", action="store_true", help="write README.md, too")
+    args = parser.parse_args(argv)
+    if not args.output_dir.is_dir():
+        parser.error(f"--output-dir: must be a folder - {args.output_dir}; run a script first")
+    page = args.output_dir / "summary.md"
+    page.write_text(f"# What the four scripts found\n\n{render(args.output_dir)}", "utf-8")
+    print(f"Written to {page}")
+    if args.readme:
+        write_readme(args.output_dir)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
