@@ -33,9 +33,11 @@ def test_workers_puts_back_what_was_before():
     assert works_here()
     with workers(2, progress=False):
         assert not works_here()
-        with pytest.raises(KeyError, match="stop"), workers(1, progress=False):
+        with workers(1, progress=False):
             assert works_here()
-            raise KeyError("stop")
+        assert not works_here()
+        with pytest.raises(TypeError), workers(1, progress=False):
+            len(works_here())
         assert not works_here()
     assert works_here()
 
