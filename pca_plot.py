@@ -74,7 +74,7 @@ def draw_scree(variance: pd.DataFrame, needed: dict[str, int], n_patients: int) 
     right.set(xlabel="Components", ylabel="% of the variance", title="Together", xlim=0)
     right.set(xticks=[1, *needed.values()], yticks=[0, 50, *(100 * s for s in VARIANCE_RULES)])
     right.grid(ls=":")
-    figure.suptitle(f"Variance of {n_patients} training patients along their components")
+    figure.suptitle(f"Variance of {n_patients:,} training patients along their components")
     return figure
 
 
@@ -110,11 +110,16 @@ def draw_loadings(loadings: pd.DataFrame, data: ExpressionData) -> plt.Figure:
         ax.invert_yaxis()
         ax.set(title=component, xlabel="Loading" if ax is axes[-1] else "")
     if len(known):
-        classes = {f"informative, higher in {c}": k for c, k in style.class_palette(data).items()}
-        handles = style.color_handles({"other genes": "0.7"} | classes)
+        handles = style.color_handles(
+            {"other genes": "0.7"}
+            | {
+                f"informative, higher in\n{style.wrap_name(label, 24)}": color
+                for label, color in style.class_palette(data).items()
+            }
+        )
         figure.legend(handles=handles, loc="outside lower center", ncols=3)
     n = len(data.X_train)
-    figure.suptitle(f"Components of {n} training patients: the {NAMED_GENES} largest loadings")
+    figure.suptitle(f"Components of {n:,} training patients: the {NAMED_GENES} largest loadings")
     return figure
 
 
@@ -148,8 +153,8 @@ def report_answer(
     unsure = variance.index[variance["retained"] & (variance["overlap"] < SAME_AXIS)]
     if len(unsure):
         in_short.append(
-            f"No axes of their own: {', '.join(unsure)}, which turn into others when patients are "
-            f"left out (overlap below {SAME_AXIS})."
+            f"No axes of their own (overlap below {SAME_AXIS} with the matching components when "
+            f"patients are held out): {', '.join(unsure)}."
         )
     in_short.append(
         "Genes vary together for any cause: a component can be a laboratory as well as a disease."
@@ -165,7 +170,7 @@ def main(args: argparse.Namespace) -> None:
     genes = components.candidate_genes(data.X_train, data.preprocessing)
     X, X_all = data.X_train[genes], pd.concat([data.X_train[genes], data.X_test[genes]])
     fitted = components.fit_components(X, steps)
-    title = f"Components of {n} training patients"
+    title = f"Components of {n:,} training patients"
     report.show_table(title, component_rows(fitted, data.gene_names, DRAWN[1]))
 
     variance = components.parallel_analysis(fitted, X, args.permutations, args.seed)
@@ -187,10 +192,10 @@ def main(args: argparse.Namespace) -> None:
         name: f"{name} ({ratio:.1%} of the variance)" for name, ratio in fitted.ratio.items()
     }
     planes = [scores[[x, "PC2"]].rename(columns=percent) for x in ("PC1", "PC3")[: drawn - 1]]
-    about = f"{len(X_all)} patients on the components of the {n} training patients"
+    about = f"{len(X_all):,} patients on the components of the {n:,} training patients"
     report.add_figure("pca_patients", draw_patients(planes, data, about))
     if len(shifts):
-        about = f"{len(X_all) - n} test patients beside {n} held-out training patients: {ERROR}"
+        about = f"{len(X_all) - n:,} test patients beside {n:,} held-out training patients: {ERROR}"
         plane = held_out[["PC1", ERROR]].rename(columns={ERROR: f"{ERROR} (array SD)"} | percent)
         figure = draw_patients([plane], data, about)
         report.add_figure("train_vs_test", figure)
@@ -212,6 +217,7 @@ def main(args: argparse.Namespace) -> None:
     note = f"Of held-out training patients ({how}); noncentral t intervals, for normal values."
     shown = [separated[separated.index.isin(kept[:drawn], level="component")]]
     effects = pd.concat([*shown, shifts[shifts.index.isin([ERROR], level="component")]])
+    effects = effects.rename(index=lambda name: name if len(name) < 50 else f"{name[:48]}…")
     report.add_section("associations", "Cohen's d, with 95 % interval", effects, note)
     report.add_table("explained_variance", variance)
     columns = [data.y_all, data.subtypes, data.sample_set, held_out[ERROR], scores[kept]]
