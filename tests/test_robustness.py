@@ -1,9 +1,10 @@
 """The scripts as their users run them: other cohorts, bad input, full disks, interrupts, kills."""
 
+import importlib
 import json
 import os
-import random
 import resource
+import select
 import signal
 import subprocess
 import sys
@@ -13,25 +14,58 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from expression_data import DATA_DIR, LABELS_FILE, TEST_FILE, TRAIN_FILE
 
-import pca_plot
+from expression.data import DATA_DIR, LABELS_FILE, TEST_FILE, TRAIN_FILE
+from expression.models import MODELS
 
 ROOT = Path(__file__).resolve().parent.parent
-QUICK = {  # as little work as each script accepts
-    "classifier_models": ["--repeats", "1", "--resplits", "2", "--resamples", "100"],
-    "explainability": ["--subsamples", "2", "--permutations", "1"],
-    "clustering_analysis": [
-        *("--clusters", "3", "--subsamples", "10", "--nulls", "1", "--permutations", "9"),
-    ],
-    "pca_plot": ["--permutations", "20"],
-}
+SCRIPTS = ("classifier_models", "explainability", "clustering_analysis", "pca_plot")
+SIZES = ("--clusters", "--components", "--genes", "--top")  # counts that are not of repetitions
+PATIENCE = 120  # seconds, for what takes two
+# A process of its own, where a warning is an error; a script in it has the small models, too.
+PYTHON = [sys.executable, "-W", "error", "-c"]
+SMALL_SCRIPT = f"""
+import runpy, sys
+sys.path.insert(0, {str(ROOT)!r})
+from tests.test_robustness import MODELS, small_models
+MODELS.update(small_models())
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
-def run(script: str, *argv, **options) -> subprocess.CompletedProcess:
-    """Run a script in a process of its own, where a warning is an error."""
-    command = [sys.executable, "-W", "error", str(ROOT / f"{script}.py"), "--jobs", "1"]
-    return subprocess.run([*command, *map(str, argv)], capture_output=True, text=True, **options)
+def small_models() -> dict:
+    """The models with a grid of one point, and few trees."""
+    small = {}
+    for name, model in MODELS.items():
+        grid = {key: values[-1:] for key, values in (model.grid or {}).items()}
+        trees = {"model__n_estimators": [10]} if name in ("Random Forest", "XGBoost") else {}
+        small[name] = model._replace(grid=model.grid and grid | trees)
+    return small
+
+
+def quick(script: str) -> list[str]:
+    """As little work as the script accepts."""
+    counts = importlib.import_module(script).parse_args([]).counts
+    least = [(c.option, str(c.least)) for c in counts if c.option not in SIZES]
+    return ["--jobs", "1", *(text for pair in least for text in pair)]
+
+
+def run_here(script: str, capsys, *argv) -> subprocess.CompletedProcess:
+    """Run a script in this process."""
+    capsys.readouterr()
+    try:
+        status = importlib.import_module(script).main(list(map(str, argv)))
+    except SystemExit as refused:
+        status = refused.code
+    return subprocess.CompletedProcess([], status, *capsys.readouterr())
+
+
+def run_alone(script: str, *argv, **options) -> subprocess.CompletedProcess:
+    """Run a script in a process of its own."""
+    command = [*PYTHON, SMALL_SCRIPT, str(ROOT / f"{script}.py"), *map(str, argv)]
+    options |= {"capture_output": True, "text": True, "timeout": PATIENCE}
+    return subprocess.run(command, check=False, **options)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -48,10 +82,16 @@ def assert_refused(finished: subprocess.CompletedProcess, *words: str) -> None:
     assert all(word in finished.stderr for word in words), finished.stderr
 
 
+@pytest.fixture(autouse=True)
+def little_work(monkeypatch):
+    for name, model in small_models().items():
+        monkeypatch.setitem(MODELS, name, model)
+
+
 @pytest.fixture
 def outputs(tmp_path):
     """An outputs folder in which every script has results already."""
-    for script in QUICK:
+    for script in SCRIPTS:
         (tmp_path / "outputs" / script).mkdir(parents=True)
         (tmp_path / "outputs" / script / "metrics.txt").write_text("earlier results\n")
     return tmp_path / "outputs"
@@ -115,10 +155,14 @@ COHORTS = {
 }
 
 
-@pytest.mark.parametrize("script", QUICK)
+@pytest.mark.parametrize("script", SCRIPTS)
 @pytest.mark.parametrize("write", COHORTS, ids=lambda write: write.__name__[6:])
-def test_all_scripts_run_on_other_cohorts(tmp_path, script, write):
-    finished = run(script, *write(tmp_path), *QUICK[script], "--output-dir", tmp_path / "outputs")
+def test_all_scripts_run_on_other_cohorts(tmp_path, capsys, script, write):
+    argv = [*write(tmp_path), *quick(script), "--output-dir", tmp_path / "outputs"]
+    if write is write_twelve_patients:  # as a command, once a script
+        finished = run_alone(script, *argv, cwd="/")
+    else:
+        finished = run_here(script, capsys, *argv)
     assert finished.returncode == 0, finished.stderr
     assert finished.stderr == ""
     written = contents(tmp_path / "outputs")
@@ -144,13 +188,13 @@ def shipped_folder(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("script", QUICK)
-def test_a_damaged_file_is_one_line_and_changes_nothing(tmp_path, outputs, script):
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_damaged_file_is_one_line_and_changes_nothing(tmp_path, outputs, capsys, script):
     folder = shipped_folder(tmp_path)
     content = (folder / TRAIN_FILE).read_bytes()
     (folder / TRAIN_FILE).write_bytes(content[: len(content) // 2])
     before = contents(outputs)
-    finished = run(script, "--data-dir", folder, "--output-dir", outputs, cwd="/")
+    finished = run_here(script, capsys, "--data-dir", folder, "--output-dir", outputs)
     assert_refused(finished, TRAIN_FILE)
     assert contents(outputs) == before
 
@@ -174,50 +218,47 @@ def test_a_damaged_file_is_one_line_and_changes_nothing(tmp_path, outputs, scrip
 )  # fmt: skip
 def test_bad_input_is_one_line_and_changes_nothing(outputs, capsys, argv, words):
     before = contents(outputs)
-    try:
-        status = pca_plot.main(list(map(str, ["--output-dir", outputs, *argv])))
-    except SystemExit as refused:
-        status = refused.code
-    assert_refused(subprocess.CompletedProcess([], status, *capsys.readouterr()), *words)
+    assert_refused(run_here("pca_plot", capsys, "--output-dir", outputs, *argv), *words)
     assert contents(outputs) == before
 
 
 # --- nothing lost ---------------------------------------------------------------------------------
 
 
-def test_a_full_disk_is_one_line_and_changes_nothing(outputs):
+def test_a_full_disk_is_one_line_and_changes_nothing(tmp_path, outputs):
+    argv = [*write_twelve_patients(tmp_path), *quick("pca_plot"), "--output-dir", outputs]
     before = contents(outputs)
 
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 
-    finished = run("pca_plot", "--output-dir", outputs, *QUICK["pca_plot"], preexec_fn=limit)
-    assert_refused(finished, "too large")
+    assert_refused(run_alone("pca_plot", "--quiet", *argv, preexec_fn=limit), "too large")
     assert contents(outputs) == before
-    assert [path.name for path in outputs.iterdir() if path.name not in QUICK] == []
+    assert sorted(path.name for path in outputs.iterdir()) == sorted(SCRIPTS)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_an_unwritable_folder_is_one_line(outputs):
+def test_an_unwritable_folder_is_one_line(outputs, capsys):
     (outputs / "pca_plot").chmod(0o500)
-    finished = run("pca_plot", "--output-dir", outputs, *QUICK["pca_plot"])
+    finished = run_here("pca_plot", capsys, "--output-dir", outputs)
     (outputs / "pca_plot").chmod(0o700)
     assert_refused(finished, "pca_plot", "ermission")
 
 
-WRITER = """
-import sys
-from pathlib import Path
-sys.path.insert(0, {root!r})
-from expression_data import load_expression_data
-from reporting import Report, command_line, make_parser
+WRITER = f"""
+import itertools, sys
+sys.path.insert(0, {str(ROOT)!r})
+from expression.data import load_expression_data
+from expression.options import command_line, make_parser, start_report
 
-@command_line
-def main(argv=None):
-    args = make_parser("Write the same files for ever.", "writer").parse_args(argv)
-    report = Report(args, load_expression_data(), "A title")
+def parse_args(argv):
+    return make_parser("Write the same files for ever.", "writer").parse_args(argv)
+
+@command_line(parse_args)
+def main(args):
+    report = start_report(args, load_expression_data(), "A title")
     print("ready", flush=True)
-    for letter in __import__("itertools").cycle("ab"):
+    for letter in itertools.cycle("ab"):
         report.files = {{f"{{i}}.txt": (letter * 3_000_000).encode() for i in range(4)}}
         report.text = [letter * 1_000_000]
         report.write()
@@ -226,27 +267,31 @@ sys.exit(main())
 """
 
 
+@pytest.mark.parametrize("moment", [0.05, 0.2])
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=lambda how: how.name)
-def test_a_script_stopped_while_it_writes_leaves_whole_files(tmp_path, how):
-    moments = random.Random(0)
-    code = WRITER.format(root=str(ROOT))
-    for _ in range(3):
-        command = [sys.executable, "-c", code, "--quiet", "--output-dir", str(tmp_path)]
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as writer:
+def test_a_script_stopped_while_it_writes_leaves_whole_files(tmp_path, how, moment):
+    def interruptible():  # also where this process ignores interrupts, in the background
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    command = [*PYTHON, WRITER, "--quiet", "--output-dir", str(tmp_path)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, preexec_fn=interruptible, **pipes) as writer:
+        try:
+            assert select.select([writer.stdout], [], [], PATIENCE)[0], "never ready"
             assert writer.stdout.readline() == "ready\n"
-            time.sleep(moments.uniform(0.02, 0.3))
+            time.sleep(moment)
             writer.send_signal(how)
-            _, stderr = writer.communicate()
-        if how == signal.SIGINT:
-            assert writer.returncode == 130
-            assert stderr == "interrupted: earlier outputs are as they were\n"
-            assert [path.name for path in tmp_path.iterdir()] == ["writer"]
-        for name, content in contents(tmp_path / "writer").items():
-            assert content, name
-            if name.endswith(".json"):
-                assert json.loads(content)["script"] == "writer.py"
-            else:
-                assert len(set(content)) == 1, name
-                assert len(content) in (3_000_000, 1_000_000), name
+            _, stderr = writer.communicate(timeout=PATIENCE)
+        finally:
+            writer.kill()
+    if how == signal.SIGINT:
+        assert writer.returncode == 130
+        assert stderr == "interrupted: earlier outputs are as they were\n"
+        assert [path.name for path in tmp_path.iterdir()] == ["writer"]
+    for name, content in contents(tmp_path / "writer").items():
+        assert content, name
+        if name.endswith(".json"):
+            assert json.loads(content)["script"] == "writer.py"
+        else:
+            assert len(set(content)) == 1, name
+            assert len(content) in (3_000_000, 1_000_000), name
