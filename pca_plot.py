@@ -40,7 +40,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser = make_parser(__doc__, "pca_plot")
     add_counts(
         parser,
-        ("--permutations", 500, 20, "permutations of the parallel analysis", 20),
+        ("--permutations", 200, 20, "permutations of the parallel analysis", 20),
         ("--folds", 50, 2, "folds to hold patients out in, at most one a patient", 10),
         ("--components", 10, 2, "components to keep in the tables"),
     )

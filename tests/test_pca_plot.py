@@ -138,7 +138,7 @@ def test_options_limit_the_tables_and_the_folds(few_genes, tmp_path):
     assert b"(5-fold cross-validation)" in files["metrics.txt"]
 
 
-@pytest.mark.parametrize(("patients", "permutations", "folds"), [(72, 500, 50), (2_096, 20, 10)])
+@pytest.mark.parametrize(("patients", "permutations", "folds"), [(72, 200, 50), (2_096, 20, 10)])
 def test_repetitions_shrink_as_patients_grow(patients, permutations, folds):
     counts = {c.option: c.default_for(patients) for c in pca_plot.parse_args([]).counts}
     assert counts == {"--permutations": permutations, "--folds": folds, "--components": 10}
