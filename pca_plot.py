@@ -104,19 +104,12 @@ def draw_loadings(loadings: pd.DataFrame, data: ExpressionData) -> plt.Figure:
     for ax, (component, column) in zip(axes, loadings.items(), strict=True):
         top = column[column.abs().nlargest(NAMED_GENES).index]
         colors = known.reindex(top.index).map(style.class_palette(data)).fillna("0.7")
-        ax.barh(range(len(top)), top, color=colors)
-        ax.axvline(0, color="0.3", linewidth=0.6)
-        ax.set_yticks(range(len(top)), data.gene_names[top.index], fontsize="x-small")
-        ax.invert_yaxis()
+        style.draw_bars(ax, top, colors, data.gene_names[top.index], NAMED_GENES)
         ax.set(title=component, xlabel="Loading" if ax is axes[-1] else "")
     if len(known):
-        handles = style.color_handles(
-            {"other genes": "0.7"}
-            | {
-                f"informative, higher in\n{style.wrap_name(label, 24)}": color
-                for label, color in style.class_palette(data).items()
-            }
-        )
+        classes = style.class_palette(data).items()
+        names = {style.wrap_name(f"informative, higher in {c}", 28): color for c, color in classes}
+        handles = style.color_handles({"other genes": "0.7"} | names)
         figure.legend(handles=handles, loc="outside lower center", ncols=3)
     n = len(data.X_train)
     figure.suptitle(f"Components of {n:,} training patients: the {NAMED_GENES} largest loadings")
@@ -135,10 +128,11 @@ def report_answer(
         ends = sorted(np.sign(d) * np.array(ends))  # the sign of a component means nothing
         size = interval_text(abs(d), *ends)
         found.append(f"{contrast} most along {component}, {size}")
+    share, plural = variance["ratio"][:retained].sum(), "s" * (retained != 1)
     in_short = [
-        f"Parallel analysis against permuted genes retains {retained} components, with "
-        f"{variance['ratio'][:retained].sum():.0%} of the variance. Drawn are those retained, at "
-        f"least {DRAWN[0]} and at most {DRAWN[1]}: here {len(drawn)}.",
+        f"Parallel analysis against permuted genes retains {retained} component{plural}, with "
+        f"{share:.0%} of the variance. Drawn are those retained, at least {DRAWN[0]} and at most "
+        f"{DRAWN[1]}: here {len(drawn)}.",
         f"Held-out training patients differ (Cohen's d, 0.8 is large): {'; '.join(found)}.",
     ]
     if len(shifts):
@@ -182,9 +176,8 @@ def main(args: argparse.Namespace) -> None:
         loadings, X, steps, retained, folds, args.seed
     )
     held_out = pd.concat([held_out, scores.loc[X_all.index[n:], held_out.columns]])
-    contrasts = components.class_contrasts(data, style.patient_groups(data))
-    separated = components.effect_sizes(held_out, contrasts)
-    shifts = components.effect_sizes(held_out, components.set_contrasts(data))
+    contrasts = components.contrasts(data, style.patient_groups(data))
+    separated, shifts = (components.effect_sizes(held_out, compared) for compared in contrasts)
     needed = {f"{s:.0%}": int((variance["cumulative"] < s).sum()) + 1 for s in VARIANCE_RULES}
 
     report.add_figure("scree", draw_scree(variance, needed, n))

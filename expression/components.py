@@ -147,28 +147,24 @@ def score_fold(
 Contrasts = dict[str, tuple[pd.Series, pd.Series]]  # the patients on the two sides, by name
 
 
-def class_contrasts(data: ExpressionData, groups: pd.Series) -> Contrasts:
-    """Return the comparisons of the classes, and of each other group with the rest, in training."""
-    train, (negative, positive) = data.sample_set == "train", data.classes
-    sides = [train & (data.y_all == label) for label in (positive, negative)]
-    found = {f"{positive} - {negative}": tuple(sides)}
+def contrasts(data: ExpressionData, groups: pd.Series) -> tuple[Contrasts, Contrasts]:
+    """Return the comparisons of the classes, and of other groups with the rest, in training; and
+    those of test with training patients, also by class, as shares differ."""
+    y, (negative, positive) = data.y_all, data.classes
+    test = data.sample_set == "test"
+    train = ~test
+    in_training = {f"{positive} - {negative}": (train & (y == positive), train & (y == negative))}
     for group in sorted(set(groups) - set(data.classes)):
-        found[f"{group} - rest"] = (train & (groups == group), train & (groups != group))
-    return found
+        in_training[f"{group} - rest"] = (train & (groups == group), train & (groups != group))
+    by_class = {f"test - train, {c}": (test & (y == c), train & (y == c)) for c in data.classes}
+    return in_training, {"test - train": (test, train)} | by_class
 
 
-def set_contrasts(data: ExpressionData) -> Contrasts:
-    """Return the comparisons of test with training patients, also by class, as shares differ."""
-    y, test = data.y_all, data.sample_set == "test"
-    by_class = {f"test - train, {c}": (test & (y == c), ~test & (y == c)) for c in data.classes}
-    return {"test - train": (test, ~test)} | by_class
-
-
-def effect_sizes(values: pd.DataFrame, contrasts: Contrasts) -> pd.DataFrame:
+def effect_sizes(values: pd.DataFrame, compared: Contrasts) -> pd.DataFrame:
     """Return Cohen's d of every column of values, with its 95 % interval, a row a contrast and
     column. Contrasts with a side of fewer than `MIN_GROUP` patients have none."""
     rows = []
-    for name, sides in contrasts.items():
+    for name, sides in compared.items():
         a, b = (values[side].to_numpy() for side in sides)
         if min(len(a), len(b)) >= MIN_GROUP:
             rows += zip([name] * values.shape[1], values.columns, *cohen_d(a, b), strict=True)
