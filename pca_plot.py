@@ -1,297 +1,224 @@
 """Where is the variance, and how many dimensions matter? (Q3)
 
 Principal component analysis (PCA) of the training patients; the test patients are projected.
-The traps: noise has a first component too, and "80 % of the variance" does not notice. And a fit
-flatters its own patients, who lie closer to its components, and farther out on them, than others
-do: what a component separates is measured on leave-one-out scores.
-
-Parallel analysis: each gene is permuted over the training patients after preprocessing, so that
-only what genes share is lost (before it, every array would mix all arrays). A component is retained
-when it and all before it exceed 95 % of the permutations: a strict rule behind large ones, whose
-variance the null keeps; and one that a laboratory's effect can pass.
-Signs: the gene of largest absolute loading is positive (scikit-learn's `svd_flip`).
+The traps: noise has a first component too, and "80 % of the variance" does not notice; and a fit
+flatters its own patients. So parallel analysis decides which components are retained, and what
+they separate is measured on held-out patients (see expression/components.py). Figures show the
+components retained: at least two, at most three.
 
 Input: a data folder (see expression/data.py). Written to outputs/pca_plot/:
     metrics.txt, metrics.json                    how many components, and what they separate
     explained_variance.csv, associations.csv     a row a component; what components separate
     scores.csv, loadings.csv                     a row a patient; a row a gene
-    scree, pca_patients, pca_components          figures: the components and the patients
-    loadings, raw_vs_preprocessed, train_vs_test figures: their genes; preprocessing; test patients
+    scree, pca_patients, train_vs_test, loadings figures: the components, the patients, the genes
 
-References: Horn (1965), Psychometrika 30:179; Lee, Zou & Wright (2010), Ann. Statist. 38:3605.
+Reference: Jolliffe (2002), Principal Component Analysis, 2nd ed., Springer.
 """
 
 import expression.early  # noqa: F401 (an interrupt during the imports)
 import argparse
 import itertools
 import sys
-from typing import NamedTuple
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from scipy.linalg import eigvalsh
-from scipy.stats import bootstrap
-from sklearn.base import clone
-from sklearn.decomposition import PCA
-from sklearn.pipeline import Pipeline
 
-from expression import style
+from expression import components, style
+from expression.components import ERROR
 from expression.data import ExpressionData
-from expression.genes import literature_overlap
 from expression.options import add_counts, command_line, load_data, make_parser, start_report
-from expression.parallel import run_parallel
-from expression.report import Report
+from expression.report import Report, interval_text
 
 VARIANCE_RULES = (0.8, 0.9, 0.95)
-MIN_GROUP = 5  # patients, for an effect size with an interval
-TOP_GENES, NAMED_GENES = 50, 12  # in the overlap, as many as the literature's list; by name
-BATCHES = 20  # of the permutations, each a task
-ERROR = "reconstruction error"
-
-
-class Components(NamedTuple):
-    """A fitted PCA: scores of all patients, and the loadings of the genes, by component."""
-
-    pipeline: Pipeline
-    scores: pd.DataFrame  # patients x components, named with their share of the variance
-    loadings: pd.DataFrame  # genes x components
+DRAWN = (2, 3)  # components, at least and at most
+NAMED_GENES = 12
+SAME_AXIS = 0.9  # overlap, below which components turn into others when patients leave
 
 
 def parse_args(argv=None) -> argparse.Namespace:
     parser = make_parser(__doc__, "pca_plot")
     add_counts(
         parser,
-        ("--permutations", 500, 20, "permutations of the parallel analysis"),
+        ("--permutations", 200, 20, "permutations of the parallel analysis", 20),
+        ("--folds", 50, 2, "folds to hold patients out in, at most one a patient", 10),
         ("--components", 10, 2, "components to keep in the tables"),
     )
     return parser.parse_args(argv)
 
 
-def fit_components(data: ExpressionData, steps: list) -> Components:
-    """Return steps and PCA, fitted on the training patients."""
-    pca = PCA(svd_solver="full")  # the default would pick a randomised one for some shapes
-    pipeline = Pipeline([*steps, ("pca", pca)]).fit(data.X_train.to_numpy())
-    shares = enumerate(100 * pca.explained_variance_ratio_, start=1)
-    axes = [f"PC{number} ({share:.1f} % of variance)" for number, share in shares]
-    scores = pd.DataFrame(pipeline.transform(data.X_all.to_numpy()), data.X_all.index, axes)
-    genes = pipeline[:-1].get_feature_names_out(data.X_train.columns)
-    loadings = pd.DataFrame(pca.components_.T, pd.Index(genes, name="accession"))
-    return Components(pipeline, scores, loadings.rename(columns=lambda i: f"PC{i + 1}"))
+def component_rows(fitted: components.Components, gene_names: pd.Series, count: int) -> list[dict]:
+    """Return finished cells, a row a component: its variance, and its genes by name."""
+    rows = []
+    for component, ratio in fitted.ratio[:count].items():
+        top = fitted.loadings[component].abs().nlargest(3).index
+        genes = [textwrap.shorten(name, 22, placeholder="…") for name in gene_names[top]]
+        cells = {"of the variance": f"{ratio:.1%}", "genes of largest loading": ", ".join(genes)}
+        rows.append({"component": component} | cells)
+    return rows
 
 
-def explained_variance(
-    pipeline: Pipeline, X: pd.DataFrame, permutations: int, seed: int
-) -> pd.DataFrame:
-    """Return a row a component: its share of the variance, and what permuted genes reach."""
-    ratio = pipeline[-1].explained_variance_ratio_[: len(X) - 1]  # centring takes one away
-    Z = pipeline[:-1].transform(X.to_numpy()) - pipeline[-1].mean_
-    batches = np.array_split(np.arange(permutations), BATCHES)
-    tasks = [(Z, [(seed, number) for number in batch]) for batch in batches]
-    null = np.vstack(run_parallel(permuted_ratios, tasks, "permutations"))[:, : len(ratio)]
-    names = pd.Index([f"PC{i + 1}" for i in range(len(ratio))], name="component")
-    table = pd.DataFrame({"ratio": ratio, "cumulative": ratio.cumsum()}, names)
-    table["null_mean"], table["null_95"] = null.mean(axis=0), np.quantile(null, 0.95, axis=0)
-    table["p_value"] = (1 + (null >= ratio).sum(axis=0)) / (1 + len(null))
-    return table.assign(retained=(table["ratio"] > table["null_95"]).cummin())
-
-
-def permuted_ratios(Z: np.ndarray, seeds: list[tuple[int, int]]) -> np.ndarray:
-    """Return the explained variance of Z, its columns permuted one by one, a row a seed."""
-    permuted = (np.random.default_rng(seed).permuted(Z, axis=0) for seed in seeds)
-    eigenvalues = [eigvalsh(P @ P.T)[::-1] for P in permuted]
-    return np.reshape(eigenvalues, (len(seeds), len(Z))) / np.square(Z).sum()
-
-
-def dimensions_to_draw(variance: pd.DataFrame) -> int:
-    """Return 2 or 3: how many components stand before the larger drop of their variance."""
-    ratio = variance["ratio"].to_numpy()
-    candidates = (2, 3) if variance["retained"].sum() > 2 else (2,)
-    return max(candidates, key=lambda k: ratio[k - 1] - ratio[k])
-
-
-def leave_one_out_scores(
-    pipeline: Pipeline, data: ExpressionData, variance: pd.DataFrame
-) -> pd.DataFrame:
-    """Return each patient's scores, and the error (root mean square over genes) of the retained
-    components: a training patient's from a fit to the others, turned to the signs of `pipeline`."""
-    X = data.X_train.to_numpy()
-    tasks = [(pipeline, X, patient, i) for i, patient in enumerate(data.X_all.to_numpy())]
-    tasks = [(*task, variance["retained"].to_numpy()) for task in tasks]
-    rows = run_parallel(score_patient, tasks, "leave-one-out scores")
-    return pd.DataFrame(rows, data.X_all.index, [*variance.index, ERROR])
-
-
-def score_patient(
-    pipeline: Pipeline, X: np.ndarray, patient: np.ndarray, position: int, retained: np.ndarray
-) -> list[float]:
-    """Return the scores and the error of one patient, left out of X where it has a position."""
-    n, fitted = len(retained), pipeline
-    if position < len(X):
-        fitted = clone(pipeline).fit(np.delete(X, position, axis=0))
-    found = fitted.transform([*X, patient])[:, :n]
-    found = np.pad(found, [(0, 0), (0, n - found.shape[1])])  # fewer genes may vary without it
-    signs = np.sign((found[:-1] * pipeline.transform(X)[:, :n]).sum(axis=0))
-    centred = fitted[:-1].transform([patient]) - fitted[-1].mean_
-    unexplained = np.square(centred).sum() - np.square(found[-1, retained]).sum()
-    return [*(signs * found[-1]), np.sqrt(unexplained / centred.size)]
-
-
-def cohen_d(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Return the difference of two means in pooled standard deviations (0.8 counts as large)."""
-    n_a, n_b = a.shape[axis], b.shape[axis]
-    squares = n_a * a.var(axis=axis) + n_b * b.var(axis=axis)
-    return (a.mean(axis=axis) - b.mean(axis=axis)) / np.sqrt(squares / (n_a + n_b - 2))
-
-
-def effect_sizes(values: pd.DataFrame, data: ExpressionData, seed: int) -> pd.DataFrame:
-    """Return Cohen's d of every column, with its 95 % interval (bootstrap, BCa): of classes and
-    subtypes in training, and of test with training patients, also by class, as shares differ."""
-    train, y, groups = data.sample_set == "train", data.y_all, style.patient_groups(data)
-    contrasts = {" - ".join(data.classes[::-1]): (train, y == data.classes[1])}
-    for group in sorted(set(groups) - set(data.classes)):
-        contrasts[f"{group} - rest"] = (train, groups == group)
-    contrasts["test - train"] = (y.notna(), ~train)
-    contrasts |= {f"test - train, {label}": (y == label, ~train) for label in data.classes}
-    tables = {}
-    for name, (among, chosen) in contrasts.items():
-        a, b = (values[among & side].to_numpy().T for side in (chosen, ~chosen))
-        if min(a.shape[1], b.shape[1]) >= MIN_GROUP:
-            result = bootstrap((a, b), cohen_d, axis=-1, n_resamples=2_000, rng=seed)
-            sizes = [cohen_d(a, b), *result.confidence_interval]
-            tables[name] = pd.DataFrame(sizes, ["d", "low", "high"], values.columns).T
-    return pd.concat(tables, names=["contrast", "component"])
-
-
-def draw_scree(variance: pd.DataFrame, needed: dict[str, int]) -> plt.Figure:
+def draw_scree(variance: pd.DataFrame, needed: dict[str, int], n_patients: int) -> plt.Figure:
     """Draw the shares of variance over their null, and their running sum with the rules."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(style.PAGE_WIDTH, 3))
-    number, percent, n = range(1, len(variance) + 1), 100 * variance, variance["retained"].sum()
-    left.fill_between(number, percent["null_95"], color="0.85", label="95 % of permutations")
-    left.plot(number, percent["ratio"], "o-", color="0.3", mfc="w", label="not above them")
-    left.plot(number[:n], percent["ratio"][:n], "ko", label=f"above: retained ({n})")
-    left.set(xlabel="Component", ylabel="% of variance", ylim=0)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(style.PAGE_WIDTH, 3.2))
+    retained = int(variance["retained"].sum())
+    percent = 100 * variance.drop(columns="retained").set_axis(range(1, len(variance) + 1))
+    first = percent[: 2 * retained + 20]  # the others lie flat
+    label = "95th percentile under permutation"
+    left.fill_between(first.index, first["permuted_95"], color="0.85", label=label)
+    left.plot(first["ratio"], "o-", color="0.3", mfc="w", label="not retained")
+    left.plot(first["ratio"][:retained], "ko", label=f"retained ({retained})")
+    left.set(xlabel="Component", ylabel="% of the variance", ylim=0, title="Each component")
     left.legend()
-    right.plot(number, percent["cumulative"], "k.-")
-    right.set(xlabel="Components", ylabel="% of variance, together", xlim=0, ylim=(0, 102))
+    right.plot(percent["cumulative"], "k.-")
+    right.set(xlabel="Components", ylabel="% of the variance", title="Together", xlim=0)
     right.set(xticks=[1, *needed.values()], yticks=[0, 50, *(100 * s for s in VARIANCE_RULES)])
     right.grid(ls=":")
+    figure.suptitle(f"Variance of {n_patients:,} training patients along their components")
     return figure
 
 
-def draw_patients(planes: list, data: ExpressionData, height: float = 3.2) -> plt.Figure:
+def draw_patients(planes: list[pd.DataFrame], data: ExpressionData, title: str) -> plt.Figure:
     """Draw the patients over the two columns of each plane: filled training, open test."""
-    figure, axes = plt.subplots(1, len(planes), squeeze=False)
-    figure.set_size_inches(style.PAGE_WIDTH, height)
+    figure, axes = plt.subplots(1, len(planes), squeeze=False, figsize=(style.PAGE_WIDTH, 4))
     groups, palette = style.patient_groups(data), style.group_palette(data)
+    size = 6 if len(groups) < 300 else 2
     for ax, xy in zip(axes.flat, planes, strict=True):
         for (group, color), marker in zip(palette.items(), itertools.cycle("os^DvP*X")):
             for name, fill in (("train", color), ("test", "none")):
                 x, y = xy[(groups == group) & (data.sample_set == name)].to_numpy().T
                 if len(x):
-                    label = f"{group}, {name} ({len(x)})"
-                    ax.plot(x, y, marker, color=color, mfc=fill, label=label)
+                    label = f"{style.wrap_name(group, 24)}, {name} ({len(x)})"
+                    ax.plot(x, y, marker, color=color, mfc=fill, ms=size, label=label)
         ax.set(xlabel=xy.columns[0], ylabel=xy.columns[1])
         ax.locator_params(nbins=5)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figure.suptitle(title)
     return figure
 
 
 def draw_loadings(loadings: pd.DataFrame, data: ExpressionData) -> plt.Figure:
     """Draw the largest loadings by gene name, informative genes in the colour of their class."""
-    n = loadings.shape[1]
-    figure, axes = plt.subplots(n, 1, sharex=True, figsize=(style.PAGE_WIDTH, 2.2 * n))
-    higher_in = pd.Series(dtype=str) if data.informative_genes is None else data.informative_genes
+    figure, axes = style.panel_grid(loadings.shape[1], 1, height=2.4)
+    known = pd.Series(dtype=str) if data.informative_genes is None else data.informative_genes
     for ax, (component, column) in zip(axes, loadings.items(), strict=True):
-        top = column[column.abs().nlargest(NAMED_GENES).index[::-1]]
-        names, listed = data.gene_names[top.index], higher_in.reindex(top.index)
-        ax.barh(names, top, color="0.7", label="other genes")
-        for label, color in style.class_palette(data).items():
-            shown = top.where(listed == label)
-            ax.barh(names, shown, color=color, label=f"informative, higher in {label}")
+        top = column[column.abs().nlargest(NAMED_GENES).index]
+        colors = known.reindex(top.index).map(style.class_palette(data)).fillna("0.7")
+        style.draw_bars(ax, top, colors, data.gene_names[top.index], NAMED_GENES)
         ax.set(title=component, xlabel="Loading" if ax is axes[-1] else "")
-    if len(higher_in):
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    if len(known):
+        classes = style.class_palette(data).items()
+        names = {style.wrap_name(f"informative, higher in {c}", 28): color for c, color in classes}
+        handles = style.color_handles({"other genes": "0.7"} | names)
+        figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    n = len(data.X_train)
+    figure.suptitle(f"Components of {n:,} training patients: the {NAMED_GENES} largest loadings")
     return figure
 
 
-def report_dimensions(report: Report, variance: pd.DataFrame, needed: dict, drawn: int) -> None:
-    """Open with how many components there are, by every rule."""
-    ratio, retained = variance["ratio"], int(variance["retained"].sum())
-    rows = [{"rule": f"{rule} of the variance", "components": n} for rule, n in needed.items()]
-    rows += [{"rule": "retained by parallel analysis", "components": retained}]
-    rows += [{"rule": "to draw", "components": drawn}]
-    before, after = ratio.iloc[drawn - 1 : drawn + 1]
-    note = (
-        f"The {retained} retained components hold {ratio[:retained].sum():.0%} of the variance. "
-        f"{drawn} are drawn ({ratio[:drawn].sum():.0%}): the variance drops more after PC{drawn} "
-        f"({before:.1%} to {after:.1%}), and components of nearly equal variance are arbitrary as "
-        "axes."
+def report_answer(
+    report: Report, rows: list[dict], variance: pd.DataFrame, separated, shifts, title: str
+) -> None:
+    """Open with how many components there are, and what those drawn, a row each, separate."""
+    retained, drawn = int(variance["retained"].sum()), [row["component"] for row in rows]
+    of_drawn = separated[separated.index.isin(drawn, level="component")]
+    largest = of_drawn.loc[of_drawn["d"].abs().groupby("contrast", sort=False).idxmax()]
+    found = []
+    for (contrast, component), d, *ends in largest.head(4).itertuples():
+        ends = sorted(np.sign(d) * np.array(ends))  # the sign of a component means nothing
+        size = interval_text(abs(d), *ends)
+        found.append(f"{contrast} most along {component}, {size}")
+    share, plural = variance["ratio"][:retained].sum(), "s" * (retained != 1)
+    in_short = [
+        f"Parallel analysis against permuted genes retains {retained} component{plural}, with "
+        f"{share:.0%} of the variance. Drawn are those retained, at least {DRAWN[0]} and at most "
+        f"{DRAWN[1]}: here {len(drawn)}.",
+        f"Held-out training patients differ (Cohen's d, 0.8 is large): {'; '.join(found)}.",
+    ]
+    if len(shifts):
+        d, *ends = shifts.loc[("test - train", ERROR)]
+        farther, meaning = "no farther from", "no sign that they differ from these"
+        if ends[0] > 0:
+            farther, meaning = "farther from", "estimates from training may be optimistic"
+        in_short.append(
+            f"Test patients lie {farther} the components than held-out training patients "
+            f"(reconstruction error, d {interval_text(d, *ends)}): {meaning}."
+        )
+    unsure = variance.index[variance["retained"] & (variance["overlap"] < SAME_AXIS)]
+    if len(unsure):
+        in_short.append(
+            f"No axes of their own (overlap below {SAME_AXIS} with the matching components when "
+            f"patients are held out): {', '.join(unsure)}."
+        )
+    in_short.append(
+        "Genes vary together for any cause: a component can be a laboratory as well as a disease."
     )
-    report.add_headline("PCA of the training patients", rows, [note])
-
-
-def report_test_patients(report: Report, errors: pd.Series, sets: pd.Series, effects) -> None:
-    """Say how well the training components describe the test patients, and what that means."""
-    key, title = ("test - train", ERROR), "Test patients: reconstruction error"
-    if key not in effects.index:
-        report.add_section("test_patients", title, {}, "Not computed: too few test patients.")
-        return
-    farther = effects.loc[key, "low"] > 0
-    meaning = "may flatter models" if farther else "is a fair guide"
-    largest = ", ".join(map(str, errors[sets == "test"].nlargest(5).index))
-    note = (
-        f"{'Larger' if farther else 'No larger'} than that of training patients left out of the "
-        f"fit: cross-validation {meaning}. Largest: {largest}. Root mean square over genes, in "
-        "array SDs."
-    )
-    report.add_section("test_patients", title, errors.groupby(sets).describe(), note)
+    report.add_headline(title, rows, in_short)
 
 
 @command_line(parse_args)
 def main(args: argparse.Namespace) -> None:
     data = load_data(args)
     report = start_report(args, data, "Principal components of gene expression")
+    n, steps = len(data.X_train), data.preprocessing.steps()
+    genes = components.candidate_genes(data.X_train, data.preprocessing)
+    X, X_all = data.X_train[genes], pd.concat([data.X_train[genes], data.X_test[genes]])
+    fitted = components.fit_components(X, steps)
+    title = f"Components of {n:,} training patients"
+    report.show_table(title, component_rows(fitted, data.gene_names, DRAWN[1]))
 
-    pipeline, scores, loadings = fit_components(data, data.preprocessing.steps())
-    raw_scores = fit_components(data, [("intensities", "passthrough")]).scores
-    variance = explained_variance(pipeline, data.X_train, args.permutations, args.seed)
-    drawn = dimensions_to_draw(variance)
+    variance = components.parallel_analysis(fitted, X, args.permutations, args.seed)
+    retained = int(variance["retained"].sum())
+    kept, drawn = variance.index[: args.components], int(np.clip(retained, *DRAWN))
+    loadings, scores = fitted.loadings[kept], fitted.scores(X_all, retained)
+    folds = min(args.folds, n)
+    held_out, variance["overlap"] = components.held_out_scores(
+        loadings, X, steps, retained, folds, args.seed
+    )
+    held_out = pd.concat([held_out, scores.loc[X_all.index[n:], held_out.columns]])
+    contrasts = components.contrasts(data, style.patient_groups(data))
+    separated, shifts = (components.effect_sizes(held_out, compared) for compared in contrasts)
     needed = {f"{s:.0%}": int((variance["cumulative"] < s).sum()) + 1 for s in VARIANCE_RULES}
-    kept = variance.index[: args.components]
-    loadings = loadings[kept]
-    left_out = leave_one_out_scores(pipeline, data, variance)
-    effects = effect_sizes(left_out[[*kept, ERROR]], data, args.seed)
-    report.add_figure("scree", draw_scree(variance, needed))
-    report.add_figure("pca_patients", draw_patients([scores.iloc[:, :2]], data, height=4.5))
-    planes = [scores[list(pair)] for pair in itertools.combinations(scores.columns[:drawn], 2)]
-    report.add_figure("pca_components", draw_patients(planes, data))
-    report.add_figure("loadings", draw_loadings(loadings.iloc[:, :drawn], data))
-    planes = [raw_scores.iloc[:, :2].add_prefix("Raw "), scores.iloc[:, :2]]
-    report.add_figure("raw_vs_preprocessed", draw_patients(planes, data))
-    if ("test - train", ERROR) in effects.index:
-        shift = effects.loc["test - train", "d"].drop(ERROR).abs().nlargest(2).index
-        planes = [left_out[["PC1", ERROR]], left_out[list(shift)]]
-        report.add_figure("train_vs_test", draw_patients(planes, data))
 
-    report_dimensions(report, variance, needed, drawn)
-    report.add_section("variance", "Variance, beside genes permuted one by one", variance.loc[kept])
-    shown = effects[effects.index.isin([*kept[:drawn], ERROR], level="component")]
-    title = "Cohen's d of leave-one-out scores, 95 % interval"
-    report.add_section("associations", title, shown)
-    if data.informative_genes is not None:
-        lists = {name: loadings[name].abs().nlargest(TOP_GENES).index for name in kept}
-        overlap = literature_overlap(lists, data.informative_genes.index, loadings.index)
-        title = f"Informative genes among the {TOP_GENES} of largest loading"
-        note = "Chosen by class, so a component that follows the class holds some of them."
-        report.add_section("literature", title, overlap.rename_axis("component"), note)
-    report_test_patients(report, left_out[ERROR], data.sample_set, effects)
+    report.add_figure("scree", draw_scree(variance, needed, n))
+    percent = {
+        name: f"{name} ({ratio:.1%} of the variance)" for name, ratio in fitted.ratio.items()
+    }
+    planes = [scores[[x, "PC2"]].rename(columns=percent) for x in ("PC1", "PC3")[: drawn - 1]]
+    about = f"{len(X_all):,} patients on the components of the {n:,} training patients"
+    report.add_figure("pca_patients", draw_patients(planes, data, about))
+    if len(shifts):
+        about = f"{len(X_all) - n:,} test patients beside {n:,} held-out training patients: {ERROR}"
+        plane = held_out[["PC1", ERROR]].rename(columns={ERROR: f"{ERROR} (array SD)"} | percent)
+        figure = draw_patients([plane], data, about)
+        report.add_figure("train_vs_test", figure)
+    report.add_figure("loadings", draw_loadings(loadings.iloc[:, :drawn], data))
+
+    rows = component_rows(fitted, data.gene_names, drawn)
+    report_answer(report, rows, variance, separated, shifts, title)
+    numbers = {f"{share} of the variance": number for share, number in needed.items()}
+    numbers |= {"retained by parallel analysis": retained, "drawn": drawn}
+    note = "A share of the variance does not tell signal from noise; parallel analysis does."
+    report.add_section("dimensions", "Components, by rule", numbers, note)
+    note = (
+        "permuted_95: 95th percentile of the ratio, each gene permuted over the patients. "
+        "retained: this component and all before it lie above. overlap: mean absolute cosine with "
+        "the matching component when patients are held out; 1 is the same."
+    )
+    report.add_section("variance", "Variance along each component", variance.loc[kept], note)
+    how = "leave-one-out" if folds == n else f"{folds}-fold cross-validation"
+    note = f"Of held-out training patients ({how}); noncentral t intervals, for normal values."
+    shown = [separated[separated.index.isin(kept[:drawn], level="component")]]
+    effects = pd.concat([*shown, shifts[shifts.index.isin([ERROR], level="component")]])
+    effects = effects.rename(index=lambda name: name if len(name) < 50 else f"{name[:48]}…")
+    report.add_section("associations", "Cohen's d, with 95 % interval", effects, note)
     report.add_table("explained_variance", variance)
-    columns = [data.y_all, data.subtypes, data.sample_set, left_out[ERROR]]
-    columns += [scores.iloc[:, : len(kept)].set_axis(kept, axis=1)]
+    columns = [data.y_all, data.subtypes, data.sample_set, held_out[ERROR], scores[kept]]
+    columns += [held_out[kept].add_suffix(" held out")]
     report.add_table("scores", pd.concat(columns, axis=1))
     report.add_table("loadings", loadings.assign(gene=data.gene_names))
-    report.add_table("associations", effects)
+    report.add_table("associations", pd.concat([separated, shifts]))
     report.write()
 
 

@@ -12,10 +12,10 @@ FLOORS = [
     {"files", "early"},
     {"checks", "preprocessing", "parallel"},
     {"data", "models", "clusters"},
-    {"evaluation", "selection", "agreement", "style", "report"},
+    {"evaluation", "selection", "agreement", "components", "style", "report"},
     {"genes", "options"},
 ]
-COMPUTING = {"models", "evaluation", "selection", "genes", "clusters", "agreement"}
+COMPUTING = {"models", "evaluation", "selection", "genes", "clusters", "agreement", "components"}
 MODULES = {path.stem: path for path in (ROOT / "expression").glob("*.py")}
 
 

@@ -1,421 +1,149 @@
-"""PCA: planted ranks and noise, scikit-learn and hand computation as oracles, the files."""
+"""Q3, components: the figures, what is said of them, and the script."""
 
-import argparse
-import dataclasses
+import io
 import json
+import os
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from preprocessing import VariationFilter, preprocessing_steps
-from reporting import group_palette
-from scipy.stats import ttest_ind
-from sklearn.decomposition import PCA
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer
-from threadpoolctl import threadpool_limits
 
 import pca_plot
+from expression import components
+from expression.components import ERROR
+from expression.style import class_palette, group_palette
 
-ARGS = argparse.Namespace(seed=0, permutations=60, quiet=True)
-STEPS = [("as_given", "passthrough")]
-
-
-def planted(rank, strength=2.0, n_patients=30, n_genes=300, seed=1):
-    """Gaussian noise with `rank` directions of clearly larger and well-separated variance."""
-    rng = np.random.default_rng(seed)
-    patients = np.linalg.qr(rng.normal(size=(n_patients, rank)))[0] if rank else np.zeros((30, 0))
-    sizes = strength * np.sqrt(n_genes) * np.linspace(1.5, 1, rank)
-    genes = np.linalg.qr(rng.normal(size=(n_genes, max(rank, 1))))[0][:, :rank]
-    X = rng.normal(size=(n_patients, n_genes)) + (patients * sizes) @ genes.T
-    return pd.DataFrame(X).add_prefix("g").rename("p{}".format)
+FILES = {"metrics.txt", "metrics.json", "explained_variance.csv", "scores.csv", "loadings.csv"} | {
+    *("associations.csv", "scree.png", "pca_patients.png", "train_vs_test.png", "loadings.png")
+}
 
 
-def variance_of(X, args=ARGS):
-    pipeline = Pipeline([*STEPS, ("pca", PCA(svd_solver="full"))]).fit(X.to_numpy())
-    return pca_plot.explained_variance(pipeline, X, args)
+def run(folder, data, *options) -> dict[str, bytes]:
+    """Run the script on the data, in this process, and return its files."""
+    defaults = {"permutations": 40, "folds": 50, "components": 10}
+
+    def load_data(args):
+        args.__dict__.update({k: v for k, v in defaults.items() if getattr(args, k) is None})
+        return data
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pca_plot, "load_data", load_data)
+        argv = ["--output-dir", str(folder), "--quiet", "--jobs", "1", *options]
+        assert pca_plot.main(argv) == 0
+    return {path.name: path.read_bytes() for path in (folder / "pca_plot").iterdir()}
 
 
-def with_train(data, X):
-    """The data with other training values (and genes), and nobody to test."""
-    return dataclasses.replace(data, X_train=X, X_test=X.iloc[:0], y_test=data.y_test.iloc[:0])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """As `command_line` sets it: many small fits, and several test processes."""
-    with threadpool_limits(1):
-        yield
+def table(files, name) -> pd.DataFrame:
+    return pd.read_csv(io.BytesIO(files[f"{name}.csv"]), index_col=0)
 
 
 @pytest.fixture(scope="module")
-def fitted(data):
-    return pca_plot.fit_pca(data, preprocessing_steps())
+def outputs(data, tmp_path_factory):
+    return run(tmp_path_factory.mktemp("run"), data)
 
 
 @pytest.fixture(scope="module")
-def left_out(data, fitted):
-    variance = pca_plot.explained_variance(fitted[0], data.X_train, ARGS)
-    return pca_plot.left_out_scores(fitted[0], data, variance)
+def record(outputs):
+    return json.loads(outputs["metrics.json"])
 
 
-# How many components are real
+@pytest.fixture(scope="module")
+def few_genes(data):
+    return replace(data, X_train=data.X_train.iloc[:, ::9], X_test=data.X_test.iloc[:, ::9])
 
 
-@pytest.mark.parametrize("rank", [1, 3, 5])
-def test_parallel_analysis_recovers_a_planted_rank(rank):
-    assert variance_of(planted(rank))["real"].sum() == rank
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_noise_has_no_real_component(seed):
-    assert variance_of(planted(0, seed=seed))["real"].sum() == 0
-
-
-def test_noise_that_went_through_the_preprocessing_has_no_real_component(data):
-    intensities = np.exp2(np.random.default_rng(3).normal(9, 1.5, size=(38, 800)))
-    X = pd.DataFrame(intensities, data.X_train.index).add_prefix("g")
-    pipeline, _ = pca_plot.fit_pca(with_train(data, X), preprocessing_steps())
-    assert pca_plot.explained_variance(pipeline, X, ARGS)["real"].sum() == 0
-
-
-def test_explained_variance_is_that_of_scikit_learn():
-    X = planted(2)
-    variance = variance_of(X)
-    ratio = PCA().fit(X.to_numpy()).explained_variance_ratio_
-    np.testing.assert_allclose(variance["ratio"], ratio[: len(X) - 1])
-    assert variance["cumulative"].iloc[-1] == pytest.approx(1)
-
-
-def test_permuting_keeps_the_total_variance():
-    variance = variance_of(planted(2))
-    assert variance["null_mean"].sum() == pytest.approx(1)
-
-
-def test_smallest_p_value_counts_the_data_themselves():
-    assert variance_of(planted(1))["p_value"].iloc[0] == pytest.approx(1 / 61)
-
-
-def test_a_component_behind_an_unreal_one_is_not_real():
-    variance = variance_of(planted(1))
-    first_unreal = int(variance["real"].sum())
-    assert not variance["real"].iloc[first_unreal:].any()
-
-
-def few_genes(data, count):
-    """Keep `count` of the genes that vary, and test patients of both classes."""
-    genes = data.X_train.columns[
-        VariationFilter().fit(data.X_train.clip(100, 16_000)).get_support()
-    ]
-    X_train, X_test = data.X_train[genes[:count]], data.X_test[genes[:count]]
-    return dataclasses.replace(data, X_train=X_train, X_test=X_test)
-
-
-@pytest.mark.parametrize("count", [10, 30, 40])
-def test_fewer_genes_than_patients_are_enough(data, count):
-    few = few_genes(data, count)
-    pipeline, _ = pca_plot.fit_pca(few, STEPS)
-    variance = pca_plot.explained_variance(pipeline, few.X_train, ARGS)
-    left_out = pca_plot.left_out_scores(pipeline, few, variance)
-    assert len(variance) == min(count, 37)
-    assert np.isfinite(left_out.to_numpy()).all()
-    assert pca_plot.recommend_dimensions(variance)[0] in (2, 3)
-
-
-def test_only_patients_that_are_there_are_in_the_legend(data):
-    none = {"X_test": data.X_test[:0], "y_test": data.y_test[:0], "subtypes": data.subtypes[:38]}
-    train_only = dataclasses.replace(data, **none)
-    plane = pd.DataFrame(np.zeros((38, 2)), train_only.X_train.index, ["PC1", "PC2"])
-    figure = pca_plot.plot_patients([plane], train_only)
-    texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert texts == ["B-cell ALL, train (19)", "T-cell ALL, train (8)", "AML, train (11)"]
-
-
-def test_leading_genes_by_sign_and_size(data):
-    genes = data.X_train.columns[:20]
-    loadings = pd.DataFrame({"PC1": np.linspace(-0.5, 1, 20)}, genes)
-    named = pca_plot.leading_genes(loadings, data)
-    assert named["PC1 +"] == list(data.gene_names[genes[::-1][: len(named["PC1 +"])]])
-    assert named["PC1 -"][0] == data.gene_names[genes[0]]
-    assert sum(map(len, named.values())) == pca_plot.NAMED_GENES
-
-
-def test_seed_decides_the_null():
-    X = planted(2)
-    other = variance_of(X, argparse.Namespace(seed=1, permutations=60, quiet=True))
-    pd.testing.assert_frame_equal(variance_of(X), variance_of(X))
-    assert not other["null_mean"].equals(variance_of(X)["null_mean"])
-
-
-@pytest.mark.parametrize(
-    ("ratio", "n_real", "expected"),
-    [
-        ([0.4, 0.2, 0.19, 0.05], 3, 3),  # the second and third belong together
-        ([0.4, 0.3, 0.1, 0.09], 3, 2),
-        ([0.4, 0.2, 0.19, 0.05], 2, 2),  # never an unreal one, when two are real
-        ([0.3, 0.26, 0.24, 0.2], 0, 2),  # a page has two axes
-    ],
-)
-def test_recommended_dimensions(ratio, n_real, expected):
-    variance = pd.DataFrame({"ratio": ratio, "real": np.arange(4) < n_real})
-    drawn, why = pca_plot.recommend_dimensions(variance)
-    assert drawn == expected
-    assert f"Above permuted genes: {n_real} components" in why
-    assert f"To draw: {expected} " in why
-
-
-# Components, their signs, and patients outside the fit
-
-
-def test_components_are_those_of_scikit_learn_up_to_sign(data, fitted):
-    pipeline, scores = fitted
-    Z = pipeline[:-1].transform(data.X_train.to_numpy())
-    oracle = PCA(n_components=5, svd_solver="arpack").fit(Z)
-    agreement = np.abs((pipeline[-1].components_[:5] * oracle.components_).sum(axis=1))
-    np.testing.assert_allclose(agreement, 1, atol=1e-9)
-    assert scores.columns[0] == "PC1 (16.5 % of variance)"
-
-
-def test_test_patients_are_projected_by_hand(data, fitted):
-    pipeline, scores = fitted
-    kept = list(pipeline[:-1].get_feature_names_out(data.X_train.columns))
-
-    def prepared(X):
-        Z = np.log2(X[kept].clip(100, 16_000).to_numpy())
-        return (Z - Z.mean(axis=1, keepdims=True)) / Z.std(axis=1, keepdims=True)
-
-    centred = prepared(data.X_test) - prepared(data.X_train).mean(axis=0)
-    by_hand = centred @ pipeline[-1].components_[:4].T
-    np.testing.assert_allclose(scores.loc[data.X_test.index].iloc[:, :4], by_hand, atol=1e-8)
-
-
-def test_test_patients_change_no_component(data, fitted):
-    other = dataclasses.replace(data, X_test=data.X_test * 3 + 500)
-    np.testing.assert_array_equal(
-        pca_plot.fit_pca(other, preprocessing_steps())[0][-1].components_,
-        fitted[0][-1].components_,
-    )
-
-
-def test_gene_of_largest_loading_is_positive(fitted):
-    components = fitted[0][-1].components_[:-1]
-    largest = np.abs(components).argmax(axis=1)
-    assert (components[range(len(components)), largest] > 0).all()
-
-
-def test_order_of_patients_flips_no_component(data, fitted):
-    reversed_data = dataclasses.replace(
-        data, X_train=data.X_train[::-1], y_train=data.y_train[::-1]
-    )
-    _, scores = pca_plot.fit_pca(reversed_data, preprocessing_steps())
-    first = fitted[1].iloc[:, :9]
-    np.testing.assert_allclose(scores.loc[first.index].iloc[:, :9], first, atol=1e-8)
-
-
-def test_negated_values_negate_the_scores_and_keep_the_loadings(data):
-    negate = [("negate", FunctionTransformer(np.negative))]
-    one, scores = pca_plot.fit_pca(data, STEPS)
-    other, negated = pca_plot.fit_pca(data, negate)
-    np.testing.assert_allclose(one[-1].components_[:9], other[-1].components_[:9], atol=1e-9)
-    np.testing.assert_allclose(scores.iloc[:, :9], -negated.iloc[:, :9], rtol=1e-6)
-
-
-def test_left_out_training_patient_by_hand(data, fitted, left_out):
-    _, scores = fitted
-    patient = data.X_train.index[4]
-    X = data.X_train.drop(patient).to_numpy()
-    alone = Pipeline([*preprocessing_steps(), ("pca", PCA(n_components=9, svd_solver="full"))])
-    alone.fit(X)
-    Z = alone[:-1].transform(data.X_train.loc[[patient]].to_numpy())
-    rest = Z - alone[-1].inverse_transform(alone[-1].transform(Z))
-    assert left_out.loc[patient, pca_plot.ERROR] == pytest.approx(np.sqrt(np.square(rest).mean()))
-    score = alone.transform(data.X_train.loc[[patient]].to_numpy())[0, 0]
-    assert abs(left_out.loc[patient, "PC1"]) == pytest.approx(abs(score))
-    assert left_out.loc[patient, "PC1"] * scores.loc[patient].iloc[0] > 0
-
-
-def test_left_out_scores_keep_the_sign_of_the_full_fit(data):
-    """Two genes of nearly the same, opposite loading: which is larger changes with the patients."""
-    rng = np.random.default_rng(3)
-    X = pd.DataFrame(rng.normal(size=(38, 80)), data.X_train.index).add_prefix("g")
-    X["g0"] += 10 * np.linspace(-1, 1, 38)
-    X["g1"] -= 10 * np.linspace(-1, 1, 38)
-    alone = with_train(data, X)
-    pipeline, scores = pca_plot.fit_pca(alone, STEPS)
-    flips = [np.abs(PCA().fit(X.drop(patient)).components_[0]).argmax() != 0 for patient in X.index]
-    assert 0 < sum(flips) < 38
-    variance = pca_plot.explained_variance(pipeline, X, ARGS)
-    found = pca_plot.left_out_scores(pipeline, alone, variance)["PC1"]
-    assert np.corrcoef(found, scores.iloc[:, 0])[0, 1] > 0.95
-
-
-def test_left_out_scores_of_test_patients_are_the_projections(data, fitted, left_out):
-    projected = fitted[1].loc[data.X_test.index].iloc[:, :37]
-    np.testing.assert_allclose(left_out.loc[data.X_test.index].iloc[:, :37], projected, atol=1e-8)
-
-
-def test_left_out_patients_lie_farther_off_than_fitted_ones(data, fitted, left_out):
-    pipeline, _ = fitted
-    Z = pipeline[:-1].transform(data.X_train.to_numpy())
-    pca = PCA(9, svd_solver="full").fit(Z)
-    in_sample = np.sqrt(np.square(Z - pca.inverse_transform(pca.transform(Z))).mean(axis=1))
-    assert (left_out.loc[data.X_train.index, pca_plot.ERROR] > in_sample).all()
-
-
-# What components separate
-
-
-def test_cohen_d_by_hand_and_by_the_t_statistic():
-    a, b = np.array([4.0, 6.0]), np.array([1.0, 3.0, 5.0])
-    assert pca_plot.cohen_d(a, b) == pytest.approx(2 / np.sqrt((2 + 8) / 3))
-    rng = np.random.default_rng(0)
-    a, b = rng.normal(1, 2, (3, 12)), rng.normal(0, 2, (3, 20))
-    t = ttest_ind(a, b, axis=1).statistic
-    np.testing.assert_allclose(pca_plot.cohen_d(a, b), t * np.sqrt(1 / 12 + 1 / 20))
-
-
-def test_effect_sizes_find_what_is_planted_and_nothing_else(data):
-    rng = np.random.default_rng(5)
-    values = pd.DataFrame(rng.normal(size=(72, 3)), data.X_all.index, ["noise", "class", "set"])
-    values["class"] += 3 * data.y_all.cat.codes
-    values["set"] += 2 * (data.sample_set == "test")
-    effects = pca_plot.effect_sizes(values, data, seed=0)
-    found = effects.index[effects["low"] > 0]
-    assert ("AML - ALL", "class") in found
-    assert {("test - train", "set"), ("test - train, ALL", "set")} <= set(found)
-    assert ("AML - ALL", "noise") not in found
-    assert ("test - train", "class") not in found
-    assert (effects["low"] < effects["d"]).all()
-    assert (effects["d"] < effects["high"]).all()
-
-
-def test_contrasts_are_of_training_patients_unless_they_name_the_test_set(data):
-    values = pd.DataFrame({"x": np.arange(72.0)}, data.X_all.index)
-    changed = values.copy()
-    changed.loc[data.X_test.index] = -5.0
-    changed.iloc[-1] = 7.0
-    one, other = (pca_plot.effect_sizes(v, data, seed=0) for v in (values, changed))
-    same = ["AML - ALL", "B-cell ALL - rest", "T-cell ALL - rest"]
-    pd.testing.assert_frame_equal(one.loc[same], other.loc[same])
-    assert set(one.index.levels[0]) - set(same) == {
-        *("test - train", "test - train, ALL", "test - train, AML")
-    }
-
-
-def test_without_subtypes_and_test_patients_only_the_classes_are_compared(data):
-    alone = dataclasses.replace(with_train(data, data.X_train), subtypes=None)
-    values = pd.DataFrame({"x": np.arange(38.0)}, data.X_train.index)
-    assert list(pca_plot.effect_sizes(values, alone, seed=0).index) == [("AML - ALL", "x")]
-
-
-def test_enrichment_by_hand():
-    genes = [f"g{i}" for i in range(500)]
-    loadings = pd.DataFrame({"PC1": np.linspace(-1, 0, 500), "PC2": np.linspace(0, 1, 500)}, genes)
-    informative = pd.Series("AML", index=[*genes[:10], "not kept"])
-    table = pca_plot.enrichment(loadings, informative)
-    assert list(table["found"]) == [10, 0]
-    assert list(table["expected"]) == pytest.approx([1, 1])
-    chance = np.prod([(50 - i) / (500 - i) for i in range(10)])
-    assert list(table["p_value"]) == pytest.approx([chance, 1])
-
-
-# Figures
-
-
-def test_scree_figure_shows_null_and_rules():
-    variance = variance_of(planted(3))
-    figure = pca_plot.plot_scree(variance, {"for 80%": 3, "for 90%": 7, "for 95%": 12})
-    left, right = figure.axes
-    labels = [text.get_text() for text in left.get_legend().get_texts()]
-    assert labels == ["95 % of permutations", "not above them", "above: real (3)"]
-    assert {3, 7, 12} <= set(right.get_xticks())
-    assert {80, 90, 95} <= set(right.get_yticks())
-    plt.close(figure)
-
-
-def test_patients_figure_tells_subtype_class_and_set(data, fitted):
-    figure = pca_plot.plot_patients([fitted[1].iloc[:, :2]], data)
-    labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels[:2] == ["B-cell ALL, train (19)", "B-cell ALL, test (19)"]
-    assert labels[-2:] == ["AML, train (11)", "AML, test (14)"]
-    lines = {line.get_label(): line for line in figure.axes[0].lines}
-    train, test = lines["AML, train (11)"], lines["AML, test (14)"]
-    assert train.get_color() == test.get_color() == group_palette(data)["AML"]
-    assert (train.get_markerfacecolor(), test.get_markerfacecolor()) == (train.get_color(), "none")
-    assert len({line.get_marker() for line in lines.values()}) == 3
-    assert figure.axes[0].get_xlabel() == "PC1 (16.5 % of variance)"
-    assert sum(len(line.get_xdata()) for line in lines.values()) == 72
-    plt.close(figure)
-
-
-def test_loadings_figure_names_the_largest_genes_in_order(data):
-    genes = data.X_train.columns[:100]
-    column = pd.Series(np.linspace(-0.5, 1, 100), genes, name="PC1")
-    figure = pca_plot.plot_loadings(pd.DataFrame({"PC1": column, "PC2": -column}), data)
-    names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
-    assert names[::-1] == list(data.gene_names[genes[::-1][: pca_plot.NAMED_GENES]])
-    assert [ax.get_title() for ax in figure.axes] == ["PC1", "PC2"]
-    plt.close(figure)
+@pytest.fixture(autouse=True)
+def closed_figures():
+    yield
+    plt.close("all")
 
 
 # The script
 
 
-def run(folder, *options):
-    assert pca_plot.main(["--output-dir", str(folder), "--quiet", *options]) == 0
-    return {path.name: path.read_bytes() for path in (folder / "pca_plot").iterdir()}
+def test_every_file_is_written_and_no_other(outputs):
+    assert set(outputs) == FILES
 
 
-@pytest.fixture(scope="module")
-def outputs(tmp_path_factory):
-    options = ("--permutations", "40", "--jobs", "1")
-    return run(tmp_path_factory.mktemp("one"), *options)
+def test_the_same_bytes_whatever_the_jobs(few_genes, tmp_path, monkeypatch):
+    workers, run_parallel = set(), components.run_parallel
+
+    def watched(function, tasks, label):
+        workers.update(run_parallel(os.getpid, [()] * 4, label))
+        return run_parallel(function, tasks, label)
+
+    one = run(tmp_path / "one", few_genes)
+    monkeypatch.setattr(components, "run_parallel", watched)
+    assert run(tmp_path / "two", few_genes, "--jobs", "2") == one
+    assert workers
+    assert os.getpid() not in workers
 
 
-def test_script_writes_every_file(outputs):
-    tables = {"explained_variance.csv", "scores.csv", "loadings.csv", "associations.csv"}
-    figures = {"scree", "pca_patients", "pca_components", "loadings", "raw_vs_preprocessed"}
-    figures = {f"{name}.png" for name in figures | {"train_vs_test"}}
-    assert set(outputs) == tables | figures | {"metrics.txt", "metrics.json"}
-
-
-def test_same_bytes_whatever_the_jobs(outputs, tmp_path):
-    assert run(tmp_path, "--permutations", "40", "--jobs", "2") == outputs
-
-
-def test_metrics_of_the_shipped_data(outputs):
-    results = json.loads(outputs["metrics.json"])["results"]
+def test_the_answer_on_the_shipped_data(record):
+    results = record["results"]
     assert results["dimensions"] == {
-        **{"for 80%": 20, "for 90%": 27, "for 95%": 32},
-        **{"real": 9, "to draw": 3},
+        **{"80% of the variance": 20, "90% of the variance": 27, "95% of the variance": 32},
+        **{"retained by parallel analysis": 9, "drawn": 3},
     }
-    assert sum(row["real"] for row in results["variance"]) == 9
+    assert [row["retained"] for row in results["variance"]] == [True] * 9 + [False]
     found = {(row["contrast"], row["component"]): row for row in results["associations"]}
     assert found["AML - ALL", "PC1"]["low"] > 2
     assert found["T-cell ALL - rest", "PC2"]["low"] > 2
-    assert found["test - train", pca_plot.ERROR]["low"] > 0
-    assert "Farther off than left-out training patients" in outputs["metrics.txt"].decode()
-    assert results["enrichment"][0]["p_value"] < 1e-10
+    assert found["test - train", ERROR]["low"] > 0
+    short = " ".join(record["headline"]["in_short"])
+    assert "retains 9 components, with 60% of the variance" in short
+    assert "AML - ALL most along PC1, 3.53 (2.45–4.59)" in short
+    assert "B-cell ALL - rest most along PC1, 1.65 (0.90–2.39)" in short
+    assert "Test patients lie farther from the components" in short
+    assert "held out): PC8, PC9." in short
+    assert [row["component"] for row in record["headline"]["rows"]] == ["PC1", "PC2", "PC3"]
 
 
-def test_tables_name_patients_and_genes(outputs, tmp_path):
-    for name in ("scores.csv", "loadings.csv"):
-        (tmp_path / name).write_bytes(outputs[name])
-    scores = pd.read_csv(tmp_path / "scores.csv", index_col="patient")
-    loadings = pd.read_csv(tmp_path / "loadings.csv", index_col="accession")
-    assert list(scores.columns[:4]) == ["class", "subtype", "set", pca_plot.ERROR]
-    assert len(scores) == 72
+def test_the_text_is_one_that_a_person_reads(outputs, record):
+    lines = outputs["metrics.txt"].decode().splitlines()
+    assert len(lines) <= 120
+    assert max(map(len, lines)) <= 102  # the caveats of the data have one long line
+    assert 3 <= len(record["headline"]["in_short"]) <= 8
+    assert "(leave-one-out)" in outputs["metrics.txt"].decode()
+
+
+def test_tables_name_patients_and_genes(outputs, data):
+    scores, loadings = table(outputs, "scores"), table(outputs, "loadings")
+    names = [f"PC{i}" for i in range(1, 11)]
+    held_out = [f"{name} held out" for name in names]
+    assert list(scores) == ["class", "subtype", "set", ERROR, *names, *held_out]
+    assert list(scores.index) == list(data.X_all.index)
     assert len(loadings) == 3_051
-    assert list(loadings.columns) == [*scores.columns[4:], "gene"]
+    assert list(loadings)[:10] == names
+    test = scores[scores["set"] == "test"]
+    assert (test[names].to_numpy() == test[held_out].to_numpy()).all()
+    assert (scores[names].to_numpy() != scores[held_out].to_numpy()).any(axis=1).sum() == 38
 
 
-def test_components_option_limits_the_tables(tmp_path):
-    files = run(tmp_path, "--permutations", "20", "--components", "2")
-    assert files["loadings.csv"].splitlines()[0].endswith(b"accession,PC1,PC2,gene")
+def test_test_patients_change_nothing_learned(few_genes, tmp_path, monkeypatch):
+    monkeypatch.setattr(pca_plot.Report, "add_figure", lambda *given: None)
+    one = run(tmp_path / "one", few_genes)
+    other = run(tmp_path / "two", replace(few_genes, X_test=few_genes.X_test * 3 + 500))
+    for name in ("explained_variance.csv", "loadings.csv"):
+        assert one[name] == other[name]
+    assert one["scores.csv"] != other["scores.csv"]
 
 
-@pytest.mark.parametrize("option", ["--permutations", "--components"])
+def test_options_limit_the_tables_and_the_folds(few_genes, tmp_path):
+    files = run(tmp_path, few_genes, "--components", "2", "--folds", "5")
+    assert list(table(files, "loadings")) == ["PC1", "PC2", "gene"]
+    assert b"(5-fold cross-validation)" in files["metrics.txt"]
+
+
+@pytest.mark.parametrize(("patients", "permutations", "folds"), [(72, 200, 50), (2_096, 20, 10)])
+def test_repetitions_shrink_as_patients_grow(patients, permutations, folds):
+    counts = {c.option: c.default_for(patients) for c in pca_plot.parse_args([]).counts}
+    assert counts == {"--permutations": permutations, "--folds": folds, "--components": 10}
+
+
+@pytest.mark.parametrize("option", ["--permutations", "--folds", "--components"])
 def test_options_refuse_what_they_cannot_use(option, capsys):
     with pytest.raises(SystemExit) as stop:
         pca_plot.main([option, "1"])
@@ -423,17 +151,86 @@ def test_options_refuse_what_they_cannot_use(option, capsys):
     assert f"{option}: must be a whole number from" in capsys.readouterr().err
 
 
-def test_own_data_without_test_patients(data, tmp_path):
-    """Other classes, no subtypes, no list of genes: what needs them is left out, and said so."""
-    values = data.X_train.iloc[:, :400].T.rename_axis("Gene Accession Number")
-    values.to_csv(tmp_path / "train.csv")
-    classes = data.y_train.astype(str).replace({"ALL": "$ober", "AML": "sick"}).rename("cancer")
-    classes.to_csv(tmp_path / "labels.csv")
-    own = ("--train", str(tmp_path / "train.csv"), "--labels", str(tmp_path / "labels.csv"))
-    files = run(tmp_path, "--permutations", "20", *own)
-    assert "train_vs_test.png" not in files
-    assert "Left out: too few test patients." in files["metrics.txt"].decode()
-    results = json.loads(files["metrics.json"])["results"]
-    assert "enrichment" not in results
-    assert {row["contrast"] for row in results["associations"]} == {"sick - $ober"}
+@pytest.fixture
+def noise(few_genes):
+    """Values without structure, long names, no subtypes, nobody to test, no list of genes."""
+    X = few_genes.X_train
+    X = pd.DataFrame(np.exp2(np.random.default_rng(0).normal(9, 1.5, X.shape)), X.index, X.columns)
+    y = few_genes.y_train.cat.rename_categories({"ALL": "a $ober " * 5, "AML": "sick_" * 8})
+    none = {"X_test": X[:0], "y_test": y[:0], "subtypes": None, "informative_genes": None}
+    names = few_genes.gene_names + " with a name that is long"
+    return replace(few_genes, X_train=X, y_train=y, gene_names=names, caveats="", **none)
+
+
+def test_noise_of_a_cohort_with_long_names_and_nothing_else(noise, tmp_path):
+    files = run(tmp_path, noise)
+    assert set(files) == FILES - {"train_vs_test.png"}
+    lines = files["metrics.txt"].decode().splitlines()
+    assert max(map(len, lines[2:])) <= 100
+    record = json.loads(files["metrics.json"])
+    assert "retains 0 components, with 0% of" in record["headline"]["in_short"][0]
+    results = record["results"]
+    assert results["dimensions"]["drawn"] == 2
+    assert len(results["associations"]) == 2
     assert files["scores.csv"].splitlines()[0].startswith(b"patient,class,set,reconstruction error")
+
+
+# Figures
+
+
+def legend_texts(owner):
+    return [text.get_text() for text in owner.get_texts()]
+
+
+def test_scree_figure_shows_null_and_rules(data):
+    ratio = pd.Series([0.5, 0.3, 0.1, 0.06, 0.04])
+    variance = pd.DataFrame({"ratio": ratio, "cumulative": ratio.cumsum(), "permuted_95": 0.2})
+    variance["retained"] = ratio > 0.2
+    needed = {"80%": 2, "90%": 3, "95%": 4}
+    figure = pca_plot.draw_scree(variance, needed, 1_234)
+    left, right = figure.axes
+    labels = ["95th percentile under permutation", "not retained", "retained (2)"]
+    assert legend_texts(left.get_legend()) == labels
+    assert left.lines[1].get_ydata().tolist() == [50, 30]
+    assert set(right.get_xticks()) == {1, 2, 3, 4}
+    assert {80, 90, 95} <= set(right.get_yticks())
+    assert "1,234 training patients" in figure.get_suptitle()
+
+
+def test_patients_figure_tells_subtype_class_and_set(data):
+    plane = pd.DataFrame(np.zeros((72, 2)), data.X_all.index, ["PC1", "PC2"])
+    figure = pca_plot.draw_patients([plane, plane], data, "A title")
+    labels = legend_texts(figure.legends[0])
+    assert labels[:2] == ["B-cell ALL, train (19)", "B-cell ALL, test (19)"]
+    assert labels[-2:] == ["AML, train (11)", "AML, test (14)"]
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    train, test = lines["AML, train (11)"], lines["AML, test (14)"]
+    assert train.get_color() == test.get_color() == group_palette(data)["AML"]
+    assert (train.get_markerfacecolor(), test.get_markerfacecolor()) == (train.get_color(), "none")
+    assert len({line.get_marker() for line in lines.values()}) == 3
+    assert sum(len(line.get_xdata()) for line in lines.values()) == 72
+
+
+def test_only_patients_that_are_there_are_in_the_legend(noise):
+    plane = pd.DataFrame(np.zeros((38, 2)), noise.X_train.index, ["PC1", "PC2"])
+    figure = pca_plot.draw_patients([plane], noise, "A title")
+    assert [label[-10:] for label in legend_texts(figure.legends[0])] == [
+        "train (27)",
+        "train (11)",
+    ]
+
+
+def test_loadings_figure_names_the_largest_genes_in_order(data):
+    genes = [*data.informative_genes.index[:2], *data.X_train.columns[:30]]
+    column = pd.Series(np.linspace(1, -0.1, 32), genes, name="PC1")
+    figure = pca_plot.draw_loadings(pd.DataFrame({"PC1": column, "PC2": -column}), data)
+    first, second = figure.axes
+    assert [tick.get_text() for tick in first.get_yticklabels()] == list(
+        data.gene_names[genes[:12]]
+    )
+    assert [bar.get_width() for bar in second.patches] == list(-column[:12])
+    colors = [class_palette(data)[c] for c in data.informative_genes[:2]]
+    assert [plt.matplotlib.colors.to_hex(b.get_facecolor()) for b in first.patches[:2]] == [
+        color.lower() for color in colors
+    ]
+    assert [ax.get_title() for ax in figure.axes] == ["PC1", "PC2"]

@@ -1,37 +1,73 @@
 """The scripts as their users run them: other cohorts, bad input, full disks, interrupts, kills."""
 
+import importlib
 import json
 import os
-import random
 import resource
+import select
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from expression_data import DATA_DIR, LABELS_FILE, TEST_FILE, TRAIN_FILE
 
-import pca_plot
+from expression.data import DATA_DIR, LABELS_FILE, TEST_FILE, TRAIN_FILE
+from expression.models import MODELS
+from expression.report import Report
 
 ROOT = Path(__file__).resolve().parent.parent
-QUICK = {  # as little work as each script accepts
-    "classifier_models": ["--repeats", "1", "--resplits", "2", "--resamples", "100"],
-    "explainability": ["--subsamples", "2", "--permutations", "1"],
-    "clustering_analysis": [
-        *("--clusters", "3", "--subsamples", "10", "--nulls", "1", "--permutations", "9"),
-    ],
-    "pca_plot": ["--permutations", "20"],
-}
+SCRIPTS = ("classifier_models", "explainability", "clustering_analysis", "pca_plot")
+SIZES = ("--components", "--genes", "--top")  # counts that are not of repetitions
+PATIENCE = 120  # seconds, for what takes two
+# A process of its own, where a warning is an error; a script in it has the small models, too.
+PYTHON = [sys.executable, "-W", "error", "-c"]
+SMALL_SCRIPT = f"""
+import runpy, sys
+sys.path.insert(0, {str(ROOT)!r})
+from tests.test_robustness import MODELS, small_models
+MODELS.update(small_models())
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
-def run(script: str, *argv, **options) -> subprocess.CompletedProcess:
-    """Run a script in a process of its own, where a warning is an error."""
-    command = [sys.executable, "-W", "error", str(ROOT / f"{script}.py"), "--jobs", "1"]
-    return subprocess.run([*command, *map(str, argv)], capture_output=True, text=True, **options)
+def small_models() -> dict:
+    """The models with a grid of one point, and few trees."""
+    small = {}
+    for name, model in MODELS.items():
+        grid = {key: values[-1:] for key, values in (model.grid or {}).items()}
+        trees = {"model__n_estimators": [10]} if name in ("Random Forest", "XGBoost") else {}
+        small[name] = model._replace(grid=model.grid and grid | trees)
+    return small
+
+
+def quick(script: str) -> list[str]:
+    """As little work as the script accepts."""
+    counts = importlib.import_module(script).parse_args([]).counts
+    least = [(c.option, str(c.least)) for c in counts if c.option not in SIZES]
+    return ["--jobs", "1", *(text for pair in least for text in pair)]
+
+
+def run_here(script: str, capsys, *argv) -> subprocess.CompletedProcess:
+    """Run a script in this process."""
+    capsys.readouterr()
+    try:
+        status = importlib.import_module(script).main(list(map(str, argv)))
+    except SystemExit as refused:
+        status = refused.code
+    return subprocess.CompletedProcess([], status, *capsys.readouterr())
+
+
+def run_alone(script: str, *argv, **options) -> subprocess.CompletedProcess:
+    """Run a script in a process of its own."""
+    command = [*PYTHON, SMALL_SCRIPT, str(ROOT / f"{script}.py"), *map(str, argv)]
+    options |= {"capture_output": True, "text": True, "timeout": PATIENCE}
+    return subprocess.run(command, check=False, **options)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -48,10 +84,16 @@ def assert_refused(finished: subprocess.CompletedProcess, *words: str) -> None:
     assert all(word in finished.stderr for word in words), finished.stderr
 
 
+@pytest.fixture(autouse=True)
+def little_work(monkeypatch):
+    for name, model in small_models().items():
+        monkeypatch.setitem(MODELS, name, model)
+
+
 @pytest.fixture
 def outputs(tmp_path):
     """An outputs folder in which every script has results already."""
-    for script in QUICK:
+    for script in SCRIPTS:
         (tmp_path / "outputs" / script).mkdir(parents=True)
         (tmp_path / "outputs" / script / "metrics.txt").write_text("earlier results\n")
     return tmp_path / "outputs"
@@ -61,14 +103,14 @@ def outputs(tmp_path):
 
 
 def simulate(counts: dict[str, int], seed: int, first: int, log: bool = False) -> pd.DataFrame:
-    """Return a row a patient, a column of classes, 200 genes; 20 differ between the classes."""
+    """Return a row a patient, a column of classes, 100 genes; 20 differ between the classes."""
     rng = np.random.default_rng(seed)
     classes = np.repeat(list(counts), list(counts.values()))
-    genes = np.random.default_rng(1).normal(9, 1.5, 200)
-    X = genes + rng.normal(0, 1, (len(classes), 200))
+    genes = np.random.default_rng(1).normal(9, 1.5, 100)
+    X = genes + rng.normal(0, 1, (len(classes), 100))
     X[:, :20] += 2 * (classes == list(counts)[1])[:, None]
     patients = pd.Index([f"S/{first + i}-µ" for i in range(len(classes))], name="sample")
-    table = pd.DataFrame(X if log else 2**X, patients, [f"ENSG{i:05d}.1" for i in range(200)])
+    table = pd.DataFrame(X if log else 2**X, patients, [f"ENSG{i:05d}.1" for i in range(100)])
     table.insert(0, "diagnosis", classes)
     return table.round(3)
 
@@ -80,22 +122,14 @@ def write_twelve_patients(folder: Path) -> list:
     return ["--train", folder / "patients.csv"]
 
 
-def write_forty_to_six(folder: Path) -> list:
-    """Forty healthy, six ill; semicolons; a test set with a gene less; another positive class."""
-    simulate({"healthy": 40, "ill": 6}, 3, 0).to_csv(folder / "train.txt", sep=";")
-    test = simulate({"healthy": 7, "ill": 3}, 4, 100).drop(columns="ENSG00199.1")
-    test.to_csv(folder / "test.txt", sep=";")
-    return ["--train", folder / "train.txt", "--test", folder / "test.txt", "--common-genes",
-            "--positive-class", "healthy"]  # fmt: skip
-
-
-def write_log_scale(folder: Path) -> list:
-    """Log2 values as GCT with CLS, compressed."""
+def write_twenty_to_six(folder: Path) -> list:
+    """Twenty healthy, six ill; log2 values as GCT with CLS; another positive class; a test set with
+    a gene less."""
     for name, counts, first in (
-        ("train", {"CML": 9, "AML": 8}, 0),
-        ("test", {"CML": 4, "AML": 5}, 50),
+        ("train", {"healthy": 20, "ill": 6}, 0),
+        ("test", {"healthy": 5, "ill": 3}, 100),
     ):
-        table = simulate(counts, first, first, log=True)
+        table = simulate(counts, first, first, log=True).iloc[:, : 100 if first else None]
         classes = table.pop("diagnosis")
         genes = table.T.reset_index(names="Name")
         genes.insert(1, "Description", "na")
@@ -105,20 +139,24 @@ def write_log_scale(folder: Path) -> list:
         (folder / f"{name}.cls").write_text(f"{len(table)} 2 1\n# {' '.join(counts)}\n{codes}\n")
     labels = [folder / "train.cls", folder / "test.cls"]
     return ["--train", folder / "train.gct", "--test", folder / "test.gct", "--labels", *labels,
-            "--expression", "log"]  # fmt: skip
+            "--expression", "log", "--common-genes", "--positive-class", "healthy"]  # fmt: skip
 
 
 COHORTS = {
     write_twelve_patients: (["non/responder $x_1$", '=HYPERLINK("a")..\\{'], "no test patients"),
-    write_forty_to_six: (["ill", "healthy"], "Only the 199 genes in both files are used"),
-    write_log_scale: (["CML", "AML"], "positive class: AML"),
+    write_twenty_to_six: (["ill", "healthy"], "Only the 99 genes in both files are used"),
 }
 
 
-@pytest.mark.parametrize("script", QUICK)
+@pytest.mark.parametrize("script", SCRIPTS)
 @pytest.mark.parametrize("write", COHORTS, ids=lambda write: write.__name__[6:])
-def test_all_scripts_run_on_other_cohorts(tmp_path, script, write):
-    finished = run(script, *write(tmp_path), *QUICK[script], "--output-dir", tmp_path / "outputs")
+def test_all_scripts_run_on_other_cohorts(tmp_path, capsys, monkeypatch, script, write):
+    argv = [*write(tmp_path), *quick(script), "--output-dir", tmp_path / "outputs"]
+    if write is write_twelve_patients:  # as a command, once a script
+        finished = run_alone(script, *argv, cwd="/")
+    else:
+        monkeypatch.setattr(Report, "add_figure", lambda report, name, figure: plt.close(figure))
+        finished = run_here(script, capsys, *argv)
     assert finished.returncode == 0, finished.stderr
     assert finished.stderr == ""
     written = contents(tmp_path / "outputs")
@@ -144,13 +182,13 @@ def shipped_folder(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("script", QUICK)
-def test_a_damaged_file_is_one_line_and_changes_nothing(tmp_path, outputs, script):
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_damaged_file_is_one_line_and_changes_nothing(tmp_path, outputs, capsys, script):
     folder = shipped_folder(tmp_path)
     content = (folder / TRAIN_FILE).read_bytes()
     (folder / TRAIN_FILE).write_bytes(content[: len(content) // 2])
     before = contents(outputs)
-    finished = run(script, "--data-dir", folder, "--output-dir", outputs, cwd="/")
+    finished = run_here(script, capsys, "--data-dir", folder, "--output-dir", outputs)
     assert_refused(finished, TRAIN_FILE)
     assert contents(outputs) == before
 
@@ -174,50 +212,47 @@ def test_a_damaged_file_is_one_line_and_changes_nothing(tmp_path, outputs, scrip
 )  # fmt: skip
 def test_bad_input_is_one_line_and_changes_nothing(outputs, capsys, argv, words):
     before = contents(outputs)
-    try:
-        status = pca_plot.main(list(map(str, ["--output-dir", outputs, *argv])))
-    except SystemExit as refused:
-        status = refused.code
-    assert_refused(subprocess.CompletedProcess([], status, *capsys.readouterr()), *words)
+    assert_refused(run_here("pca_plot", capsys, "--output-dir", outputs, *argv), *words)
     assert contents(outputs) == before
 
 
 # --- nothing lost ---------------------------------------------------------------------------------
 
 
-def test_a_full_disk_is_one_line_and_changes_nothing(outputs):
+def test_a_full_disk_is_one_line_and_changes_nothing(tmp_path, outputs):
+    argv = [*write_twelve_patients(tmp_path), *quick("pca_plot"), "--output-dir", outputs]
     before = contents(outputs)
 
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 
-    finished = run("pca_plot", "--output-dir", outputs, *QUICK["pca_plot"], preexec_fn=limit)
-    assert_refused(finished, "too large")
+    assert_refused(run_alone("pca_plot", "--quiet", *argv, preexec_fn=limit), "too large")
     assert contents(outputs) == before
-    assert [path.name for path in outputs.iterdir() if path.name not in QUICK] == []
+    assert sorted(path.name for path in outputs.iterdir()) == sorted(SCRIPTS)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_an_unwritable_folder_is_one_line(outputs):
+def test_an_unwritable_folder_is_one_line(outputs, capsys):
     (outputs / "pca_plot").chmod(0o500)
-    finished = run("pca_plot", "--output-dir", outputs, *QUICK["pca_plot"])
+    finished = run_here("pca_plot", capsys, "--output-dir", outputs)
     (outputs / "pca_plot").chmod(0o700)
     assert_refused(finished, "pca_plot", "ermission")
 
 
-WRITER = """
-import sys
-from pathlib import Path
-sys.path.insert(0, {root!r})
-from expression_data import load_expression_data
-from reporting import Report, command_line, make_parser
+WRITER = f"""
+import itertools, sys
+sys.path.insert(0, {str(ROOT)!r})
+from expression.data import load_expression_data
+from expression.options import command_line, make_parser, start_report
 
-@command_line
-def main(argv=None):
-    args = make_parser("Write the same files for ever.", "writer").parse_args(argv)
-    report = Report(args, load_expression_data(), "A title")
+def parse_args(argv):
+    return make_parser("Write the same files for ever.", "writer").parse_args(argv)
+
+@command_line(parse_args)
+def main(args):
+    report = start_report(args, load_expression_data(), "A title")
     print("ready", flush=True)
-    for letter in __import__("itertools").cycle("ab"):
+    for letter in itertools.cycle("ab"):
         report.files = {{f"{{i}}.txt": (letter * 3_000_000).encode() for i in range(4)}}
         report.text = [letter * 1_000_000]
         report.write()
@@ -226,27 +261,31 @@ sys.exit(main())
 """
 
 
+@pytest.mark.parametrize("moment", [0.05, 0.2])
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=lambda how: how.name)
-def test_a_script_stopped_while_it_writes_leaves_whole_files(tmp_path, how):
-    moments = random.Random(0)
-    code = WRITER.format(root=str(ROOT))
-    for _ in range(3):
-        command = [sys.executable, "-c", code, "--quiet", "--output-dir", str(tmp_path)]
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as writer:
+def test_a_script_stopped_while_it_writes_leaves_whole_files(tmp_path, how, moment):
+    def interruptible():  # also where this process ignores interrupts, in the background
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    command = [*PYTHON, WRITER, "--quiet", "--output-dir", str(tmp_path)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, preexec_fn=interruptible, **pipes) as writer:
+        try:
+            assert select.select([writer.stdout], [], [], PATIENCE)[0], "never ready"
             assert writer.stdout.readline() == "ready\n"
-            time.sleep(moments.uniform(0.02, 0.3))
+            time.sleep(moment)
             writer.send_signal(how)
-            _, stderr = writer.communicate()
-        if how == signal.SIGINT:
-            assert writer.returncode == 130
-            assert stderr == "interrupted: earlier outputs are as they were\n"
-            assert [path.name for path in tmp_path.iterdir()] == ["writer"]
-        for name, content in contents(tmp_path / "writer").items():
-            assert content, name
-            if name.endswith(".json"):
-                assert json.loads(content)["script"] == "writer.py"
-            else:
-                assert len(set(content)) == 1, name
-                assert len(content) in (3_000_000, 1_000_000), name
+            _, stderr = writer.communicate(timeout=PATIENCE)
+        finally:
+            writer.kill()
+    if how == signal.SIGINT:
+        assert writer.returncode == 130
+        assert stderr == "interrupted: earlier outputs are as they were\n"
+        assert [path.name for path in tmp_path.iterdir()] == ["writer"]
+    for name, content in contents(tmp_path / "writer").items():
+        assert content, name
+        if name.endswith(".json"):
+            assert json.loads(content)["script"] == "writer.py"
+        else:
+            assert len(set(content)) == 1, name
+            assert len(content) in (3_000_000, 1_000_000), name
