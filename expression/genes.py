@@ -216,18 +216,3 @@ def full_table(
     full = pd.concat(side_by_side, axis=1).reindex([*table.index, *rest])
     full["gene"], full["description"] = data.gene_names, data.descriptions
     return full.rename_axis("accession")
-
-
-def literature_overlap(
-    lists: dict[str, pd.Index], known: pd.Index, universe: pd.Index
-) -> pd.DataFrame:
-    """Return how many genes of each list are `known`, and the hypergeometric p-value.
-
-    It is the probability of as many or more if the list were drawn at random from the universe.
-    """
-    known = known.intersection(universe)
-    size = pd.Series({name: len(genes) for name, genes in lists.items()})
-    shared = pd.Series({name: len(known.intersection(genes)) for name, genes in lists.items()})
-    p = stats.hypergeom.sf(shared - 1, len(universe), len(known), size)
-    expected = size * len(known) / len(universe)
-    return pd.DataFrame({"genes": size, "known": shared, "expected": expected, "p": p})

@@ -66,7 +66,7 @@ class Report:
         self.files: dict[str, bytes] = {}
         self.in_short = ""
         self.text = [title, "=" * len(title), "", wrap(describe(data))]
-        self.text += [*data.caveats.splitlines(), ""]
+        self.text += [*map(wrap, data.caveats.splitlines()), ""]
         self.show("\n".join([title, wrap(describe(data))]))
         options = dict(options)
         self.record = {
@@ -252,7 +252,13 @@ def to_plain(value):
 
 
 def _rows_text(rows: list[dict]) -> str:
-    return to_text(pd.DataFrame(rows).set_index(next(iter(rows[0]))) if rows else pd.DataFrame())
+    if not rows:
+        return "none"
+    table = pd.DataFrame(rows)
+    name = table.columns[0]
+    width = max(map(len, [name, *table[name]]))
+    table[name] = table[name].str.ljust(width)  # the others to the right, as numbers are
+    return table.rename(columns={name: name.ljust(width)}).to_string(index=False)
 
 
 def to_text(values: dict | pd.Series | pd.DataFrame) -> str:

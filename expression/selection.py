@@ -206,7 +206,7 @@ def nogueira_stability(selected: np.ndarray) -> tuple[float, float, float]:
 def stability_table(lists: dict[str, np.ndarray]) -> pd.DataFrame:
     """Return how alike selections are, each of `lists` lists x genes."""
     rows = {name: (s.sum(axis=1).mean(), *nogueira_stability(s)) for name, s in lists.items()}
-    columns = ["genes a list", "stability", "low", "high"]
+    columns = ["genes (mean)", "stability", "low", "high"]
     table = pd.DataFrame.from_dict(rows, "index", columns=columns)
     table["reading"] = np.select(
         [table["stability"] < POOR, table["stability"] > EXCELLENT, table["stability"].notna()],

@@ -1,10 +1,8 @@
 """The evidence for a gene: SHAP values add up, tests agree with hand-computed and outside ones."""
 
 import itertools
-from math import comb
 
 import numpy as np
-import pandas as pd
 import pytest
 from planted import DOWN, QUICK, UP, quick_pipelines, simulate
 from scipy.stats import mannwhitneyu, ttest_ind
@@ -140,13 +138,3 @@ def test_the_surest_genes_come_first(planted):
     assert table.loc[UP + DOWN, "higher_in"].to_dict() == higher_in
     assert (table.loc[UP + DOWN, ["welch_q", "max_t_p"]] < 0.01).all(axis=None)
     assert (table.loc[UP + DOWN, "test_auc"] > 0.9).all()
-
-
-def test_literature_overlap_is_the_hypergeometric_tail():
-    universe = pd.Index(range(50))
-    lists = {"three of four": pd.Index([0, 1, 2, 40]), "empty": universe[:0]}
-    table = genes.literature_overlap(lists, pd.Index([0, 1, 2, 3, 4, 99]), universe)
-    tail = sum(comb(5, k) * comb(45, 4 - k) for k in (3, 4)) / comb(50, 4)
-    assert table.loc["three of four", "p"] == pytest.approx(tail)
-    assert table.loc["three of four", "expected"] == pytest.approx(4 * 5 / 50)
-    assert table.loc["empty", "p"] == 1

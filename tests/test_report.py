@@ -22,8 +22,7 @@ from expression.report import (
 from expression.style import theme
 
 ROWS = [{"model": "Tree", "correct of 34": 31}, {"model": "=Forest", "correct of 34": 33}]
-TABLE = "         correct of 34\nmodel                 \n"
-TABLE += "Tree                31\n=Forest             33\n"
+TABLE = "model    correct of 34\nTree                31\n=Forest             33\n"
 IN_SHORT = ["Both models beat the majority class.", "34 patients cannot tell them apart."]
 
 
