@@ -35,16 +35,14 @@ SCRIPTS = ["classifier_models", "explainability", "clustering_analysis", "pca_pl
 SIZES = ["300x20000", "600x10000", "600x20000", "1100x20000", "2096x54675"]
 PLANTED = 40  # genes that differ between the classes, and as many between the subtypes of ALL
 SHIFT = 2.0  # of a planted gene, in log2
-LOADING = {
-    "load_expression_data": "from expression.data import load_expression_data\n"
-    "load = lambda: load_expression_data(sys.argv[1])",
-    "pandas.read_csv": "import pandas\nload = lambda: [pandas.read_csv(f) for f in sys.argv[2:]]",
+LOADERS = {
+    "load_expression_data": "expression.data.load_expression_data(sys.argv[1])",
+    "pandas.read_csv": "[pandas.read_csv(path) for path in sys.argv[2:]]",
 }
-LOADER = """
-import json, resource, sys, time
-{}
+LOADING = """
+import json, resource, sys, time, pandas, expression.data
 before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-tables = load()
+tables = {}
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
 print(json.dumps([time.process_time() - start, peak / 1024]))
 """
@@ -135,9 +133,9 @@ def run_scripts(name: str, folder: Path, jobs: int, limit: float, planted: list)
 def measure_loading(name: str, folder: Path) -> dict:
     """Return processor seconds and peak MiB of loading a cohort, beside pandas."""
     row = {"cohort": name}
-    for loader, code in LOADING.items():
-        command = [sys.executable, "-c", LOADER.format(code), folder]
-        command += [folder / data.TRAIN_FILE, folder / data.TEST_FILE]
+    files = [folder, folder / data.TRAIN_FILE, folder / data.TEST_FILE]
+    for loader, code in LOADERS.items():
+        command = [sys.executable, "-c", LOADING.format(code), *files]
         output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout
         row[f"{loader} s"], row[f"{loader} MiB"] = json.loads(output)
     return row
@@ -222,9 +220,8 @@ def write_results(folder: Path, tables: dict[str, pd.DataFrame], runs: pd.DataFr
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
     about = f"patients x genes of the simulated cohorts (default: {' '.join(SIZES)})"
     parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="NxP", help=about)
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="default: all cores")

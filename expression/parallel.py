@@ -48,10 +48,14 @@ class Progress(tqdm):
 
     def move(self, stage: str, share: float) -> None:
         """Show that a share of a stage is done, and all stages before it."""
-        if stage in self.stages:
-            names, seconds = list(self.stages), list(self.stages.values())
-            before = sum(seconds[: names.index(stage)])
-            self.update((before + share * self.stages[stage]) / sum(seconds) - self.n)
+        self.set_description_str(stage, refresh=share == 0)
+        names, seconds = list(self.stages), list(self.stages.values())
+        if stage in names:
+            number = names.index(stage)
+            done = sum(seconds[:number]) + share * seconds[number]
+            self.update(done / sum(seconds) - self.n)
+            if share == 1 and stage != names[-1]:
+                self.set_description_str(names[number + 1])
 
 
 class Workers(NamedTuple):
@@ -130,7 +134,6 @@ def run_parallel(function: Callable, tasks: Iterable[tuple], label: str) -> list
     `label` says on the progress bar what they do.
     """
     tasks, (jobs, client, bar, _) = list(tasks), _workers.get(Workers())
-    bar.set_description_str(label)
     bar.move(label, 0)
     if client is not None:
         return run_on_cluster(function, tasks, label)

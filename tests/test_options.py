@@ -14,7 +14,14 @@ from sklearn import get_config
 
 from expression import parallel
 from expression.files import DataError
-from expression.options import add_counts, command_line, load_data, make_parser, start_report
+from expression.options import (
+    Count,
+    add_counts,
+    command_line,
+    load_data,
+    make_parser,
+    start_report,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -69,6 +76,22 @@ def test_the_options_of_the_data_reach_the_loader(data):
     assert found.X_train.equals(data.X_train)
     with pytest.raises(DataError, match="look like intensities"):
         load_data(parse_args(["--expression", "log"]))
+
+
+@pytest.mark.parametrize(
+    ("patients", "repeats"), [(20, 10), (72, 10), (144, 5), (300, 2), (2_000, 2)]
+)
+def test_repetitions_shrink_in_proportion_as_patients_grow(patients, repeats):
+    assert Count("--repeats", 10, 1, "repetitions", fewest=2).default_for(patients) == repeats
+    assert Count("--genes", 10, 1, "genes").default_for(patients) == 10
+
+
+def test_the_data_settle_the_counts_that_were_not_asked_for(data):
+    parser = new_parser()
+    add_counts(parser, ("--repeats", 10, 1, "repetitions", 2), ("--top", 20, 1, "genes"))
+    args = parser.parse_args(["--top", "3"])
+    load_data(args)
+    assert (args.repeats, args.top) == (10, 3)
 
 
 def test_a_report_records_the_options_that_change_results(data, tmp_path):

@@ -112,6 +112,7 @@ def test_one_bar_moves_with_the_expected_seconds(monkeypatch):
         assert done() == 7 / 8
     assert " 0% |" in sys.stderr.getvalue()
     assert " left: long" in sys.stderr.getvalue()
+    assert " left: drawing" in sys.stderr.getvalue()  # no stage of ours, but what is now under way
 
 
 # --- a cluster -----------------------------------------------------------------------------------
