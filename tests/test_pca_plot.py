@@ -223,11 +223,10 @@ def test_only_patients_that_are_there_are_in_the_legend(noise):
 def test_loadings_figure_names_the_largest_genes_in_order(data):
     genes = [*data.informative_genes.index[:2], *data.X_train.columns[:30]]
     column = pd.Series(np.linspace(1, -0.1, 32), genes, name="PC1")
-    figure = pca_plot.draw_loadings(pd.DataFrame({"PC1": column, "PC2": -column}), data)
+    named = replace(data, gene_names=data.gene_names.index.to_series())
+    figure = pca_plot.draw_loadings(pd.DataFrame({"PC1": column, "PC2": -column}), named)
     first, second = figure.axes
-    assert [tick.get_text() for tick in first.get_yticklabels()] == list(
-        data.gene_names[genes[:12]]
-    )
+    assert [tick.get_text() for tick in first.get_yticklabels()] == genes[:12]
     assert [bar.get_width() for bar in second.patches] == list(-column[:12])
     colors = [class_palette(data)[c] for c in data.informative_genes[:2]]
     assert [plt.matplotlib.colors.to_hex(b.get_facecolor()) for b in first.patches[:2]] == [
