@@ -4,10 +4,10 @@ KMeans, agglomerative and spectral clustering see expression only; classes and s
 with their clusters afterwards. Once on all patients, once on the training patients alone, the ones
 the literature clusters.
 
-The traps: every algorithm finds clusters in noise, so the stability of clusters stands beside that
-of data with the same genes and no clusters, and decides on their number and the method before a
-label is seen. Purity grows with the number of clusters and starts at the majority class, so it
-stands beside that of permuted labels. And one choice of features is one draw, so a table varies it.
+The traps: every algorithm finds clusters in noise, so stability stands beside that of data with the
+same genes and no clusters, and decides on the number and the method before a label is seen. Purity
+grows with the number of clusters and starts at the majority class, so it stands beside that
+of permuted labels. And one choice of features is one draw, so sensitivity.csv varies it.
 Choices, none of which looks at a label:
     features       the fixed preprocessing, then the 1,000 most variable genes, a convention;
                    unscaled, as scaling weighs noise like signal
@@ -45,6 +45,7 @@ from expression.data import ExpressionData
 from expression.options import add_counts, command_line, load_data, make_parser, start_report
 from expression.report import Report
 
+COHORTS = {"all": "all {} patients", "training": "the {} training patients"}
 TITLE = "Q3, clusters found without labels"
 SHADES = ("black", "0.7", style.COLORS["green"], "#99D8C9")  # of a cohort, its nulls, the next
 
@@ -91,8 +92,8 @@ def summarise(
     for cohort, (k, p, by_k) in choices.items():
         verdict = f"form {k} clusters" if p <= clusters.LEVEL else "form no clusters beyond noise"
         numbers = "; ".join(
-            f"{n} clusters {row['stability']:.2f} against {row['null mean']:.2f} (p {row['p']:.2f}; "
-            f"most stable: {row['most stable']})"
+            f"{n} clusters {row['stability']:.2f} against {row['null mean']:.2f} "
+            f"(p {row['p']:.2f}; most stable: {row['most stable']})"
             for n, row in by_k.loc[sorted({k, *kinds.values()})].iterrows()
         )
         sentences.append(
@@ -104,8 +105,8 @@ def summarise(
         for cohort, name in names.items():
             table = agreements.xs((kind, cohort, k), level=("labels", "cohort", "k"))
             method, purity = choices[cohort].by_k.loc[k, "most stable"], table["purity"]
-            majority = table["majority class"].iloc[0]
-            chosen.append(f"{purity[method]:.3f} ({method}; majority {majority:.3f}) on {name}")
+            majority = f"majority {table.loc[method, 'majority class']:.3f}"
+            chosen.append(f"{purity[method]:.3f} ({method}; {majority}) on {name}")
             best.append(f"{purity.max():.3f} ({', '.join(purity.index[purity == purity.max()])})")
         varied = sensitivity.xs(kind, axis=1, level="labels")
         sentences.append(
@@ -129,10 +130,9 @@ def draw_panels(ks: list[int], title: str, handles: list) -> tuple[plt.Figure, d
 
 
 def add_title_and_legend(figure: plt.Figure, title: str, handles: list) -> None:
-    for handle in handles:
-        handle.set_label(style.wrap_name(handle.get_label(), 24))
+    labels = [style.wrap_name(handle.get_label(), 24) for handle in handles]
     figure.suptitle(title)
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    figure.legend(handles, labels, loc="outside lower center", ncols=4)
 
 
 def draw_clusters(
@@ -140,8 +140,9 @@ def draw_clusters(
 ) -> plt.Figure:
     """Draw each patient in its true colour, in the shape of its cluster, joined to its centre."""
     markers = dict(zip(range(1, max(ks) + 1), itertools.cycle(style.SERIES_MARKERS), strict=False))
-    look = {"linestyle": "", "color": "0.3"}
-    shapes = [Line2D([], [], marker=m, label=f"cluster {n}", **look) for n, m in markers.items()]
+    shapes = [
+        Line2D([], [], c="0.3", ls="", marker=markers[n], label=f"cluster {n}") for n in markers
+    ]
     title = f"Clusters of {len(groups)} patients, found without their labels"
     figure, panels = draw_panels(ks, title, [*style.color_handles(palette), *shapes])
     share = 100 * scores.var(axis=0) / scores.var(axis=0).sum()
@@ -151,10 +152,10 @@ def draw_clusters(
             points = scores[members, :2]
             rays = np.stack([np.broadcast_to(points.mean(axis=0), points.shape), points])
             ax.plot(rays[:, :, 0], rays[:, :, 1], c="0.8", lw=0.6, zorder=0)
-            colors = groups[members].map(palette)
-            ax.scatter(*points.T, c=colors, marker=markers[number], s=18, ec="white", lw=0.3)
-        ax.set(xlabel=f"PC1 ({share[0]:.1f} % of variance)")
-        ax.set(ylabel=f"PC2 ({share[1]:.1f} % of variance)")
+            look = {"c": groups[members].map(palette), "marker": markers[number]}
+            ax.scatter(*points.T, **look, s=18, ec="white", lw=0.3)
+        x, y = (f"PC{i + 1} ({share[i]:.1f} % of variance)" for i in (0, 1))
+        ax.set(xlabel=x, ylabel=y)
         ax.label_outer()
     return figure
 
@@ -163,10 +164,9 @@ def draw_consensus(
     resampled: Clusters, found: Clusters, groups: pd.Series, palette: dict, ks: list[int]
 ) -> plt.Figure:
     """Draw the consensus of all pairs of patients, sorted by cluster and group, groups left."""
-    n = len(groups)
-    title = f"How often subsamples put two of {n} patients into one cluster"
+    title = f"How often subsamples put two of {len(groups)} patients into one cluster"
     figure, panels = draw_panels(ks, title, style.color_handles(palette))
-    strip = to_rgba_array(list(groups.map(palette)))[:, None]
+    n, strip = len(groups), to_rgba_array(list(groups.map(palette)))[:, None]
     for key, ax in panels.items():
         order = np.lexsort((groups, found[key]))
         image = clusters.consensus(resampled[key])[np.ix_(order, order)]
@@ -174,61 +174,52 @@ def draw_consensus(
         ax.imshow(strip[order], extent=(-0.07 * n, -0.01 * n, n, 0))
         ax.set(xlim=(-0.07 * n, n), aspect="auto")
         ax.axis("off")
-    label = "share of the subsamples with both"
-    figure.colorbar(shown, ax=list(panels.values()), label=label, aspect=50, pad=0.02)
+    figure.colorbar(shown, ax=list(panels.values()), label="share of subsamples", aspect=50)
     return figure
 
 
-def draw_k_selection(
-    validity: pd.DataFrame, choices: dict[str, Choice], names: dict[str, str]
-) -> plt.Figure:
+def draw_k_selection(validity: pd.DataFrame, names: dict[str, str]) -> plt.Figure:
     """Draw the stability against k, with the mean and range of the null data sets."""
     size = (style.PAGE_WIDTH, 3.2)
     figure, axes = plt.subplots(1, len(METHODS), sharex=True, sharey=True, figsize=size)
     rows = validity.xs("stability", level="measure").rename_axis(columns="draw").stack()
-    rows = rows.rename("value").reset_index()
+    rows = rows.reset_index(name="value")
     rows["data"] = rows["cohort"].map(names) + np.where(rows["draw"] > 0, ", without clusters", "")
     palette = dict(zip(rows["data"].unique(), SHADES, strict=False))
     look = {"hue": "data", "palette": palette, "errorbar": ("pi", 100), "legend": False}
     for ax, method in zip(axes, METHODS, strict=True):
         panel = rows[rows["method"] == method]
         sns.lineplot(panel, x="k", y="value", marker="o", markersize=4, ax=ax, **look)
-        ax.set(xlabel="number of clusters k", ylabel="stability (adjusted Rand index)")
-        ax.set(title=method, xticks=panel["k"].unique())
+        ax.set(title=method, xlabel="number of clusters k", xticks=panel["k"].unique())
+    axes[0].set_ylabel("stability (adjusted Rand index)")
     title = f"Stability under subsampling of {' and '.join(names.values())}"
     add_title_and_legend(figure, title, style.color_handles(palette))
     return figure
 
 
-def draw_dendrogram(scores: np.ndarray, strips: pd.DataFrame, palette: dict) -> plt.Figure:
-    """Draw Ward's tree of the patients over strips of colours, patients x kinds of label."""
-    figure, (ax, below) = plt.subplots(2, height_ratios=[6, 1], figsize=(style.PAGE_WIDTH, 4))
-    tree = dendrogram(linkage(scores, "ward"), ax=ax, link_color_func=lambda _: "0.3")
+def draw_dendrogram(scores: np.ndarray, groups: pd.Series, palette: dict) -> plt.Figure:
+    """Draw Ward's tree of the patients over a strip of their colours."""
+    figure, (ax, below) = plt.subplots(2, height_ratios=[9, 1], figsize=(style.PAGE_WIDTH, 4))
+    order = dendrogram(linkage(scores, "ward"), ax=ax, link_color_func=lambda _: "0.3")["leaves"]
     ax.set(xticks=[], ylabel="Ward distance")
-    strips = strips.iloc[tree["leaves"]]
-    image = [to_rgba_array(list(strips[kind])) for kind in strips]
-    below.imshow(image, aspect="auto", interpolation="none")
-    below.set_yticks(range(len(image)), strips.columns)
-    below.set_xlabel("patient")
-    style.name_ticks(below.xaxis, strips.index, 0.85 * style.PAGE_WIDTH)
-    title = f"Ward's tree of {len(scores)} patients, and their labels"
+    below.imshow([to_rgba_array(list(groups.iloc[order].map(palette)))], aspect="auto")
+    below.set(yticks=[], xlabel="patient")
+    style.name_ticks(below.xaxis, groups.index[order], 0.9 * style.PAGE_WIDTH)
+    title = f"Ward's tree of {len(scores)} patients, their diagnoses below"
     add_title_and_legend(figure, title, style.color_handles(palette))
     return figure
 
 
-def report_validity(
-    report: Report, choices: dict[str, Choice], validity: pd.DataFrame, subsamples: int
-) -> None:
+def report_validity(report: Report, choices: dict[str, Choice], validity: pd.DataFrame) -> None:
     """Add how many clusters there are."""
     table = pd.concat({name: choice.by_k for name, choice in choices.items()}, names=["cohort"])
     table.insert(0, "chosen", ["yes" if choices[name].k == k else "" for name, k in table.index])
     note = (
-        "Stability: adjusted Rand index of the clusters of 80 % of the patients, drawn "
-        f"{subsamples} times, with those of all; a mean over the methods, as the silhouette. Null: "
-        "data without clusters, with each gene's values and the genes' correlation; z: distance "
-        "from it in its standard deviations; p: share of all draws as good, at least 1 / (1 + "
-        "nulls), not corrected for the number of k. Chosen: the smallest k whose z is within 1 of "
-        "the largest, a rule settled on these patients without their labels."
+        "Stability: adjusted Rand index of the clusters of 80 % of the patients with those of all, "
+        "mean over the methods. Null: data without clusters, each gene with its values and its "
+        "correlations; z: in standard deviations of the null; p: share of all draws as good, not "
+        "corrected for the number of k. Chosen: the smallest k whose z is within 1 of the largest, "
+        "a rule settled on these patients without their labels."
     )
     report.add_section("k_selection", "Stability by number of clusters", table, note)
     report.add_table(
@@ -249,14 +240,12 @@ def report_agreement(report: Report, agreements: pd.DataFrame, kinds: dict[str, 
     report.add_table("agreement", agreements)
 
 
-def report_contents(
-    report: Report, contents: pd.DataFrame, choices: dict[str, Choice], ks: list[int]
-) -> None:
-    """Add what the clusters of the most stable methods hold."""
-    keys = [(name, choices[name].by_k.loc[k, "most stable"], k) for name in choices for k in ks]
+def report_contents(report: Report, contents: pd.DataFrame, choices: dict[str, Choice]) -> None:
+    """Add what the chosen clusters hold, of the most stable method."""
+    keys = [(name, by_k.loc[k, "most stable"], k) for name, (k, _, by_k) in choices.items()]
     levels = ["cohort", "method", "k"]
     table = pd.concat({key: contents.xs(key, level=levels) for key in keys}, names=levels)
-    report.add_section("contents", "What the clusters of the most stable methods hold", table)
+    report.add_section("contents", "What the clusters of the most stable method hold", table)
     report.add_table("contents", contents)
 
 
@@ -266,8 +255,7 @@ def main(args: argparse.Namespace) -> None:
     report = start_report(args, data, "Clustering: what shows up without labels")
     cohorts = ({"all": data.X_all} if len(data.X_test) else {}) | {"training": data.X_train}
     whole = next(iter(cohorts))
-    names = {"all": "all {} patients", "training": "the {} training patients"}
-    names = {name: names[name].format(len(X)) for name, X in cohorts.items()}
+    names = {name: COHORTS[name].format(len(X)) for name, X in cohorts.items()}
     ks = range(2, args.clusters + 1)
     clusters.check_cluster_number(args.clusters, len(data.X_train))
     features = {
@@ -282,9 +270,8 @@ def main(args: argparse.Namespace) -> None:
     rows = headline_rows(agreements, kinds)
     report.show_table(TITLE, rows)
 
-    validity, resampled = clusters.assess_cohorts(
-        features, ks, args.subsamples, args.nulls, args.seed
-    )
+    work = args.subsamples, args.nulls, args.seed
+    validity, resampled = clusters.assess_cohorts(features, ks, *work)
     choices = {name: clusters.choose_clusters(validity.loc[name]) for name in cohorts}
     sensitivity = agreement.vary_features(
         cohorts, data.preprocessing, truths, kinds, args.genes, args.seed
@@ -295,18 +282,16 @@ def main(args: argparse.Namespace) -> None:
     drawn = found[whole], groups, palette, shown
     report.add_figure("clusters", draw_clusters(scores[whole], *drawn))
     report.add_figure("consensus_matrices", draw_consensus(resampled[whole], *drawn))
-    report.add_figure("k_selection", draw_k_selection(validity, choices, names))
-    colors = truths.replace(style.class_palette(data) | palette)
-    report.add_figure("dendrogram", draw_dendrogram(scores[whole], colors, palette))
+    report.add_figure("k_selection", draw_k_selection(validity, names))
+    report.add_figure("dendrogram", draw_dendrogram(scores[whole], groups, palette))
 
-    in_short = summarise(choices, agreements, kinds, sensitivity, names)
-    report.add_headline(TITLE, rows, in_short)
-    report_validity(report, choices, validity, args.subsamples)
+    report.add_headline(TITLE, rows, summarise(choices, agreements, kinds, sensitivity, names))
+    report_validity(report, choices, validity)
     report_agreement(report, agreements, kinds)
-    report_contents(report, agreement.content_table(found, truths.iloc[:, -1]), choices, shown)
+    report_contents(report, agreement.content_table(found, groups), choices)
     report.add_table("sensitivity", sensitivity.T)
-    patients = truths.assign(set=data.sample_set)
-    report.add_table("assignments", agreement.assignment_table(found, resampled, patients))
+    truths["set"] = data.sample_set
+    report.add_table("assignments", agreement.assignment_table(found, resampled, truths))
     report.write()
 
 
