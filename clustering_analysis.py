@@ -75,7 +75,7 @@ def headline_rows(agreements: pd.DataFrame, kinds: dict[str, int]) -> list[dict]
     for kind, k in kinds.items():
         for (cohort, method), values in agreements.xs((kind, k), level=("labels", "k")).iterrows():
             row = rows.setdefault((cohort, method), {"patients": cohort, "method": method})
-            row[f"purity, {k} clusters, {kind}"] = f"{values['purity']:.3f}"
+            row[f"purity, {kind}, k = {k}"] = f"{values['purity']:.3f}"
             row[f"ARI, {kind}"] = f"{values['ARI']:.3f}"
     return list(rows.values())
 

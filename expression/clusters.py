@@ -241,13 +241,13 @@ def choose_clusters(validity: pd.DataFrame) -> Choice:
             "most stable": validity[0].xs("stability", level="measure").unstack("k").idxmax(),
             "stability": stability[0],
             "null mean": null.mean(axis=1),
-            "z": (stability[0] - null.mean(axis=1)) / null.std(axis=1),
+            "z": ((stability[0] - null.mean(axis=1)) / null.std(axis=1)).fillna(0),  # 0: no spread
             "p": stability.ge(stability[0], axis=0).mean(axis=1),
             "silhouette": silhouette[0],
             "silhouette p": silhouette.ge(silhouette[0], axis=0).mean(axis=1),
         }
     )
     centred = stability.sub(stability.mean(axis=1), axis=0)
-    furthest = centred.div(stability.std(axis=1), axis=0).max()
+    furthest = centred.div(stability.std(axis=1), axis=0).fillna(0).max()
     k = by_k.index[by_k["z"] >= by_k["z"].max() - 1].min()
     return Choice(int(k), float((furthest >= furthest[0]).mean()), by_k)
