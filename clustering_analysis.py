@@ -125,11 +125,11 @@ def draw_panels(ks: list[int], title: str, handles: list) -> tuple[plt.Figure, d
     panels = dict(zip(itertools.product(METHODS, ks), axes.T.flat, strict=True))
     for (method, k), ax in panels.items():
         ax.set_title(f"{method}, k = {k}")
-    add_title_and_legend(figure, title, handles)
+    draw_title_and_legend(figure, title, handles)
     return figure, panels
 
 
-def add_title_and_legend(figure: plt.Figure, title: str, handles: list) -> None:
+def draw_title_and_legend(figure: plt.Figure, title: str, handles: list) -> None:
     labels = [style.wrap_name(handle.get_label(), 24) for handle in handles]
     figure.suptitle(title)
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
@@ -193,7 +193,7 @@ def draw_k_selection(validity: pd.DataFrame, names: dict[str, str]) -> plt.Figur
         ax.set(title=method, xlabel="number of clusters k", xticks=panel["k"].unique())
     axes[0].set_ylabel("stability (adjusted Rand index)")
     title = f"Stability under subsampling of {' and '.join(names.values())}"
-    add_title_and_legend(figure, title, style.color_handles(palette))
+    draw_title_and_legend(figure, title, style.color_handles(palette))
     return figure
 
 
@@ -206,7 +206,7 @@ def draw_dendrogram(scores: np.ndarray, groups: pd.Series, palette: dict) -> plt
     below.set(yticks=[], xlabel="patient")
     style.name_ticks(below.xaxis, groups.index[order], 0.9 * style.PAGE_WIDTH)
     title = f"Ward's tree of {len(scores)} patients, their diagnoses below"
-    add_title_and_legend(figure, title, style.color_handles(palette))
+    draw_title_and_legend(figure, title, style.color_handles(palette))
     return figure
 
 
