@@ -1,19 +1,26 @@
-"""Compare clusters with labels: how far they agree, who is discordant, and what hangs on features.
+"""Compare clusters with labels: how far they agree, and what hangs on the choice of features.
 
 Purity grows with the number of clusters and starts at the majority class, so agreement is measured
-on permuted labels as well. `truths` are patients x kinds of label, `kinds` the number of clusters
-to compare with each, cohorts the first patients of `truths` or all.
+on permuted labels as well. `truths` are patients x kinds of label, cohorts the first patients of
+`truths` or all.
 """
 
 import itertools
-from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
+from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.cluster import contingency_matrix
 
-from expression.clusters import METHODS, Assessment, assess_draw, feature_scores, item_consensus
+from expression.clusters import (
+    METHODS,
+    MOST_COMPONENTS,
+    Clusters,
+    cluster,
+    component_scores,
+    feature_matrix,
+    item_consensus,
+)
 from expression.parallel import run_parallel
 from expression.preprocessing import Preprocessing
 
@@ -49,15 +56,15 @@ def purity_score(labels_true, labels_pred) -> float:
     return float(contingency.max(axis=0).sum() / contingency.sum())
 
 
-def agreement(truth: pd.Series, clusters: np.ndarray, permutations: int, seed: int) -> dict:
-    """Return purity, ARI and AMI; of the first two also what permuted labels reach.
+def agreement(truth: pd.Series, labels: np.ndarray, permutations: int, seed: int) -> dict:
+    """Return purity and ARI of clusters, and what permuted labels reach.
 
     "95 %" is the 95th percentile under permutation, "p" the one-sided p-value. With the sizes of
     classes and clusters kept, the ARI grows with the sum of squares of the contingency table.
     """
     orders = np.tile(np.arange(len(truth)), (1 + permutations, 1))
     orders[1:] = np.random.default_rng(seed).permuted(orders[1:], axis=1)
-    classes, members = (pd.get_dummies(labels).to_numpy(float) for labels in (truth, clusters))
+    classes, members = (pd.get_dummies(kind).to_numpy(float) for kind in (truth, labels))
     tables = classes[orders].transpose(0, 2, 1) @ members
     result = {"majority class": truth.value_counts(normalize=True).max()}
     for name, score, statistic in (
@@ -65,58 +72,48 @@ def agreement(truth: pd.Series, clusters: np.ndarray, permutations: int, seed: i
         ("ARI", adjusted_rand_score, (tables**2).sum(axis=(1, 2))),
     ):
         order = orders[np.argsort(statistic, kind="stable")[int(0.95 * len(orders))]]
-        result[name] = score(truth, clusters)
-        result[f"{name} 95 %"] = score(truth.iloc[order], clusters)
+        result[name] = score(truth, labels)
+        result[f"{name} 95 %"] = score(truth.iloc[order], labels)
         result[f"{name} p"] = np.mean(statistic >= statistic[0])
-    return result | {"AMI": adjusted_mutual_info_score(truth, clusters)}
+    return result
 
 
 def agreement_table(
-    found: dict[str, Assessment], truths: pd.DataFrame, permutations: int, seed: int
+    found: dict[str, Clusters], truths: pd.DataFrame, permutations: int, seed: int
 ) -> pd.DataFrame:
     """Return the `agreement` of all clusters with all kinds of label."""
     rows = {
         (kind, name, *key): agreement(truths[kind].iloc[: len(labels)], labels, permutations, seed)
         for kind, name in itertools.product(truths, found)
-        for key, labels in found[name].labels.items()
+        for key, labels in found[name].items()
     }
     return pd.DataFrame(rows).T.rename_axis(["labels", "cohort", "method", "k"])
 
 
-def discordant_patients(found: Assessment, truth: pd.Series) -> pd.DataFrame:
-    """Return who of two clusters sits with the other class, and its item consensus, by method."""
-    shares = {}
-    for method in METHODS:
-        labels, consensus = found.labels[method, 2], found.consensus[method, 2]
-        majority = truth.groupby(labels).transform(lambda members: members.mode()[0])
-        share = pd.Series(item_consensus(consensus, labels), truth.index)
-        shares[method] = share[majority != truth]
-    return pd.DataFrame(shares)
-
-
-def assignment_table(found: dict[str, Assessment], patients: pd.DataFrame) -> pd.DataFrame:
-    """Return every cohort's patients with their clusters and item consensus."""
-    tables = {}
-    for name, one in found.items():
-        columns = {}
-        for (method, k), labels in one.labels.items():
-            columns[f"{method} {k}"] = labels
-            columns[f"{method} {k} consensus"] = item_consensus(one.consensus[method, k], labels)
-        tables[name] = patients.iloc[: len(one.scores)].assign(**columns)
-    return pd.concat(tables, names=["cohort"])
-
-
-def content_table(
-    found: dict[str, Assessment], groups: pd.Series, ks: Iterable[int]
-) -> pd.DataFrame:
+def content_table(found: dict[str, Clusters], groups: pd.Series) -> pd.DataFrame:
     """Return how many patients of each group each cluster holds, for every cohort."""
     tables = {
-        (name, method, k): pd.crosstab(one.labels[method, k], groups.iloc[: len(one.scores)].array)
-        for name, one in found.items()
-        for method, k in itertools.product(METHODS, ks)
+        (name, *key): pd.crosstab(labels, groups.iloc[: len(labels)].array)
+        for name, by_key in found.items()
+        for key, labels in by_key.items()
     }
     table = pd.concat(tables, names=["cohort", "method", "k", "cluster"])
     return table.rename_axis(columns=None).fillna(0).astype(int)
+
+
+def assignment_table(
+    found: dict[str, Clusters], resampled: dict[str, Clusters], patients: pd.DataFrame
+) -> pd.DataFrame:
+    """Return every cohort's patients with their clusters and item consensus."""
+    tables = {}
+    for name, by_key in found.items():
+        columns = {}
+        for (method, k), labels in by_key.items():
+            columns[f"{method} {k}"] = labels
+            share = item_consensus(resampled[name][method, k], labels)
+            columns[f"{method} {k} consensus"] = share
+        tables[name] = patients.iloc[: len(labels)].assign(**columns)
+    return pd.concat(tables, names=["cohort"])
 
 
 def vary_features(
@@ -125,37 +122,33 @@ def vary_features(
     truths: pd.DataFrame,
     kinds: dict[str, int],
     genes: int,
-    subsamples: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Return what clustering finds with the default features, and with each alternative."""
+    """Return the purity with the default features and each alternative, a row a choice of them.
+
+    kinds: the number of clusters to compare with each kind of label. Columns: cohort, labels,
+    method.
+    """
     default = {"genes": genes}
     choices = {f"default: {genes:,} genes": default}
     choices |= {name: default | change for name, change in ALTERNATIVES.items()}
     keys = list(itertools.product(cohorts, choices))
-    tasks = []
-    for name, choice in keys:
-        scores = feature_scores(cohorts[name].to_numpy(), preprocessing, **choices[choice])
-        tasks.append((scores, truths.loc[cohorts[name].index], kinds, subsamples, seed))
-    tables = run_parallel(score_features, tasks, "sensitivity")
-    table = pd.concat(dict(zip(keys, tables, strict=True)), names=["cohort", "features"])
-    return table.droplevel(2)
-
-
-def score_features(
-    scores: np.ndarray, truths: pd.DataFrame, ks: dict[str, int], subsamples: int, seed: int
-) -> pd.DataFrame:
-    """Return stability and purity of one choice of features, a row a method and kind of label.
-
-    truths: patients x kinds of label; ks: the number of clusters to compare with each.
-    """
-    found = assess_draw(scores, sorted(set(ks.values())), subsamples, seed, draw=0)
-    return pd.DataFrame(
-        {
-            "labels": kind,
-            "method": method,
-            "stability": found.validity.loc[(method, k), "stability"],
-            "purity": purity_score(truths[kind], found.labels[method, k]),
+    ks = sorted(set(kinds.values()))
+    tasks = [(cohorts[c].to_numpy(), preprocessing, choices[name], ks, seed) for c, name in keys]
+    found = dict(zip(keys, run_parallel(_cluster_features, tasks, "features"), strict=True))
+    purity = {
+        (cohort, kind, method): {
+            name: purity_score(truths.loc[X.index, kind], found[cohort, name][method, k])
+            for name in choices
         }
-        for (kind, k), method in itertools.product(ks.items(), METHODS)
-    )
+        for cohort, X in cohorts.items()
+        for (kind, k), method in itertools.product(kinds.items(), METHODS)
+    }
+    table = pd.DataFrame(purity).rename_axis(index="features")
+    return table.rename_axis(columns=["cohort", "labels", "method"]).loc[list(choices)]
+
+
+def _cluster_features(X, preprocessing, choice, ks, seed):
+    matrix = {name: value for name, value in choice.items() if name != "components"}
+    most = choice.get("components", MOST_COMPONENTS)
+    return cluster(component_scores(feature_matrix(X, preprocessing, **matrix), most), ks, seed)

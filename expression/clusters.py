@@ -1,23 +1,25 @@
-"""Cluster patients and measure the clusters' internal validity: no label is seen here.
+"""Cluster patients and measure how stable the clusters are: no label is seen here.
 
-Every algorithm finds clusters in noise, and consensus clustering finds stable ones, so internal
-validity is measured on Gaussian clouds without clusters as well.
+Every algorithm finds clusters in noise, and some of them again in subsamples of it, so stability is
+measured on data without clusters as well, and decides on their number in units of its spread there.
 
-References: Monti et al. (2003), Mach. Learn. 52:91 (consensus clustering); Senbabaoglu et al.
-(2014), Sci. Rep. 4:6207 (PAC); John et al. (2020), Sci. Rep. 10:1816 (M3C, the null); von Luxburg
-(2007), Stat. Comput. 17:395 (spectral clustering); Amini et al. (2013), Ann. Stat. 41:2097 (weak
-links in the graph).
+References: Ben-Hur, Elisseeff & Guyon (2002), Pac. Symp. Biocomput. 7:6 (stability under
+subsampling); Monti et al. (2003), Mach. Learn. 52:91 (consensus clustering); John et al. (2020),
+Sci. Rep. 10:1816 (M3C, null data of the same covariance); von Luxburg (2007), Stat. Comput. 17:395
+(spectral clustering); Amini et al. (2013), Ann. Stat. 41:2097 (weak links in the graph).
 """
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.cluster import AgglomerativeClustering, KMeans, SpectralClustering
+from scipy.cluster.hierarchy import cut_tree, linkage
+from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
+from sklearn.manifold import spectral_embedding
 from sklearn.metrics import silhouette_score
 from sklearn.neighbors import kneighbors_graph
 from sklearn.pipeline import Pipeline
@@ -31,74 +33,67 @@ RESTARTS, SUBSAMPLE_RESTARTS = 100, 3  # of KMeans: with few, the seed decides
 NEIGHBOURS = 10
 WEAK_LINK = 1e-3  # between all patients: a graph in pieces has no spectral clustering
 SUBSAMPLE_SHARE = 0.8
-AMBIGUOUS = (0.1, 0.9)
-MEASURES = {"silhouette": 1, "stability": 1, "PAC": -1}  # 1: higher is better, -1: lower
+MOST_COMPONENTS = 100  # all of up to 101 patients; the leading ones of more
+LEVEL = 0.05  # of the test for clusters
+
+Key = tuple[str, int]  # method, number of clusters
+Clusters = dict[Key, np.ndarray]  # of the patients
 
 
 def agglomerative(
-    scores: np.ndarray, ks: Iterable[int], restarts: int, seed: int
+    scores: np.ndarray, ks: Sequence[int], restarts: int, seed: int
 ) -> dict[int, np.ndarray]:
-    return {k: AgglomerativeClustering(k, linkage="ward").fit_predict(scores) for k in ks}
+    return dict(zip(ks, cut_tree(linkage(scores, "ward"), ks).T, strict=True))
 
 
 def kmeans(
-    scores: np.ndarray, ks: Iterable[int], restarts: int, seed: int
+    scores: np.ndarray, ks: Sequence[int], restarts: int, seed: int
 ) -> dict[int, np.ndarray]:
     return {k: KMeans(k, n_init=restarts, random_state=seed).fit_predict(scores) for k in ks}
 
 
 def spectral(
-    scores: np.ndarray, ks: Iterable[int], restarts: int, seed: int
+    scores: np.ndarray, ks: Sequence[int], restarts: int, seed: int
 ) -> dict[int, np.ndarray]:
     graph = kneighbors_graph(scores, min(NEIGHBOURS, len(scores)), include_self=True).toarray()
     graph = (graph + graph.T) / 2 + WEAK_LINK
-    options = {"affinity": "precomputed", "n_init": min(restarts, 10), "random_state": seed}
-    return {k: SpectralClustering(k, **options).fit_predict(graph) for k in ks}
+    # As SpectralClustering does for each k, which would find the same eigenvectors again
+    maps = spectral_embedding(graph, n_components=max(ks), drop_first=False, random_state=seed)
+    restarts = min(restarts, 10)
+    return {k: kmeans(maps[:, :k], [k], restarts, seed)[k] for k in ks}
 
 
 # One entry a method: from scores, patients x components, to the clusters of the patients by k
 METHODS = {"Agglomerative": agglomerative, "KMeans": kmeans, "Spectral": spectral}
 
 
-class Assessment(NamedTuple):
-    """What clustering found in `scores`, patients x components; the rest by (method, k).
-
-    The labels number the clusters from 1, the largest. The consensus of two patients is the share
-    of the subsamples with both that put them into one cluster; NaN if there was none. `validity`
-    has the columns `MEASURES`.
-    """
-
-    scores: np.ndarray
-    labels: dict[tuple[str, int], np.ndarray]
-    consensus: dict[tuple[str, int], np.ndarray]
-    validity: pd.DataFrame
-
-
-def feature_scores(
+def feature_matrix(
     X: np.ndarray,
     preprocessing: Preprocessing,
     genes: int | None,
     standardise_arrays: bool = True,
     scale_genes: bool = False,
-    components: int | None = None,
 ) -> np.ndarray:
-    """Return principal component scores of the most variable genes, patients x components.
-
-    X: patients x genes. All components keep all distances, in far fewer columns than genes.
-    """
+    """Return the most variable genes of X, patients x genes, each with mean 0."""
     steps = preprocessing.steps() if standardise_arrays else preprocessing.log2_steps()
     values = Pipeline(steps).fit_transform(X)
     most_variable = np.argsort(-values.var(axis=0), kind="stable")[:genes]
-    matrix = StandardScaler(with_std=scale_genes).fit_transform(values[:, most_variable])
-    return PCA(svd_solver="full").fit_transform(matrix)[:, :components]
+    return StandardScaler(with_std=scale_genes).fit_transform(values[:, most_variable])
 
 
-def cluster(
-    scores: np.ndarray, ks: Iterable[int], restarts: int, seed: int
-) -> dict[tuple[str, int], np.ndarray]:
-    """Return the clusters of the rows of scores, by (method, k)."""
+def component_scores(features: np.ndarray, components: int = MOST_COMPONENTS) -> np.ndarray:
+    """Return principal component scores, patients x components.
+
+    All components keep all distances, in far fewer columns than genes; of hundreds of patients the
+    leading ones keep nearly all.
+    """
+    return PCA(svd_solver="full").fit_transform(features)[:, :components]
+
+
+def cluster(scores: np.ndarray, ks: Sequence[int], seed: int, restarts: int = RESTARTS) -> Clusters:
+    """Return the clusters of the rows of scores, by (method, k), numbered by size from 1."""
     found = {name: method(scores, ks, restarts, seed) for name, method in METHODS.items()}
-    return {(name, k): labels for name, by_k in found.items() for k, labels in by_k.items()}
+    return {(name, k): number_by_size(by_k[k]) for name, by_k in found.items() for k in ks}
 
 
 def number_by_size(labels: np.ndarray) -> np.ndarray:
@@ -118,116 +113,142 @@ def check_cluster_number(clusters: int, n_patients: int) -> None:
 
 
 def assess_cohorts(
-    cohorts: dict[str, pd.DataFrame],
-    preprocessing: Preprocessing,
-    ks: Sequence[int],
-    genes: int,
-    subsamples: int,
-    nulls: int,
-    seed: int,
-) -> tuple[dict[str, Assessment], pd.Series]:
-    """Return what clustering finds in each cohort (patients x genes), and the internal validity.
+    features: dict[str, np.ndarray], ks: Sequence[int], subsamples: int, nulls: int, seed: int
+) -> tuple[pd.DataFrame, dict[str, Clusters]]:
+    """Return the internal validity of the clusters, and those of the subsamples of each cohort.
 
-    The validity is indexed by cohort, draw (0: the cohort; others: null data sets), method, k and
-    measure.
+    Validity: indexed by cohort, measure, method and k, with a column a draw (0: the cohort; others:
+    null data sets). Clusters of the subsamples: see `resample`.
     """
-    check_cluster_number(max(ks), min(map(len, cohorts.values())))
-    scores = {n: feature_scores(X.to_numpy(), preprocessing, genes) for n, X in cohorts.items()}
-    keys = list(itertools.product(cohorts, range(nulls + 1)))
-    tasks = [(scores[name], ks, subsamples, seed, draw) for name, draw in keys]
-    assessed = dict(zip(keys, run_parallel(assess_draw, tasks, "consensus"), strict=True))
-    validity = pd.concat({key: assessed[key].validity for key in keys}, names=["cohort", "draw"])
-    found = {name: assessed[name, 0] for name in cohorts}
-    return found, validity.rename_axis(columns="measure").stack()
-
-
-def assess(
-    scores: np.ndarray, ks: Sequence[int], subsamples: int, seed: int, rng: np.random.Generator
-) -> Assessment:
-    """Cluster all patients and subsamples of them, and measure the clusters' internal validity.
-
-    silhouette: mean over all patients, in the space that was clustered
-    stability: mean adjusted Rand index of a subsample's clusters with those of all patients
-    PAC: proportion of ambiguous pairs, of patients together in neither few nor most subsamples
-    """
-    clusters = cluster(scores, ks, RESTARTS, seed)
-    labels = {key: number_by_size(numbers) for key, numbers in clusters.items()}
-    together = {key: np.zeros((len(scores), len(scores))) for key in labels}
-    drawn_together = np.zeros((len(scores), len(scores)))
-    rand_indices = []
-    for _ in range(subsamples):
-        drawn = rng.choice(len(scores), int(SUBSAMPLE_SHARE * len(scores)), replace=False)
-        drawn_together[np.ix_(drawn, drawn)] += 1
-        found = cluster(scores[drawn], ks, SUBSAMPLE_RESTARTS, seed)
-        for key, numbers in found.items():
-            together[key][np.ix_(drawn, drawn)] += np.equal.outer(numbers, numbers)
-        rand_indices.append({key: rand_index(labels[key][drawn], found[key]) for key in labels})
-    drawn_together[drawn_together == 0] = np.nan
-    consensus = {key: count / drawn_together for key, count in together.items()}
-    measures = {
-        "silhouette": {key: silhouette_score(scores, labels[key]) for key in labels},
-        "stability": pd.DataFrame(rand_indices).mean(),
-        "PAC": {key: ambiguous_pairs(consensus[key]) for key in labels},
+    draws = range(nulls + 1)
+    keys = list(itertools.product(features, draws))
+    tasks = [(features[name], ks, subsamples, seed, draw) for name, draw in keys]
+    assessed = dict(zip(keys, run_parallel(assess_draw, tasks, "stability"), strict=True))
+    validity = {
+        name: pd.DataFrame({draw: assessed[name, draw][0] for draw in draws}) for name in features
     }
-    validity = pd.DataFrame(measures).rename_axis(["method", "k"]).sort_index()
-    return Assessment(scores, labels, consensus, validity)
+    table = pd.concat(validity, names=["cohort", "measure", "method", "k"])
+    return table, {name: assessed[name, 0][1] for name in features}
 
 
 def assess_draw(
-    scores: np.ndarray, ks: Sequence[int], subsamples: int, seed: int, draw: int
-) -> Assessment:
-    """Assess the scores (draw 0), or a null data set in their place."""
-    rng = np.random.default_rng([seed, draw])
-    return assess(null_scores(scores, rng) if draw else scores, ks, subsamples, seed, rng)
+    features: np.ndarray, ks: Sequence[int], subsamples: int, seed: int, draw: int
+) -> tuple[pd.Series, Clusters]:
+    """Return the internal validity of the clusters of some features, and those of subsamples.
 
-
-def null_scores(scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return Gaussian data of exactly the covariance of the scores, and without clusters.
-
-    Uncorrelated scores, each of its variance, in random directions.
+    Of the features themselves (draw 0), or of a null data set, then without the subsamples.
+    Validity by measure, method and k:
+    stability: mean adjusted Rand index of a subsample's clusters with those of all patients
+    silhouette: mean over all patients, in the space that was clustered
     """
-    noise = rng.normal(size=scores.shape)
-    directions = np.linalg.qr(noise - noise.mean(axis=0))[0]
-    return directions * scores.std(axis=0) * np.sqrt(len(scores))
+    rng = np.random.default_rng([seed, draw])
+    scores = component_scores(null_features(features, rng) if draw else features)
+    labels = cluster(scores, ks, seed)
+    resampled = resample(scores, ks, subsamples, seed, rng)
+    validity = {}
+    for key, found in labels.items():
+        indices = [rand_index(found[row > 0], row[row > 0]) for row in resampled[key]]
+        validity["stability", *key] = np.mean(indices)
+        validity["silhouette", *key] = silhouette_score(scores, found)
+    return pd.Series(validity), {} if draw else resampled
+
+
+def null_features(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return data without clusters that keep each gene's values and the genes' correlation.
+
+    A Gaussian copula: random rotation of the patients leaves the covariance and makes Gaussian
+    clouds of clusters; then each gene takes its own values in that order (Iman & Conover 1982).
+    Without its values skewed or heavy-tailed genes would pass for clusters; with them, clusters
+    that rest on a few genes of two modes are not told from the null.
+    """
+    rotation = np.linalg.qr(rng.normal(size=(len(features), len(features))))[0]
+    ranks = (rotation @ features).argsort(axis=0).argsort(axis=0)
+    return np.take_along_axis(np.sort(features, axis=0), ranks, axis=0)
+
+
+def resample(
+    scores: np.ndarray, ks: Sequence[int], subsamples: int, seed: int, rng: np.random.Generator
+) -> Clusters:
+    """Cluster subsamples of the patients: subsamples x patients, 0 if not drawn, by (method, k)."""
+    found = {}
+    for i in range(subsamples):
+        drawn = rng.choice(len(scores), int(SUBSAMPLE_SHARE * len(scores)), replace=False)
+        for key, labels in cluster(scores[drawn], ks, seed, SUBSAMPLE_RESTARTS).items():
+            found.setdefault(key, np.zeros((subsamples, len(scores)), np.uint16))[i, drawn] = labels
+    return found
 
 
 def rand_index(first: np.ndarray, second: np.ndarray) -> float:
     """Return the adjusted Rand index; scikit-learn's checks would take a third of the run."""
-    one, other = (np.equal.outer(labels, labels) for labels in (first, second))
     n = len(first)
-    both, ones, others = (np.count_nonzero(pairs) - n for pairs in (one & other, one, other))
+    table = np.zeros((first.max() + 1, second.max() + 1))
+    np.add.at(table, (first, second), 1)
+    tables = table, table.sum(axis=1), table.sum(axis=0)
+    both, ones, others = ((counts**2).sum() - n for counts in tables)
     expected = ones * others / (n * (n - 1))
     return float((both - expected) / ((ones + others) / 2 - expected))
 
 
-def ambiguous_pairs(consensus: np.ndarray) -> float:
-    """Return the proportion of ambiguous pairs, PAC; 0 is best."""
-    pairs = consensus[np.triu_indices(len(consensus), k=1)]
-    return float(np.mean((pairs > AMBIGUOUS[0]) & (pairs < AMBIGUOUS[1])))
+def consensus(resampled: np.ndarray) -> np.ndarray:
+    """Return the share of subsamples with both that put two patients together (Monti et al.).
+
+    resampled: subsamples x patients, see `resample`. NaN where no subsample has both.
+    """
+    drawn = (resampled > 0).astype(np.float32)
+    members = ((resampled == c).astype(np.float32) for c in range(1, resampled.max() + 1))
+    together = sum(member.T @ member for member in members)
+    with_both = drawn.T @ drawn
+    return together / np.where(with_both > 0, with_both, np.nan)
 
 
-def compare_with_null(validity: pd.Series) -> pd.DataFrame:
-    """Return the validity of draw 0 beside the range of the other draws, with one-sided p."""
-    draws = validity.unstack("draw")
-    observed, null = draws[0], draws.drop(columns=0)
-    sign = draws.index.get_level_values("measure").map(MEASURES).to_numpy()
-    as_good = null.mul(sign, axis=0).ge(observed * sign, axis=0).sum(axis=1)
-    table = null.agg(["mean", "min", "max"], axis=1).add_prefix("null ")
-    return table.assign(observed=observed, p=(1 + as_good) / draws.shape[1])
-
-
-def best_cluster_number(selection: pd.DataFrame) -> pd.DataFrame:
-    """Return the k furthest beyond the null's mean, by cohort and measure, a column a method."""
-    beyond = selection["observed"] - selection["null mean"]
-    beyond *= beyond.index.get_level_values("measure").map(MEASURES)
-    by_k = beyond.unstack("k")
-    return by_k.idxmax(axis=1).unstack("method")
-
-
-def item_consensus(consensus: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+def item_consensus(resampled: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return the mean consensus of each patient with the others of its cluster (Monti et al.).
 
     1 is always together. NaN for a patient alone.
     """
-    others = np.equal.outer(clusters, clusters) & ~np.eye(len(clusters), dtype=bool)
-    return pd.DataFrame(consensus).where(others).mean(axis=1).to_numpy()
+    others = np.equal.outer(labels, labels) & ~np.eye(len(labels), dtype=bool)
+    return pd.DataFrame(consensus(resampled)).where(others).mean(axis=1).to_numpy()
+
+
+class Choice(NamedTuple):
+    """How many clusters one cohort has, by stability alone; p: of any clusters at all.
+
+    `by_k` has a row a number of clusters: its most stable method; stability, the mean over the
+    methods; that of the null data sets; the distance from it in their standard deviations (z); and
+    the share of draws as stable (p), as of the silhouette.
+    """
+
+    k: int
+    p: float
+    by_k: pd.DataFrame
+
+
+def choose_clusters(validity: pd.DataFrame) -> Choice:
+    """Return the smallest number of clusters whose z is within 1 of the largest.
+
+    A difference of less than one standard deviation of the null is none, as with the gap statistic
+    (Tibshirani et al. 2001). The p is the share of draws in which any k lies as far from the mean
+    of all draws: a number is chosen anew in each null data set.
+
+    validity: of one cohort, by measure, method and k, a column a draw, see `assess_cohorts`.
+    """
+    stability, silhouette = (
+        validity.xs(measure, level="measure").groupby("k").mean()
+        for measure in ("stability", "silhouette")
+    )
+    null = stability.drop(columns=0)
+    by_k = pd.DataFrame(
+        {
+            "most stable": validity[0].xs("stability", level="measure").unstack("k").idxmax(),
+            "stability": stability[0],
+            "null mean": null.mean(axis=1),
+            "z": ((stability[0] - null.mean(axis=1)) / null.std(axis=1)).fillna(0),  # 0: no spread
+            "p": stability.ge(stability[0], axis=0).mean(axis=1),
+            "silhouette": silhouette[0],
+            "silhouette p": silhouette.ge(silhouette[0], axis=0).mean(axis=1),
+        }
+    )
+    centred = stability.sub(stability.mean(axis=1), axis=0)
+    furthest = centred.div(stability.std(axis=1), axis=0).fillna(0).max()
+    k = by_k.index[by_k["z"] >= by_k["z"].max() - 1].min()
+    return Choice(int(k), float((furthest >= furthest[0]).mean()), by_k)
