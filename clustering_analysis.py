@@ -206,7 +206,7 @@ def draw_dendrogram(scores: np.ndarray, groups: pd.Series, palette: dict) -> plt
     below.imshow([to_rgba_array(list(groups.iloc[order].map(palette)))], aspect="auto")
     below.set(yticks=[], xlabel="patient")
     style.name_ticks(below.xaxis, groups.index[order], 0.9 * style.PAGE_WIDTH)
-    title = f"Ward's tree of {len(scores)} patients, their diagnoses below"
+    title = f"Ward's tree of {len(scores)} patients, their groups below"
     draw_title_and_legend(figure, title, style.color_handles(palette))
     return figure
 

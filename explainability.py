@@ -52,7 +52,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         ("--permutations", 10, 1, "permuted labels to repeat the selection with", 5),
     )
     about = "bound on the expected number of falsely selected genes (default: 1)"
-    parser.add_argument("--expected-false", type=float, default=1.0, metavar="X", help=about)
+    parser.add_argument("--expected-false", type=float, default=1, metavar="X", help=about)
     args = parser.parse_args(argv)
     if not 0 < args.expected_false < np.inf:
         parser.error(f"--expected-false: must be above 0 - found {args.expected_false}")
@@ -62,10 +62,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def headline_rows(table: pd.DataFrame) -> list[dict]:
     """Return a row of finished cells for each selected gene, the first `N_LEADING` of them."""
     shown = table[table["selected"]].head(N_LEADING)
-    cells = pd.DataFrame(
-        {"gene": shown["gene"].map(lambda name: style.shorten(name, 24)), "accession": shown.index}
-    )
-    cells["higher in"] = shown["higher_in"]
+    names = [style.shorten(name, 24) for name in shown["gene"]]
+    cells = pd.DataFrame({"gene": names, "higher in": shown["higher_in"]})
+    cells.insert(1, "accession", shown.index)
     for column, header, text in (
         ("frequency", "subsamples", "{:.0%}"),
         ("subsets", "subsets", f"{{}} of {SUBSETS}"),
@@ -100,10 +99,7 @@ def draw_importances(
 
 
 def draw_shap_summary(
-    explanations: dict[str, genes.Explanation],
-    expression: pd.DataFrame,
-    positive: str,
-    names: pd.Series,
+    explanations: dict, data: ExpressionData, expression: pd.DataFrame, names: pd.Series
 ) -> plt.Figure:
     """Draw, for each model's first genes, the SHAP values of the patients.
 
@@ -121,28 +117,29 @@ def draw_shap_summary(
         look = {"hue": "z", "palette": color.cmap, "hue_norm": color.norm, "legend": False}
         sns.swarmplot(dots, x="value", y="gene", size=2, warn_thresh=1, ax=ax, **look)
         ax.axvline(0, color="0.3", linewidth=0.6, zorder=0)
-        unit = f"{explanation.unit} of {style.wrap_name(positive, 24)}"
+        unit = f"{explanation.unit} of {style.wrap_name(data.classes[1], 24)}"
         ax.set(title=name, xlabel=f"SHAP value ({unit})", ylabel="")
         style.name_ticks(ax.yaxis, names[first], ax.bbox.height / figure.dpi)
         ax.set_ylim(N_PANEL - 0.5, -0.5)
         ax.locator_params(axis="x", nbins=4)
-    label = "expression (SDs from the training mean)"
-    figure.colorbar(color, ax=axes, label=label, location="bottom", shrink=0.6, aspect=50)
+    look = {"location": "bottom", "shrink": 0.6, "aspect": 50}
+    figure.colorbar(color, ax=axes, label="expression (SDs from the training mean)", **look)
     figure.suptitle(f"What moves each model's output, {len(values)} training patients")
     return figure
 
 
 def draw_frequencies(
-    leading: pd.DataFrame, models: dict[str, pd.DataFrame], permuted: float, rule: Rule
+    leading: pd.DataFrame, models: dict[str, pd.DataFrame], checks: Checks, rule: Rule
 ) -> plt.Figure:
     """Draw how often the leading genes are selected, by all models and by each."""
     figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 4.4))
-    bars = {"label": "mean rank over the models", "rows": len(leading)}
-    style.draw_bars(ax, leading["frequency"], "0.75", leading["gene"], **bars)
+    look = {"label": "mean rank over the models", "rows": len(leading)}
+    style.draw_bars(ax, leading["frequency"], "0.75", leading["gene"], **look)
     for name, look in style.series_styles(models).items():
         look = look | {"linestyle": "", "markersize": 3.5, "label": name}
         ax.plot(models[name].loc[leading.index, "frequency"], range(len(leading)), **look)
-    ax.axvspan(0, permuted, color="0.93", zorder=0, label="reached with permuted labels")
+    look = {"color": "0.93", "zorder": 0, "label": "reached with permuted labels"}
+    ax.axvspan(0, checks.permuted.max(axis=None), **look)
     ax.axvline(THRESHOLD, color="0.3", linestyle="--", label="selected from here")
     xlabel = f"share of {2 * rule.pairs} subsamples with the gene among the first {rule.first}"
     ax.set(xlim=(-0.01, 1.01), xlabel=xlabel)
@@ -163,8 +160,7 @@ def draw_heatmap(
         bars["set"] = data.sample_set.map(style.SET_COLORS)
         palette = palette | style.SET_COLORS
     look = {"method": "ward", "cmap": "PRGn_r", "vmin": -2.5, "vmax": 2.5, "colors_ratio": 0.025}
-    look |= {"dendrogram_ratio": (0.1, 0.12)}
-    look |= {"xticklabels": False, "yticklabels": False, "cbar_kws": {"ticks": [-2, 0, 2]}}
+    look |= {"dendrogram_ratio": (0.1, 0.12), "cbar_kws": {"ticks": [-2, 0, 2]}}
     with plt.rc_context({"figure.constrained_layout.use": False}):  # seaborn sets its own
         grid = sns.clustermap(z, col_colors=bars, figsize=(style.PAGE_WIDTH, 5.4), **look)
     ax, rows = grid.ax_heatmap, grid.dendrogram_row.reordered_ind
@@ -174,8 +170,8 @@ def draw_heatmap(
         tick.set_fontweight("bold" if bold else "normal")
     ax.set(xlabel=f"patient          bold: selected ({leading['selected'].sum()})", ylabel="")
     grid.ax_cbar.set_title("SDs from the\ntraining mean", fontsize="x-small", fontweight="normal")
-    grid.gs.update(left=0.02, right=0.82, bottom=0.09, top=0.88)
-    grid.ax_cbar.set_position([0.02, 0.8, 0.015, 0.08])
+    grid.gs.update(left=0.02, right=0.79, bottom=0.09, top=0.88)
+    grid.ax_cbar.set_position([0.04, 0.8, 0.015, 0.08])
     handles = style.color_handles({style.wrap_name(n, 24): color for n, color in palette.items()})
     grid.figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.95), ncols=5)
     grid.figure.suptitle(f"The {len(leading)} leading genes in all {z.shape[1]} patients")
@@ -198,16 +194,14 @@ def draw_top_genes(
     figure.supylabel("expression (log2, arrays standardised)", fontsize="medium")
     handles = style.color_handles({style.wrap_name(n, 40): color for n, color in palette.items()})
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
-    some = f"{len(drawn)} of " if len(drawn) < len(patients) else ""
-    figure.suptitle(f"The leading genes in {some}{len(patients)} patients")
+    figure.suptitle(f"The leading genes in {len(drawn)} of {len(patients)} patients")
     return figure
 
 
 def report_headline(report: Report, data: ExpressionData, table, rule: Rule, checks: Checks):
     """Open with the selected genes, and what they are worth."""
-    selected = table[table["selected"]]
-    permuted = (checks.permuted >= THRESHOLD).sum(axis=1)
-    found, again = checks.subsets.sum(axis=1), checks.subsets[:, table["selected"]].sum(axis=1)
+    selected, permuted = table[table["selected"]], (checks.permuted >= THRESHOLD).sum(axis=1)
+    found, again = checks.subsets.sum(axis=1), checks.subsets[selected.index].sum(axis=1)
     lists = [
         f"{', '.join(genes_of['gene'][:N_LEADING])} (higher in {label})"
         for label, genes_of in selected.groupby("higher_in", sort=False)
@@ -242,12 +236,9 @@ def report_evidence(report: Report, stability, table, rule: Rule, checks: Checks
         "bound on false selections, r-concave": rule.bound,
         "bound on false selections, worst case": rule.worst_case,
         "selected with permuted labels": list((checks.permuted >= THRESHOLD).sum(axis=1)),
-        "largest frequency with permuted labels": checks.permuted.max(),
+        "largest frequency with permuted labels": checks.permuted.max(axis=None),
         "selected without a fifth of the patients": list(checks.subsets.sum(axis=1)),
     }
-    if "literature" in table:
-        known = table["selected"] & (table["literature"] != "")
-        values["selected genes of the literature's list"] = int(known.sum())
     note = (
         f"A gene is selected that is one of the {rule.first} of best mean rank over the models in "
         f"{THRESHOLD:.0%} of the subsamples; a model ranks genes it does not use last. The bound "
@@ -284,24 +275,21 @@ def main(args: argparse.Namespace) -> None:
     report.show_table(TITLE, headline_rows(table))
 
     checks = selection.check_rule(pipelines, X, y, rule, args.permutations, args.seed)
-    in_order = X.columns.get_indexer(table.index)
-    checks = checks._replace(subsets=checks.subsets[:, in_order])
-    table.insert(4, "subsets", checks.subsets.sum(axis=0))
+    table.insert(4, "subsets", checks.subsets.sum())
     train = expression.loc[X.index]
     explanations = genes.explain_models(pipelines, data.X_train, args.seed)
     models = genes.model_tables(pipelines, explanations, train, data.X_train.columns, selected)
 
     leading, names = table.head(N_LEADING), table["gene"]
-    permuted, positive = checks.permuted.max(), data.classes[1]
     report.add_figure("importances", draw_importances(models, data, names))
-    report.add_figure("shap_summary", draw_shap_summary(explanations, train, positive, names))
-    report.add_figure("selection_frequency", draw_frequencies(leading, models, permuted, rule))
+    report.add_figure("shap_summary", draw_shap_summary(explanations, data, train, names))
+    report.add_figure("selection_frequency", draw_frequencies(leading, models, checks, rule))
     report.add_figure("heatmap", draw_heatmap(data, expression, leading))
     report.add_figure("top_genes", draw_top_genes(data, expression, leading, args.seed))
 
     report_headline(report, data, table, rule, checks)
     lists = dict(zip([*pipelines, "All, by mean rank"], selected.swapaxes(0, 1), strict=True))
-    lists["Selected genes, over subsets of the patients"] = checks.subsets
+    lists["Selected genes, over subsets of the patients"] = checks.subsets.to_numpy()
     report_evidence(report, selection.stability_table(lists), table, rule, checks)
     report.add_table("genes", genes.full_table(table, models, data))
     report.write()

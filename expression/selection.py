@@ -46,8 +46,8 @@ class Rule(NamedTuple):
 class Checks(NamedTuple):
     """What a rule does elsewhere: with permuted labels, and on subsets of the patients."""
 
-    permuted: np.ndarray  # selection frequencies, permutations x genes
-    subsets: np.ndarray  # which genes are selected, subsets x genes
+    permuted: pd.DataFrame  # selection frequencies, permutations x genes
+    subsets: pd.DataFrame  # which genes are selected, subsets x genes
 
 
 def choose_rule(genes: int, pairs: int, expected_false: float) -> Rule:
@@ -171,7 +171,7 @@ def check_rule(
     def frequencies(cohorts, stage, label):
         seeds = [[seed, stage, number] for number in range(len(cohorts))]
         selected = refit_on_pairs(pipelines, X, cohorts, rule, seeds, label)
-        return selected[:, :, -1].mean(axis=1)
+        return pd.DataFrame(selected[:, :, -1].mean(axis=1), columns=X.columns)
 
     return Checks(
         permuted=frequencies(permuted, 1, "permuted labels"),

@@ -127,7 +127,7 @@ def test_the_summary_draws_the_positive_class():
     forest = quick_pipelines()["Random Forest"].fit(X.to_numpy(), y)
     found = {"Random Forest": genes.explain("Random Forest", forest, X, seed=0)}
     names = data.gene_names
-    figure = explainability.draw_shap_summary(found, np.log2(X), "case", names)
+    figure = explainability.draw_shap_summary(found, data, np.log2(X), names)
     ax = figure.axes[0]
     rows = [text.get_text() for text in ax.get_yticklabels()]
     row = next(i for i, gene in enumerate(rows) if gene in UP)

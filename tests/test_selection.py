@@ -73,7 +73,7 @@ def test_planted_genes_are_selected_and_few_others(planted):
     checks = selection.check_rule(quick_pipelines(), X, y, rule._replace(pairs=3), 2, seed=0)
     assert (checks.permuted >= selection.THRESHOLD).sum(axis=1).mean() <= 2
     assert checks.subsets.shape == (selection.SUBSETS, N_GENES)
-    assert checks.subsets[:, :5].mean() > 0.7
+    assert checks.subsets.iloc[:, :5].mean(axis=None) > 0.7
 
 
 def test_where_no_gene_differs_about_none_is_selected():
@@ -123,9 +123,9 @@ def test_more_permutations_and_pairs_change_no_refit(planted):
     few, more = (
         selection.check_rule(quick_pipelines(), X, y, rule, count, seed=0) for count in (1, 2)
     )
-    np.testing.assert_array_equal(few.permuted, more.permuted[:1])
-    np.testing.assert_array_equal(few.subsets, more.subsets)
-    assert not np.array_equal(more.permuted[0], more.permuted[1])
+    pd.testing.assert_frame_equal(few.permuted, more.permuted[:1])
+    pd.testing.assert_frame_equal(few.subsets, more.subsets)
+    assert not more.permuted.loc[0].equals(more.permuted.loc[1])
 
 
 def test_stability_of_equal_sizes_is_kunchevas_index():
