@@ -63,7 +63,7 @@ class Workers(NamedTuple):
 
     jobs: int = 1
     client: "distributed.Client | None" = None  # noqa: F821 (an optional package)
-    progress: Progress = Progress(hidden=True)
+    progress: Progress | None = None
     sent: dict | None = None  # to the cluster, by identity: each value and its future
 
 
@@ -125,7 +125,8 @@ def expect(stages: dict[str, float]) -> None:
 
     Only their proportions matter. Other labels stand for work besides, such as drawing.
     """
-    _workers.get(Workers()).progress.stages = stages
+    if (bar := _workers.get(Workers()).progress) is not None:
+        bar.stages = stages
 
 
 def run_parallel(function: Callable, tasks: Iterable[tuple], label: str) -> list:
@@ -134,19 +135,20 @@ def run_parallel(function: Callable, tasks: Iterable[tuple], label: str) -> list
     `label` says on the progress bar what they do.
     """
     tasks, (jobs, client, bar, _) = list(tasks), _workers.get(Workers())
-    bar.move(label, 0)
+    move = functools.partial(bar.move, label) if bar is not None else lambda share: None
+    move(0)
     if client is not None:
-        return run_on_cluster(function, tasks, label)
+        return run_on_cluster(function, tasks, move)
 
     class Visible(Parallel):
         def print_progress(self):  # joblib calls it after each task
-            bar.move(label, self.n_completed_tasks / max(1, len(tasks)))
+            move(self.n_completed_tasks / max(1, len(tasks)))
 
     with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1):
         return Visible()(delayed(function)(*task) for task in tasks)
 
 
-def run_on_cluster(function: Callable, tasks: list[tuple], label: str) -> list:
+def run_on_cluster(function: Callable, tasks: list[tuple], move: Callable) -> list:
     """Return what `run_parallel` does; what is lost with a worker is computed by another.
 
     Not by joblib's backend for Dask: it scatters large arguments, and such data end with the worker
@@ -154,7 +156,7 @@ def run_on_cluster(function: Callable, tasks: list[tuple], label: str) -> list:
     """
     from distributed import as_completed
 
-    _, client, bar, sent = _workers.get()
+    _, client, _, sent = _workers.get()
     kinds = np.ndarray | pd.DataFrame | pd.Series
     held = {id(value): value for task in tasks for value in task if isinstance(value, kinds)}
     counts = Counter(id(value) for task in tasks for value in task)
@@ -167,7 +169,7 @@ def run_on_cluster(function: Callable, tasks: list[tuple], label: str) -> list:
     results = {}
     for future, result in as_completed(futures, loop=client.loop, with_results=True):
         results[future.key] = result
-        bar.move(label, len(results) / len(tasks))
+        move(len(results) / len(tasks))
     return [results[future.key] for future in futures]
 
 

@@ -202,6 +202,7 @@ def test_what_a_task_raises_on_the_cluster_is_raised_here(scheduler):
         with pytest.raises(ZeroDivisionError):
             run_parallel(fail, [(i,) for i in range(4)], "failing")
         assert run_parallel(fail, [(3,)], "not failing") == [1]
+        assert run_parallel(fail, [], "nothing") == []
 
 
 @pytest.mark.parametrize(
