@@ -122,9 +122,9 @@ def run_scripts(name: str, folder: Path, jobs: int, limit: float, planted: list)
             genes = Path(outputs) / script / "genes.csv"
             if genes.exists() and planted:
                 table = pd.read_csv(genes, index_col=0)
-                consensus = set(table.index[table["consensus"]])
-                found = len(consensus & set(planted))
-                row["planted genes"] = f"{found} of {len(planted)}, {len(consensus) - found} others"
+                selected = set(table.index[table["selected"]])
+                found = len(selected & set(planted))
+                row["planted genes"] = f"{found} of {len(planted)}, {len(selected) - found} others"
         print(row, flush=True)
         rows.append(row)
     return rows
