@@ -362,7 +362,8 @@ def test_any_two_classes(tmp_path, names, positive, expected):
     data = load_expression_data(renamed(tmp_path, **names), positive_class=positive)
     assert data.classes == expected
     chosen = positive is not None or "AML" in expected
-    assert ("Positive class: " + expected[1] in data.caveats) != chosen
+    why = "as chosen" if positive else "AML where" if chosen else "the rarer in training"
+    assert f"Positive class: {expected[1]} ({why}" in "".join(data.origin)
     assert data.y_train.cat.ordered
 
 
@@ -391,7 +392,7 @@ def test_common_genes_are_an_explicit_choice(small, tmp_path):
     data = load_expression_data(folder, common_genes=True)
     assert list(data.X_test.columns) == list(data.X_train.columns) == GENES[5:]
     pd.testing.assert_frame_equal(data.X_train, small.X_train[GENES[5:]])
-    assert "Only the 7 genes in both files are used" in data.caveats
+    assert "Only the 7 genes in both files are used" in "".join(data.origin)
     assert list(data.gene_names.index) == GENES[5:]
 
 
@@ -693,7 +694,7 @@ encodings = st.fixed_dictionaries(
     genes=st.permutations(GENES),
     labels=st.permutations(list(CLASSES.items())),
 )
-@settings(max_examples=400, **PROPERTY)
+@settings(max_examples=60, **PROPERTY)
 def test_any_way_of_writing_the_cohort_loads_to_the_same_data(
     small, tmp_path_factory, encoding, layout, calls, described, trailing, order, genes, labels
 ):
@@ -809,7 +810,7 @@ def undamaged(request, tmp_path_factory):
     to=st.integers(0, 200),
     cell=WRONG_CELLS,
 )
-@settings(max_examples=700, **PROPERTY)
+@settings(max_examples=150, **PROPERTY)
 def test_a_corrupted_file_is_refused_by_name_or_changes_nothing(
     undamaged, name, kind, i, j, to, cell
 ):
@@ -840,7 +841,7 @@ def test_a_file_cut_at_any_byte_is_refused_or_changes_nothing(small, tmp_path, n
     byte=st.integers(0, 255),
     gz=st.booleans(),
 )
-@settings(max_examples=600, **PROPERTY)
+@settings(max_examples=100, **PROPERTY)
 def test_no_overwritten_byte_ends_in_another_exception(tmp_path_factory, name, position, byte, gz):
     folder = write_folder(tmp_path_factory.getbasetemp() / "bytes")
     content = bytearray(to_bytes(small_tables()[name], gz=gz))
@@ -853,7 +854,7 @@ def test_no_overwritten_byte_ends_in_another_exception(tmp_path_factory, name, p
 
 
 @given(content=st.binary(max_size=400) | st.text(max_size=200).map(str.encode))
-@settings(max_examples=200, **PROPERTY)
+@settings(max_examples=60, **PROPERTY)
 def test_any_bytes_in_the_place_of_a_file_are_refused(tmp_path_factory, content):
     folder = write_folder(tmp_path_factory.getbasetemp() / "any_bytes")
     for name in (TRAIN_FILE, LABELS_FILE):
