@@ -27,30 +27,16 @@ import pandas as pd
 
 from expression.checks import (
     SCALES,
-    check_apart,
     check_arrays,
-    check_complete,
     check_copies,
     find_common_genes,
     find_missing,
-    join_classes,
-    order_classes,
 )
+from expression.cohort import check_apart, check_complete, order_classes, read_cohort
 from expression.files import clean, read_text, refusal, shortlist
+from expression.labels import Choices, matches, read_annotation
 from expression.preprocessing import MAX_GENES, Preprocessing
-from expression.sheets import read_sheet
-from expression.tables import (
-    NAME_HEADERS,
-    PATIENT_HEADERS,
-    Choices,
-    Table,
-    find_table,
-    match_codes,
-    matches,
-    name_patients,
-    read_annotation,
-    read_labels,
-)
+from expression.tables import PATIENT_HEADERS, Table
 
 DATA_DIR = Path(__file__).resolve().parents[1] / "AML_ALL_data"
 TRAIN_FILE = "data_set_ALL_AML_train.csv"
@@ -186,7 +172,7 @@ def load_expression_data(
     label_paths = [Path(p) for p in ([labels] if isinstance(labels, str | Path) else labels or [])]
     choices = Choices(class_column, tuple(map(clean, classes or ())), drop or (), keep or ())
 
-    cohort = _read_cohort([Path(path) for path in (train, test) if path], label_paths, choices)
+    cohort = read_cohort([Path(path) for path in (train, test) if path], label_paths, choices)
     tables, class_of, where = cohort.tables, cohort.classes, cohort.where
     check_apart(tables)
     if only_the_folder and not choices.classes:
@@ -217,7 +203,7 @@ def load_expression_data(
         informative = informative[informative.index.isin(genes)]
     counted = expression in ("counts", "log-counts")
     share = float(y_train.value_counts(normalize=True).min())
-    notes = (cohort.note, missing_note, gene_note, f"Positive class: {order[1]} ({why}).")
+    notes = (*cohort.notes, f"Positive class: {order[1]}, {why}.", missing_note, gene_note)
     return ExpressionData(
         X_train=X_train,
         X_test=X_test,
@@ -231,60 +217,6 @@ def load_expression_data(
         preprocessing=Preprocessing(max_genes, *(("counts", share) if counted else ())),
         origin=tuple(filter(None, notes)),
     )
-
-
-class _Cohort(NamedTuple):
-    """What expression files and files of classes say together."""
-
-    tables: list[Table]  # of patients whose class is known
-    classes: dict[str, str]  # of every patient that is named
-    where: str  # the files of classes, for messages
-    note: str
-
-
-def _read_cohort(paths: list[Path], label_paths: list[Path], choices: Choices) -> _Cohort:
-    """Read the tables and the classes of their patients, by name or by the order of a CLS file."""
-    labels = [read_labels(path, choices) for path in label_paths]
-    names = set().union(*(label.names for label in labels))
-    sheets = [read_sheet(path, names, NAME_HEADERS) for path in paths]
-    sources = [
-        (label.path, *name_patients(label, sheets, choices)) for label in labels if label.sheet
-    ]
-    where = ", ".join(map(str, label_paths or paths))
-    named = join_classes(source[:2] for source in sources)
-    tables = []
-    for i in range(len(sheets)):
-        tables.append(find_table(sheets[i], named, bool(labels), choices, where))
-        sheets[i] = None  # one copy of the values at a time
-    in_order = [list(table.values.columns) for table in tables]
-    sources += [
-        (label.path, match_codes(label, in_order), "") for label in labels if not label.sheet
-    ]
-    sources += [(table.path, table.classes, table.class_column) for table in tables]
-    classes = join_classes(source[:2] for source in reversed(sources))
-    columns = [f"column {column!r} of {path.name}" for path, _, column in sources if column]
-    note = f"Classes: {', '.join(columns) or ', '.join(path.name for path in label_paths)}."
-    if choices.classes:
-        tables = [_take_classes(table, classes, choices.classes) for table in tables]
-    used = {patient for table in tables for patient in table.values.columns}
-    if missing := used - classes.keys():
-        rule, found = "must give each patient a class", f"{shortlist(missing)} have none"
-        raise refusal(where, rule, found, "complete it, or leave them out with --drop NAME")
-    if surplus := len(classes.keys() - used):
-        note += f" {len(used):,} of the {len(used) + surplus:,} patients with a class are used."
-    for table in tables:
-        if table.ignored:
-            note += f" Ignored in {table.path.name}: {shortlist(table.ignored)}."
-    return _Cohort(tables, classes, where, note)
-
-
-def _take_classes(table: Table, classes: dict[str, str], chosen: Sequence[str]) -> Table:
-    """Return a table of the patients of the chosen classes alone."""
-    if len(set(chosen)) != 2 or not set(chosen) <= set(classes.values()):
-        rule = f"must be two of {shortlist(set(classes.values()), 20)}"
-        raise refusal("--classes", rule, f"found {shortlist(chosen)}", "choose two of them")
-    kept = [patient for patient in table.values.columns if classes.get(patient) in chosen]
-    return table._replace(values=table.values[kept])
 
 
 def _path_if_exists(path: Path) -> Path | None:
@@ -337,8 +269,11 @@ def _align(
     """
     patients = values.columns.map(identifier)
     order = np.argsort(patients, kind="stable")
-    positions = np.ix_(order, values.index.get_indexer(genes))
-    X = np.ascontiguousarray(values.to_numpy().T[positions])
+    found, rows = values.to_numpy(), values.index.get_indexer(genes)
+    X = np.empty((len(order), len(rows)))
+    for start in range(0, len(rows), 512):  # a part at a time, which spares a second copy
+        part = slice(start, start + 512)
+        X[:, part] = found[rows[part]][:, order].T
     if expression.startswith("log"):
         np.exp2(X, out=X)
     if expression == "log-counts":
@@ -370,10 +305,14 @@ def short_gene_names(descriptions: pd.Series, symbols: dict[str, str] | None = N
     A name that several genes share is followed by the accession.
     """
 
-    def shortened(text: str) -> str:
-        return textwrap.shorten(text, SHORT_NAME_LENGTH, placeholder="…")
-
-    names = descriptions.map(shortened).where(descriptions != "", descriptions.index.map(shortened))
+    full = [clean(text or gene) for gene, text in descriptions.items()]
+    names = [
+        text
+        if len(text) <= SHORT_NAME_LENGTH
+        else textwrap.shorten(text, SHORT_NAME_LENGTH, placeholder="…")
+        for text in full
+    ]
+    names = pd.Series(names, descriptions.index)
     names = pd.Series(symbols or {}, dtype=str).reindex(names.index).fillna(names).rename("gene")
     taken = names.duplicated(keep=False) | names.isin(names.index)
     names = names.where(~taken | (names == names.index), names + " (" + names.index + ")")

@@ -133,7 +133,7 @@ class ExpressedFilter(_GeneFilter):
 
     def _passing(self, X):
         least = max(2, round(self.min_share * len(X)))
-        return (X >= self.min_value).sum(axis=0) >= least
+        return (self.min_value <= X).sum(axis=0) >= least
 
     def _rule(self):
         return f"reach {self.min_value} per million in {self.min_share:.0%} of the patients"

@@ -17,7 +17,7 @@ import csv
 import io
 import re
 import warnings
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,26 +47,37 @@ EXACT = {} if pd.__version__ >= "3.1" else {"float_precision": "round_trip"}
 
 
 class Sheet(NamedTuple):
-    """The cells of one file: a name a column, and the columns, as numbers or as text."""
+    """The cells of one file, by column: as text, or as numbers where it was read fast."""
 
     path: Path
     header: list[str]
-    columns: pd.DataFrame  # by position; a column is of numbers, or of str
-    lines: Collection[int]  # the number of each row in the file, as a spreadsheet shows it
+    text: dict[int, list[str]]  # the cells of a column, each in one line and one Unicode form
+    numbers: np.ndarray  # rows x those columns that are no text; nan where one is missing
+    numeric: list[int]  # which columns these are
+    lines: Sequence[int]  # the number of each row in the file, as a spreadsheet shows it
     lead: int = 0  # leading columns that hold no patient, where the format says so
     short: bool = False  # the header had a cell less than the rows
     ended: bool = True  # the last line ends with a line break
 
-    def text(self, column: int) -> list[str] | None:
-        """Return a column's cells in one line and one Unicode form, if it was read as text."""
-        cells = self.columns[column]
-        return list(map(clean, cells)) if cells.dtype.kind == "O" else None
+    def without_columns(self, columns: Collection[int]) -> "Sheet":
+        if not columns:
+            return self
+        new = {j: i for i, j in enumerate(k for k in range(len(self.header)) if k not in columns)}
+        kept = [i for i, j in enumerate(self.numeric) if j in new]
+        return self._replace(
+            header=[self.header[j] for j in new],
+            text={new[j]: cells for j, cells in self.text.items() if j in new},
+            numbers=self.numbers[:, kept],
+            numeric=[new[self.numeric[i]] for i in kept],
+            lead=sum(j < self.lead for j in new),
+        )
 
-    def without(self, columns: Iterable[int]) -> "Sheet":
-        kept = [j for j in range(len(self.header)) if j not in set(columns)]
-        lead = sum(j < self.lead for j in kept)
-        columns = self.columns[kept].set_axis(range(len(kept)), axis=1)
-        return self._replace(header=[self.header[j] for j in kept], columns=columns, lead=lead)
+    def with_rows(self, kept: list[int]) -> "Sheet":
+        return self._replace(
+            text={j: [cells[i] for i in kept] for j, cells in self.text.items()},
+            numbers=self.numbers[kept],
+            lines=[self.lines[i] for i in kept],
+        )
 
 
 class _Comment(NamedTuple):
@@ -167,32 +178,40 @@ def _read_fast(
     text |= {j for j, name in enumerate(names) if named and not name}
     text |= {j for j, cell in enumerate(cells) if not named and (j == 0 or cell in patients)}
     text |= {j for j, name in enumerate(header) if plain(name) in headers and not names[j]}
+    missing = {j: MISSING for j in range(len(cells)) if j not in text} if named else MISSING
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.DtypeWarning)
-            columns = pd.read_csv(
+            frame = pd.read_csv(
                 buffer,
                 sep=place.delimiter,
                 header=None,
                 dtype=dict.fromkeys(text, object),
                 keep_default_na=False,
-                na_values={j: MISSING for j in range(len(cells)) if j not in text},
+                na_values=missing,
                 **EXACT,
             )
     except (ValueError, OverflowError, pd.errors.DtypeWarning):
         return None
-    last = columns.iloc[:, -1]
-    if len(header) != columns.shape[1] or last.isna().any() or (last.astype(object) == "").any():
-        return None  # a row may have been short
-    for j in text:
-        columns[j] = columns[j].map(str.strip)
-        if (columns[j] == header[j]).any() or columns[j].map(len).max() > csv.field_size_limit():
-            return None
-    numbers = columns.drop(columns=list(text))
-    if not all(dtype.kind in "iuf" for dtype in numbers.dtypes) or np.isinf(numbers).any(axis=None):
+    if frame.shape[1] != len(header):
         return None
-    sheet = Sheet(path, header, columns, range(len(columns)), place.lead, short)
-    return _finish(sheet, place)
+    words = {j: frame.pop(j).tolist() for j in sorted(text)}
+    if not all(dtype.kind in "iuf" for dtype in frame.dtypes):
+        return None
+    numeric, numbers = list(frame.columns), frame.to_numpy(float)
+    numbers += 0.0  # -0 becomes 0
+    end = len(header) - 1  # its last cell is missing where a row is short
+    if (np.isnan(numbers[:, -1]).any() if end in numeric else "" in words[end]) or (
+        np.isinf(numbers).any()
+        or not all(isinstance(c, str) for cells in words.values() for c in cells)
+    ):
+        return None
+    for j, cells in words.items():
+        words[j] = [clean(cell) for cell in cells]
+        if clean(header[j]) in words[j] or max(map(len, cells)) > csv.field_size_limit():
+            return None
+    lines = range(len(numbers))
+    return _finish(Sheet(path, header, words, numbers, numeric, lines, place.lead, short), place)
 
 
 def _well_quoted(content: bytes) -> bool:
@@ -230,8 +249,11 @@ def _read_carefully(path: Path, content: bytes, place: _Place) -> Sheet:
             raise refusal(path, rule, f"row {line} has {len(row)}", "check the export")
     if header in rows.values():
         raise refusal(path, "must have one header", "it occurs again", "remove the copy")
-    columns = pd.DataFrame(list(rows.values()), dtype=object)
-    return _finish(Sheet(path, header, columns, list(rows), place.lead, short), place)
+    cells = {
+        j: list(map(clean, column)) for j, column in enumerate(zip(*rows.values(), strict=True))
+    }
+    none = np.empty((len(rows), 0))
+    return _finish(Sheet(path, header, cells, none, [], list(rows), place.lead, short), place)
 
 
 def _complete(header: list[str], width: int, place: _Place) -> tuple[list[str], bool]:
@@ -242,12 +264,11 @@ def _complete(header: list[str], width: int, place: _Place) -> tuple[list[str], 
 
 def _finish(sheet: Sheet, place: _Place) -> Sheet:
     """Leave out empty columns, and hold a GCT file to its size."""
-    shape = [str(len(sheet.columns)), str(len(sheet.header) - place.lead)]
+    shape = [str(len(sheet.lines)), str(len(sheet.header) - place.lead)]
     if place.shape is not None and shape != place.shape:
         rule = "must have as many genes and patients as its second line says"
         found = f"found ({', '.join(shape)}) for {' '.join(place.shape)!r}"
         raise refusal(sheet.path, rule, found, "export it again")
-    empty = [
-        j for j, name in enumerate(sheet.header) if not name and (sheet.columns[j] == "").all()
-    ]
-    return sheet.without(empty) if empty else sheet
+    return sheet.without_columns(
+        {j for j, cells in sheet.text.items() if not sheet.header[j] and not any(cells)}
+    )
