@@ -44,7 +44,7 @@ def read_cohort(paths: list[Path], label_paths: list[Path], choices: Choices) ->
     classes = join_classes(source[:2] for source in reversed(sources))
     columns = [f"column {column!r} of {path.name}" for path, _, column in sources if column]
     notes = [
-        f"Files: {' and '.join(path.name for path in paths)}.",
+        f"Files: {', '.join(f'{table.path.name} ({table.layout})' for table in tables)}.",
         f"Classes: {', '.join(columns) or ', '.join(path.name for path in label_paths)}.",
     ]
     if choices.classes:

@@ -203,7 +203,7 @@ def load_expression_data(
         informative = informative[informative.index.isin(genes)]
     counted = expression in ("counts", "log-counts")
     share = float(y_train.value_counts(normalize=True).min())
-    notes = (*cohort.notes, f"Positive class: {order[1]}, {why}.", missing_note, gene_note)
+    notes = (*cohort.notes, f"The positive class: {order[1]}, {why}.", missing_note, gene_note)
     return ExpressionData(
         X_train=X_train,
         X_test=X_test,

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from expression.files import check_names, clean, number, plain, read_text, refusal, shortlist
-from expression.sheets import MISSING, Sheet, read_sheet
+from expression.files import check_names, number, plain, read_text, refusal, shortlist
+from expression.sheets import Sheet, read_sheet
 
 DECIMAL_COMMA = re.compile(r"[+-]?[\d.]*,\d+([eE][+-]?\d+)?")
 
@@ -48,10 +48,8 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
 
 def is_text(cells: list[str]) -> bool:
     """Return whether cells hold no number, not even with a decimal comma."""
-    suspects = [cell for cell in cells if cell[:1] in "+-.,0123456789"]
-    if any(not np.isnan(number(c)) or DECIMAL_COMMA.fullmatch(c) for c in suspects):
-        return False
-    return any(cell not in MISSING for cell in cells)
+    suspects = (cell for cell in cells if cell[:1] in "+-.,0123456789")
+    return all(np.isnan(number(c)) and not DECIMAL_COMMA.fullmatch(c) for c in suspects)
 
 
 def read_labels(path: Path, choices: Choices) -> Labels:
@@ -59,7 +57,7 @@ def read_labels(path: Path, choices: Choices) -> Labels:
     lines = read_text(path).splitlines()
     if len(lines) < 2 or not re.match(r"\s*#", lines[1]) or lines[0].startswith("#"):
         sheet = read_sheet(path)
-        dropped = {j for j, name in enumerate(sheet.header) if matches(clean(name), choices.drop)}
+        dropped = {j for j, name in enumerate(sheet.header) if matches(name, choices.drop)}
         return Labels(path, sheet.without_columns(dropped), [])
     sizes, names, codes = lines[0], lines[1].replace("#", " ").split(), " ".join(lines[2:]).split()
     by_code = {str(i): name for i, name in enumerate(names)} | {name: name for name in names}
@@ -91,7 +89,7 @@ def name_patients(
     The patients are the column that shares most entries with the expression files.
     """
     path, sheet = labels.path, labels.sheet
-    known = {clean(name) for s in sheets for name in s.header}
+    known = {name for s in sheets for name in s.header}
     known.update(*(cells for s in sheets for cells in s.text.values()))
     columns = list(sheet.text.values())
     shared = [len(known.intersection(cells) - {""}) for cells in columns]

@@ -17,7 +17,7 @@ import csv
 import io
 import re
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,7 +54,7 @@ class Sheet(NamedTuple):
     text: dict[int, list[str]]  # the cells of a column, each in one line and one Unicode form
     numbers: np.ndarray  # rows x those columns that are no text; nan where one is missing
     numeric: list[int]  # which columns these are
-    lines: Sequence[int]  # the number of each row in the file, as a spreadsheet shows it
+    lines: list[int] | None  # the number of each row in the file; None when it was read fast
     lead: int = 0  # leading columns that hold no patient, where the format says so
     short: bool = False  # the header had a cell less than the rows
     ended: bool = True  # the last line ends with a line break
@@ -76,7 +76,7 @@ class Sheet(NamedTuple):
         return self._replace(
             text={j: [cells[i] for i in kept] for j, cells in self.text.items()},
             numbers=self.numbers[kept],
-            lines=[self.lines[i] for i in kept],
+            lines=self.lines and [self.lines[i] for i in kept],
         )
 
 
@@ -210,8 +210,7 @@ def _read_fast(
         words[j] = [clean(cell) for cell in cells]
         if clean(header[j]) in words[j] or max(map(len, cells)) > csv.field_size_limit():
             return None
-    lines = range(len(numbers))
-    return _finish(Sheet(path, header, words, numbers, numeric, lines, place.lead, short), place)
+    return _finish(Sheet(path, header, words, numbers, numeric, None, place.lead, short), place)
 
 
 def _well_quoted(content: bytes) -> bool:
@@ -264,11 +263,11 @@ def _complete(header: list[str], width: int, place: _Place) -> tuple[list[str], 
 
 def _finish(sheet: Sheet, place: _Place) -> Sheet:
     """Leave out empty columns, and hold a GCT file to its size."""
-    shape = [str(len(sheet.lines)), str(len(sheet.header) - place.lead)]
+    shape = [str(len(sheet.numbers)), str(len(sheet.header) - place.lead)]
     if place.shape is not None and shape != place.shape:
         rule = "must have as many genes and patients as its second line says"
         found = f"found ({', '.join(shape)}) for {' '.join(place.shape)!r}"
         raise refusal(sheet.path, rule, found, "export it again")
-    return sheet.without_columns(
+    return sheet._replace(header=list(map(clean, sheet.header))).without_columns(
         {j for j, cells in sheet.text.items() if not sheet.header[j] and not any(cells)}
     )

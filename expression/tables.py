@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from expression.files import check_names, clean, number, plain, refusal, shortlist
+from expression.files import check_names, number, plain, refusal, shortlist
 from expression.labels import (
     DECIMAL_COMMA,
     Choices,
@@ -53,7 +53,12 @@ class Table(NamedTuple):
     descriptions: dict[str, str]  # by accession
     classes: dict[str, str]  # by patient; empty when the file has no column of them
     class_column: str  # the name of that column
+    layout: str  # in words
     ignored: list[str]  # columns of annotation
+
+
+class _UnsureError(Exception):
+    """A sheet that was read fast must be read carefully."""
 
 
 class _Layout(NamedTuple):
@@ -82,14 +87,20 @@ def find_table(
     `named` are the classes of the patients that the files of classes, `where`, name; where there
     are none, the classes are `ordered` (CLS), or in a column of the file.
     """
+    try:
+        return _find_table(sheet, named, ordered, choices, where)
+    except _UnsureError:
+        return _find_table(read_sheet(sheet.path), named, ordered, choices, where)
+
+
+def _find_table(sheet, named, ordered, choices, where) -> Table:
     if not sheet.ended:
         rule, found = "must end with a line break", "its last number may be cut off"
         advice = "copy it again, or if it is whole, end its last row with a line break"
         raise refusal(sheet.path, rule, found, advice)
-    header = list(map(clean, sheet.header))
-    dropped = {j for j, name in enumerate(header) if matches(name, choices.drop)}
+    dropped = {j for j, name in enumerate(sheet.header) if matches(name, choices.drop)}
     sheet = sheet.without_columns(dropped)
-    header, text = [name for j, name in enumerate(header) if j not in dropped], sheet.text
+    header, text = sheet.header, sheet.text
     words = {j for j, cells in text.items() if is_text(cells)}
     columns = _Columns(header, list(map(plain, header)), text, words)
     if named:
@@ -98,15 +109,13 @@ def find_table(
         layout = _by_order(sheet, columns)
     else:
         layout = _by_class_column(sheet, columns, choices)
-    if not {layout.key, layout.classes} <= {*text, None}:  # names that look like numbers
-        return find_table(read_sheet(sheet.path), named, ordered, choices, where)
-    if layout.unlabelled and not choices.classes:
-        rule, found = (
-            f"must give each patient of {sheet.path} a class",
-            shortlist(layout.unlabelled),
-        )
+    if not {layout.key, layout.classes} <= {*text, None}:
+        raise _UnsureError  # names that look like numbers
+    unlabelled = [name for name in layout.unlabelled if not matches(name, choices.drop)]
+    if unlabelled and not choices.classes:
+        rule = f"must give each patient of {sheet.path} a class"
         advice = "complete it, or leave them out: --drop NAME, or two classes: --classes A B"
-        raise refusal(where, rule, f"{found} have none", advice)
+        raise refusal(where, rule, f"{shortlist(unlabelled)} have none", advice)
     return _read_table(sheet, columns, layout, set(named.values()), choices)
 
 
@@ -119,10 +128,9 @@ def _by_names(sheet: Sheet, columns: _Columns, named: dict[str, str], where: str
     if not across and not down.get(key):
         rule, found = f"must hold patients that {where} names", f"columns {shortlist(header)}"
         raise refusal(sheet.path, rule, f"found {found}", "use the same names in both")
-    if down.get(key, 0) * len(header) > len(across) * len(sheet.lines):
+    if down.get(key, 0) * len(header) > len(across) * len(sheet.numbers):
         unlabelled = [name for name in text[key] if name and name not in named]
-        numbers = [j for j in range(len(header)) if j not in words | {key}]
-        return _Layout(key, numbers, True, unlabelled)
+        return _Layout(key, _genes_across(columns, {key}), True, unlabelled)
     rest = {j for j in range(len(header)) if j not in across}
     key = _gene_column(sheet, columns, rest)
     odd = [j for j in rest - words - {key} if j >= sheet.lead and headers[j] not in GENE_ANNOTATION]
@@ -159,8 +167,13 @@ def _by_class_column(sheet: Sheet, columns: _Columns, choices: Choices) -> _Layo
     if classes == key:
         rule, found = "must have a column of patients", f"{header[key]!r} is that of classes"
         raise refusal(path, rule, found, "call it 'patient'")
-    numbers = [j for j in range(len(header)) if j not in words | {key, classes}]
-    return _Layout(key, numbers, True, classes=classes)
+    return _Layout(key, _genes_across(columns, {key, classes}), True, classes=classes)
+
+
+def _genes_across(columns: _Columns, others: set[int]) -> list[int]:
+    """Return the columns of numbers, also those that lack them all."""
+    empty = {j for j in columns.words if all(cell in MISSING for cell in columns.text[j])}
+    return [j for j in range(len(columns.header)) if j not in (columns.words - empty) | others]
 
 
 def _gene_column(sheet: Sheet, columns: _Columns, among: set[int]) -> int:
@@ -213,9 +226,8 @@ def _read_table(
     odd = [name for name in values.index if _is_no_gene(name) and not matches(name, choices.keep)]
     if odd:
         found = f"{len(odd)} look otherwise: {shortlist(odd)}"
-        raise refusal(
-            path, "every gene must be one", found, "leave them out (--drop) or --keep them"
-        )
+        advice = "leave them out with --drop NAME, or --keep NAME"
+        raise refusal(path, "every gene must be one", found, advice)
 
     def by_name(column: int | None) -> dict[str, str]:
         return {} if column is None else dict(zip(names, text[column], strict=True))
@@ -228,21 +240,18 @@ def _read_table(
     own_classes = by_name(min(own)) if own else {}
     if not choices.classes:
         check_names(path, "class", set(own_classes.values()) or {"-"})
-    return Table(
-        path,
-        values,
-        by_name(layout.description),
-        own_classes,
-        ", ".join(header[j] for j in own),
-        ignored,
+    called = ", ".join(header[j] for j in own)
+    row = (
+        f"a row a {'patient' if layout.by_row else 'gene'}, named in column {header[layout.key]!r}"
     )
+    return Table(path, values, by_name(layout.description), own_classes, called, row, ignored)
 
 
 def _read_numbers(sheet: Sheet, columns: list[int], names: list[str]) -> np.ndarray:
     """Return the numbers of some columns of a sheet; nan where one is missing."""
     if columns == sheet.numeric:
         return sheet.numbers
-    values, wrong = np.empty((len(sheet.lines), len(columns))), []
+    values, wrong = np.empty((len(sheet.numbers), len(columns))), []
     place = {j: i for i, j in enumerate(sheet.numeric)}
     for k, j in enumerate(columns):
         if j in place:
@@ -251,6 +260,8 @@ def _read_numbers(sheet: Sheet, columns: list[int], names: list[str]) -> np.ndar
         values[:, k] = list(map(number, sheet.text[j]))
         empty = np.flatnonzero(np.isnan(values[:, k]))
         wrong += [(i, j) for i in empty if sheet.text[j][i] not in MISSING]
+    if wrong and sheet.lines is None:
+        raise _UnsureError
     if wrong:
         i, j = min(wrong)
         cell = sheet.text[j][i]
