@@ -133,3 +133,18 @@ def find_common_genes(
         rule = f"must hold more than half of the genes of {train.path}"
     advice = "export both from the same kind of array, or see --common-genes"
     raise refusal(test.path, rule, " and ".join(found), advice)
+
+
+def merge_descriptions(tables: list[Table], genes: list[str]) -> pd.Series:
+    """Return the description of each gene, from whichever table has one."""
+    train, test = tables[0], tables[-1]
+    merged = {
+        gene: train.descriptions.get(gene) or test.descriptions.get(gene, "") for gene in genes
+    }
+    differ = [g for g, text in merged.items() if test.descriptions.get(g, "") not in ("", text)]
+    if differ:
+        rule = f"must describe genes as {train.path} does"
+        found = f"{len(differ):,} descriptions differ: {shortlist(differ)}"
+        raise refusal(test.path, rule, found, "leave the descriptions out of one of the files")
+    names = ["".join(filter(str.isprintable, text)) for text in merged.values()]
+    return pd.Series(names, pd.Index(genes, name="accession"), name="description")

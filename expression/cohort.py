@@ -43,10 +43,11 @@ def read_cohort(paths: list[Path], label_paths: list[Path], choices: Choices) ->
     sources += [(table.path, table.classes, table.class_column) for table in tables]
     classes = join_classes(source[:2] for source in reversed(sources))
     columns = [f"column {column!r} of {path.name}" for path, _, column in sources if column]
-    notes = [
-        f"Files: {', '.join(f'{table.path.name} ({table.layout})' for table in tables)}.",
-        f"Classes: {', '.join(columns) or ', '.join(path.name for path in label_paths)}.",
-    ]
+    files = {table.layout: [] for table in tables}
+    for table in tables:
+        files[table.layout].append(table.path.name)
+    notes = [f"File: {', '.join(names)}, {layout}." for layout, names in files.items()]
+    notes.append(f"Classes: {', '.join(columns) or ', '.join(p.name for p in label_paths)}.")
     if choices.classes:
         tables = [_take_classes(table, classes, choices.classes) for table in tables]
     used = {patient for table in tables for patient in table.values.columns}

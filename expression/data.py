@@ -19,19 +19,14 @@ import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from expression.checks import (
-    SCALES,
-    check_arrays,
-    check_copies,
-    find_common_genes,
-    find_missing,
-)
+from expression import checks
 from expression.cohort import check_apart, check_complete, order_classes, read_cohort
 from expression.files import clean, read_text, refusal, shortlist
 from expression.labels import Choices, matches, read_annotation
@@ -47,7 +42,7 @@ SYMBOLS_FILE = "gene_symbols.csv"
 INFORMATIVE_GENES_FILE = "golub_1999_informative_genes.csv"
 CAVEATS_FILE = "caveats.txt"
 
-EXPRESSION_SCALES = tuple(SCALES)
+EXPRESSION_SCALES = tuple(checks.SCALES)
 SHORT_NAME_LENGTH = 30
 
 
@@ -178,9 +173,9 @@ def load_expression_data(
     if only_the_folder and not choices.classes:
         wanted = [patient for patient in class_of if not matches(patient, choices.drop)]
         check_complete(where, "class", wanted, tables)
-    lacking, missing_note = find_missing(tables, missing == "drop")
-    genes, gene_note = find_common_genes(tables, common_genes, lacking)
-    check_arrays(tables, expression)
+    lacking, missing_note = checks.find_missing(tables, missing == "drop")
+    genes, gene_note = checks.find_common_genes(tables, common_genes, lacking)
+    checks.check_arrays(tables, expression)
     order, why = order_classes(tables, where, class_of, positive_class)
     companions = _Companions()
     if only_the_folder:
@@ -189,10 +184,10 @@ def load_expression_data(
     patients = [name for table in tables for name in table.values.columns]
     numbers = all(re.fullmatch("0|[1-9][0-9]{0,17}", patient) for patient in patients)
     identifier = int if numbers else str
-    descriptions = _merge_descriptions(tables, genes)
+    descriptions = checks.merge_descriptions(tables, genes)
     X_train, *rest = (_align(table.values, genes, identifier, expression) for table in tables)
     X_test = rest[0] if rest else X_train.iloc[:0]
-    check_copies([X_train, X_test], tables)
+    checks.check_copies([X_train, X_test], tables)
     y = pd.Series(class_of, name="class").loc[patients].rename(identifier).rename_axis("patient")
     y = y.astype(pd.CategoricalDtype(order, ordered=True))
     y_train, y_test = y.loc[X_train.index], y.loc[X_test.index]
@@ -284,35 +279,15 @@ def _align(
     return pd.DataFrame(X, index, pd.Index(genes, name="accession"), copy=False)
 
 
-def _merge_descriptions(tables: list[Table], genes: list[str]) -> pd.Series:
-    """Return the description of each gene, from whichever table has one."""
-    train, test = tables[0], tables[-1]
-    merged = {
-        gene: train.descriptions.get(gene) or test.descriptions.get(gene, "") for gene in genes
-    }
-    differ = [g for g, text in merged.items() if test.descriptions.get(g, "") not in ("", text)]
-    if differ:
-        rule = f"must describe genes as {train.path} does"
-        found = f"{len(differ):,} descriptions differ: {shortlist(differ)}"
-        raise refusal(test.path, rule, found, "leave the descriptions out of one of the files")
-    names = ["".join(filter(str.isprintable, text)) for text in merged.values()]
-    return pd.Series(names, pd.Index(genes, name="accession"), name="description")
-
-
 def short_gene_names(descriptions: pd.Series, symbols: dict[str, str] | None = None) -> pd.Series:
     """Return a short, unique name per gene: its symbol, else shortened description or accession.
 
     A name that several genes share is followed by the accession.
     """
-
-    full = [clean(text or gene) for gene, text in descriptions.items()]
-    names = [
-        text
-        if len(text) <= SHORT_NAME_LENGTH
-        else textwrap.shorten(text, SHORT_NAME_LENGTH, placeholder="…")
-        for text in full
-    ]
-    names = pd.Series(names, descriptions.index)
+    shorten = partial(textwrap.shorten, width=SHORT_NAME_LENGTH, placeholder="…")
+    names = [clean(text or gene) for gene, text in descriptions.items()]
+    names = [name if len(name) <= SHORT_NAME_LENGTH else shorten(name) for name in names]
+    names = pd.Series(names, descriptions.index, dtype=str)
     names = pd.Series(symbols or {}, dtype=str).reindex(names.index).fillna(names).rename("gene")
     taken = names.duplicated(keep=False) | names.isin(names.index)
     names = names.where(~taken | (names == names.index), names + " (" + names.index + ")")

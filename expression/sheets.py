@@ -198,7 +198,7 @@ def _read_fast(
     words = {j: frame.pop(j).tolist() for j in sorted(text)}
     if not all(dtype.kind in "iuf" for dtype in frame.dtypes):
         return None
-    numeric, numbers = list(frame.columns), frame.to_numpy(float)
+    numeric, numbers = list(frame.columns), frame.to_numpy(float, copy=True)
     numbers += 0.0  # -0 becomes 0
     end = len(header) - 1  # its last cell is missing where a row is short
     if (np.isnan(numbers[:, -1]).any() if end in numeric else "" in words[end]) or (

@@ -397,9 +397,8 @@ def test_counts_become_counts_per_million(tmp_path):
 
 def test_what_was_read_is_said(data):
     assert data.origin == (
-        "Files: data_set_ALL_AML_train.csv (a row a gene, named in column 'Gene Accession "
-        "Number'), data_set_ALL_AML_independent.csv (a row a gene, named in column 'Gene "
-        "Accession Number').",
+        "File: data_set_ALL_AML_train.csv, data_set_ALL_AML_independent.csv, a row a gene, named "
+        "in column 'Gene Accession Number'.",
         "Classes: column 'cancer' of actual.csv.",
         "The positive class: AML, AML where there is one.",
     )

@@ -3,6 +3,7 @@
 import re
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,7 @@ from expression.data import (
     TRAIN_FILE,
     load_expression_data,
 )
-from expression.files import DataError
+from expression.files import DataError, number
 
 VARIANTS = {
     "calls": {"calls": True},
@@ -349,3 +350,50 @@ def test_any_bytes_in_the_place_of_a_file_are_refused(tmp_path_factory, content)
         with pytest.raises(DataError, match=name):
             load_expression_data(folder)
         (folder / name).write_bytes(before)
+
+
+CELLS = ["1", "-2.5", "+3.", ".5", "1e5", "", "NA", "nan", "-nan", "inf", "True", " 4 ", "\t", "x"]
+CELLS += [
+    '"6"',
+    '"a,b"',
+    '"a""b"',
+    'a"b',
+    '"c"d',
+    "0x1",
+    "1_0",
+    "-0",
+    "\xe9",
+    "1\0",
+    "\xa07",
+    "007",
+]
+CELLS += ["1e400", "12345678901234567890", "0.1234567890123456789", "p1", "g", "patient", "#", "٣"]
+
+
+@given(
+    rows=st.lists(st.lists(st.sampled_from(CELLS), min_size=2, max_size=4), min_size=2, max_size=5),
+    plain=st.booleans(),
+    delimiter=st.sampled_from(",;\t"),
+    newline=st.sampled_from(["\n", "\r\n", "\r"]),
+)
+@settings(max_examples=300, **PROPERTY)
+def test_what_is_read_fast_is_what_is_read_carefully(rows, plain, delimiter, newline):
+    if plain:  # mostly readable, but for one cell
+        rows = [["g", "p1", "p2"], *([f"g{i}", f"{i}.5", row[0]] for i, row in enumerate(rows))]
+    path, content = Path("a.csv"), "".join(delimiter.join(r) + newline for r in rows).encode()
+    try:
+        place = sheets._locate(path, content)
+    except DataError:
+        return
+    fast = sheets._read_fast(path, content, place, {"p1", "p2"}, {"patient"})
+    if fast is None:
+        return
+    carefully = sheets._read_carefully(path, content, place)
+    assert fast.header == carefully.header
+    assert sorted([*fast.text, *fast.numeric]) == sorted(carefully.text)
+    for j, cells in fast.text.items():
+        assert cells == carefully.text[j]
+    for k, j in enumerate(fast.numeric):
+        np.testing.assert_array_equal(fast.numbers[:, k], list(map(number, carefully.text[j])))
+        empty = [cell for cell in carefully.text[j] if np.isnan(number(cell))]
+        assert set(empty) <= set(sheets.MISSING)
