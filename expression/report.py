@@ -20,6 +20,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from expression.data import ExpressionData
+from expression.preprocessing import MIN_CPM
 
 FIGURE_FORMATS = ("png", "pdf", "svg")
 LINE_LENGTH = 100  # of metrics.txt, in characters
@@ -144,10 +145,11 @@ def describe(data: ExpressionData) -> str:
         return f"{len(y)} {name} patients ({counts})"
 
     kept = Pipeline(data.preprocessing.filtered_steps()).fit(data.X_train.to_numpy())[-1]
-    does = (
-        "are expressed by enough" if data.preprocessing.scale == "counts" else "vary enough in the"
-    )
-    genes = f"{kept.n_passing_:,} of {data.X_train.shape[1]:,} genes {does} training patients"
+    does = "vary enough in the training patients"
+    if data.preprocessing.scale == "counts":
+        least = data.y_train.value_counts().min()
+        does = f"reach {MIN_CPM} per million in {least} or more training patients"
+    genes = f"{kept.n_passing_:,} of {data.X_train.shape[1]:,} genes {does}"
     if kept.n_passing_ > kept.support_.sum():
         genes += f"; the {kept.support_.sum():,} most variable of them are used"
     patients = f"{group('training', data.y_train)}, {group('test', data.y_test)}"

@@ -37,11 +37,15 @@ CLASS_HEADERS = {"cancer", "class", "diagnosis", "disease", "group", "label", "p
 # Numbers that say something of a gene: of featureCounts, of cBioPortal
 GENE_ANNOTATION = {"entrez gene id", "chr", "start", "end", "strand", "length"}
 NAME_HEADERS = {ACCESSION_HEADER, *PATIENT_HEADERS, *CLASS_HEADERS, *GENE_ANNOTATION}
-# Words in the names of columns and rows that are measured on patients, but are no genes
-NO_GENES = {
+# Names, and words in names, of what is measured on patients or added by a counting program
+NO_GENE_WORDS = {
     *("age", "sex", "gender", "stage", "grade", "survival", "time", "day", "days", "month"),
     *("months", "year", "years", "event", "status", "batch", "os", "pfs", "dfs", "bmi", "weight"),
-    *("height", "patient", "sample", "subject", "class", "cancer", "diagnosis", "ambiguous"),
+    *("height", "diagnosis"),
+}
+NO_GENE_NAMES = {
+    *("no feature", "ambiguous", "too low aqual", "not aligned", "alignment not unique"),
+    *(PATIENT_HEADERS | CLASS_HEADERS),
 }
 
 
@@ -283,5 +287,6 @@ def _is_value(cell: str) -> bool:
 
 def _is_no_gene(name: str) -> bool:
     """Return whether a name is one of clinical data, or of what a counting program adds."""
-    parts = re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", name)
-    return name.startswith(("__", "N_")) or not NO_GENES.isdisjoint(map(str.casefold, parts))
+    words = re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", name)
+    added = name.startswith(("__", "N_")) or plain(name) in NO_GENE_NAMES
+    return added or not NO_GENE_WORDS.isdisjoint(map(str.casefold, words))

@@ -101,7 +101,7 @@ def test_every_script_says_first_what_it_analyses(data, tmp_path, capsys):
         ),
         (
             Preprocessing(scale="counts"),
-            r"\d,\d+ of 7,129 genes are expressed by enough training pat",
+            r"\d,\d+ of 7,129 genes reach 1 per million in 11 or more training",
         ),
     ],
 )
