@@ -90,24 +90,21 @@ def check_copies(parts: Collection[pd.DataFrame], tables: list[Table]) -> None:
 
 def find_missing(tables: list[Table], accept: bool) -> tuple[set[str], str]:
     """Return the genes that lack a value in any table, and a note of how many they are."""
-    lacking, patients, counts = Counter(), Counter(), []
+    genes, patients, files = Counter(), Counter(), []
     for table in tables:
         missing = table.values.isna()
-        genes, columns = missing.sum(axis=1), missing.sum()
-        lacking.update(genes[genes > 0].to_dict())
-        patients.update(columns[columns > 0].to_dict())
-        counts += [f"{table.path}"] if columns.any() else []
-    if not lacking:
+        if missing.any(axis=None):
+            files.append(str(table.path))
+            genes.update(missing.sum(axis=1).loc[lambda n: n > 0].to_dict())
+            patients.update(missing.sum().loc[lambda n: n > 0].to_dict())
+    if not genes:
         return set(), ""
-    total = len({gene for table in tables for gene in table.values.index})
-    if accept and len(lacking) < total:
-        return set(lacking), f"{len(lacking):,} genes are left out, as values of them are missing."
-    worst = [", ".join(f"{k} ({n})" for k, n in c.most_common(3)) for c in (lacking, patients)]
-    found = (
-        f"{sum(lacking.values()):,} are missing, most in genes {worst[0]} and patients {worst[1]}"
-    )
+    if accept and len(genes) < len(tables[0].values):
+        return set(genes), f"{len(genes):,} genes are left out, as values of them are missing."
+    worst = [", ".join(f"{k} ({n})" for k, n in c.most_common(3)) for c in (genes, patients)]
+    found = f"{genes.total():,} are missing, most in genes {worst[0]} and patients {worst[1]}"
     advice = "--missing drop leaves out genes that lack any, --drop NAME a patient or gene"
-    raise refusal(" and ".join(counts), "every value must be there", found, advice)
+    raise refusal(" and ".join(files), "every value must be there", found, advice)
 
 
 def find_common_genes(

@@ -46,7 +46,7 @@ def read_cohort(paths: list[Path], label_paths: list[Path], choices: Choices) ->
     files = {table.layout: [] for table in tables}
     for table in tables:
         files[table.layout].append(table.path.name)
-    notes = [f"File: {', '.join(names)}, {layout}." for layout, names in files.items()]
+    notes = [f"Read: {', '.join(names)}; {layout}." for layout, names in files.items()]
     notes.append(f"Classes: {', '.join(columns) or ', '.join(p.name for p in label_paths)}.")
     if choices.classes:
         tables = [_take_classes(table, classes, choices.classes) for table in tables]
@@ -118,10 +118,10 @@ def order_classes(
     in_training = Counter(classes[patient] for patient in tables[0].values.columns)
     why = "as chosen"
     if positive is None:
-        positive, why = "AML", "AML where there is one"
+        positive, why = "AML", "the default where there is one"
         if "AML" not in names:
             positive = min(names, key=lambda name: in_training[name])
-            why = "the rarer in training, or of equals the first"
+            why = "the rarer in training, or of equals the first (see --positive-class)"
     elif (positive := clean(positive)) not in names:
         rule = f"must be {' or '.join(names)}"
         raise refusal("--positive-class", rule, f"found {positive!r}", "choose one of them")

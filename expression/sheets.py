@@ -112,7 +112,7 @@ def read_sheet(
     if patients is not None:
         sheet = _read_fast(path, content, place, patients, headers)
     if sheet is None:
-        sheet = _read_carefully(path, content, place)
+        sheet = _read_carefully(path, content, place, patients, headers)
     return sheet._replace(ended=content.endswith((b"\n", b"\r")))
 
 
@@ -172,12 +172,7 @@ def _read_fast(
     header, short = _complete(header, len(cells), place)
     if len(header) != len(cells):
         return None
-    names = [clean(name) in patients for name in header]
-    named = 2 * sum(names) >= len(header)  # the patients are columns
-    text = {j for j, cell in enumerate(cells) if np.isnan(number(cell))}
-    text |= {j for j, name in enumerate(names) if named and not name}
-    text |= {j for j, cell in enumerate(cells) if not named and (j == 0 or cell in patients)}
-    text |= {j for j, name in enumerate(header) if plain(name) in headers and not names[j]}
+    text, named = _name_columns(header, cells, patients, headers)
     missing = {j: MISSING for j in range(len(cells)) if j not in text} if named else MISSING
     try:
         with warnings.catch_warnings():
@@ -213,6 +208,19 @@ def _read_fast(
     return _finish(Sheet(path, header, words, numbers, numeric, None, place.lead, short), place)
 
 
+def _name_columns(
+    header: list[str], first: list[str], patients: Collection[str], headers: Collection[str]
+) -> tuple[set[int], bool]:
+    """Return the columns that hold no numbers or names, and whether the patients are columns."""
+    names = [clean(name) in patients for name in header]
+    named = 2 * sum(names) >= len(header)
+    text = {j for j, cell in enumerate(first) if np.isnan(number(cell))}
+    text |= {j for j, name in enumerate(names) if named and not name}
+    text |= {j for j, cell in enumerate(first) if not named and (j == 0 or cell in patients)}
+    text |= {j for j, name in enumerate(header) if plain(name) in headers and not names[j]}
+    return text, named
+
+
 def _well_quoted(content: bytes) -> bool:
     """Return whether every quote opens or closes a cell, or is doubled within one."""
     quotes = 0
@@ -225,7 +233,13 @@ def _well_quoted(content: bytes) -> bool:
     return quotes == content.count(b'"')
 
 
-def _read_carefully(path: Path, content: bytes, place: _Place) -> Sheet:
+def _read_carefully(
+    path: Path,
+    content: bytes,
+    place: _Place,
+    patients: Collection[str] | None,
+    headers: Collection[str],
+) -> Sheet:
     """Read a table cell by cell, or say where it is damaged."""
     text = content[place.start : place.end].decode()
     try:
@@ -248,11 +262,18 @@ def _read_carefully(path: Path, content: bytes, place: _Place) -> Sheet:
             raise refusal(path, rule, f"row {line} has {len(row)}", "check the export")
     if header in rows.values():
         raise refusal(path, "must have one header", "it occurs again", "remove the copy")
-    cells = {
-        j: list(map(clean, column)) for j, column in enumerate(zip(*rows.values(), strict=True))
-    }
-    none = np.empty((len(rows), 0))
-    return _finish(Sheet(path, header, cells, none, [], list(rows), place.lead, short), place)
+    columns, numeric, numbers = list(zip(*rows.values(), strict=True)), [], []
+    text = set(range(len(header)))
+    if patients is not None:
+        text, _ = _name_columns(header, [cells[0] for cells in columns], patients, headers)
+    for j in sorted(set(range(len(header))) - text):
+        values = np.array(list(map(number, columns[j])))
+        if all(columns[j][i] in MISSING for i in np.flatnonzero(np.isnan(values))):
+            numeric, numbers = [*numeric, j], [*numbers, values + 0.0]
+    numbers = np.column_stack(numbers) if numbers else np.empty((len(rows), 0))
+    words = {j: list(map(clean, columns[j])) for j in range(len(header)) if j not in numeric}
+    lines = list(rows)
+    return _finish(Sheet(path, header, words, numbers, numeric, lines, place.lead, short), place)
 
 
 def _complete(header: list[str], width: int, place: _Place) -> tuple[list[str], bool]:

@@ -183,7 +183,7 @@ def test_any_two_classes(tmp_path, names, positive, expected):
     data = load_expression_data(renamed(tmp_path, **names), positive_class=positive)
     assert data.classes == expected
     chosen = positive is not None or "AML" in expected
-    why = "as chosen" if positive else "AML where" if chosen else "the rarer in training"
+    why = "as chosen" if positive else "the default" if chosen else "the rarer in training"
     assert f"positive class: {expected[1]}, {why}" in "".join(data.origin)
     assert data.y_train.cat.ordered
 
@@ -397,8 +397,8 @@ def test_counts_become_counts_per_million(tmp_path):
 
 def test_what_was_read_is_said(data):
     assert data.origin == (
-        "File: data_set_ALL_AML_train.csv, data_set_ALL_AML_independent.csv, a row a gene, named "
+        "Read: data_set_ALL_AML_train.csv, data_set_ALL_AML_independent.csv; a row a gene, named "
         "in column 'Gene Accession Number'.",
         "Classes: column 'cancer' of actual.csv.",
-        "The positive class: AML, AML where there is one.",
+        "The positive class: AML, the default where there is one.",
     )
