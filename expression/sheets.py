@@ -162,7 +162,11 @@ def _read_fast(
     first = buffer.readline()
     buffer.seek(body)
     lines = top + first
-    if b"\r" in lines.replace(b"\r\n", b"") or b"\0" in content or not _well_quoted(content):
+    if (
+        b"\r" in lines.replace(b"\r\n", b"")
+        or b"\0" in content
+        or not _well_quoted(content, place.delimiter)
+    ):
         return None
     try:
         reader = csv.reader([top.decode(), first.decode()], delimiter=place.delimiter)
@@ -170,7 +174,7 @@ def _read_fast(
     except (ValueError, csv.Error):  # a quoted cell runs over the line
         return None
     header, short = _complete(header, len(cells), place)
-    if len(header) != len(cells):
+    if len(header) != len(cells) or len(cells) < 2 or not any(header):
         return None
     text, named = _name_columns(header, cells, patients, headers)
     missing = {j: MISSING for j in range(len(cells)) if j not in text} if named else MISSING
@@ -221,13 +225,13 @@ def _name_columns(
     return text, named
 
 
-def _well_quoted(content: bytes) -> bool:
+def _well_quoted(content: bytes, delimiter: str) -> bool:
     """Return whether every quote opens or closes a cell, or is doubled within one."""
     quotes = 0
     for match in re.finditer(rb'"[^"]*(?:""[^"]*)*"', content):
         around = content[max(match.start() - 1, 0) : match.start()]
         around += content[match.end() : match.end() + 1]
-        if around.strip(b",;\t\r\n"):
+        if around.strip(delimiter.encode() + b"\r\n"):
             return False
         quotes += match[0].count(b'"')
     return quotes == content.count(b'"')
