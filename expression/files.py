@@ -56,7 +56,7 @@ def number(cell: str) -> float:
     return value if abs(value) < np.inf else np.nan
 
 
-def check_names(path: Path, kind: str, names: Iterable[str]) -> None:
+def check_names(where: object, kind: str, names: Iterable[str]) -> None:
     """Raise unless every name is there, can be printed, and occurs once."""
     counts = Counter(names)
     doubled = [name for name, count in counts.items() if count > 1 and name]
@@ -64,13 +64,13 @@ def check_names(path: Path, kind: str, names: Iterable[str]) -> None:
     odd = [name for name in counts if not name.isprintable() or len(name) > longest]
     if not counts or "" in counts:
         rule = f"every {kind} must have a name"
-        raise refusal(path, rule, f"{counts[''] or 'all'} have none", "name them or remove them")
+        raise refusal(where, rule, f"{counts[''] or 'all'} have none", "name them or remove them")
     if doubled:
         rule, found = f"every {kind} must occur once", f"found {shortlist(doubled)} more than once"
-        raise refusal(path, rule, found, "keep one of each, or leave all out with --drop NAME")
+        raise refusal(where, rule, found, "keep one of each, or leave all out with --drop NAME")
     if odd:
         rule = f"every {kind} must be printable and have at most {MAX_NAME_LENGTH} characters"
-        raise refusal(path, rule, f"found {shortlist(odd)}", "rename it")
+        raise refusal(where, rule, f"found {shortlist(odd)}", "rename it")
 
 
 def read_text(path: Path) -> str:

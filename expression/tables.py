@@ -135,6 +135,7 @@ def _by_names(sheet: Sheet, columns: _Columns, named: dict[str, str], where: str
     if down.get(key, 0) * len(header) > len(across) * len(sheet.numbers):
         unlabelled = [name for name in text[key] if name and name not in named]
         return _Layout(key, _genes_across(columns, {key}), True, unlabelled)
+    check_names(f"{sheet.path} or {where}", "patient", [header[j] for j in across])
     rest = {j for j in range(len(header)) if j not in across}
     key = _gene_column(sheet, columns, rest)
     odd = [j for j in rest - words - {key} if j >= sheet.lead and headers[j] not in GENE_ANNOTATION]
