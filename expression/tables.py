@@ -48,6 +48,11 @@ NO_GENE_NAMES = {
     *(PATIENT_HEADERS | CLASS_HEADERS),
 }
 
+# Few names hold any of these, and only they are looked at twice
+SUSPECT = re.compile(
+    "|".join(["^_", "^N_", *NO_GENE_WORDS, *NO_GENE_NAMES]).replace(" ", "."), re.I
+)
+
 
 class Table(NamedTuple):
     """One expression file, in its own order."""
@@ -201,14 +206,8 @@ def _gene_column(sheet: Sheet, columns: _Columns, among: set[int]) -> int:
 
 def _description(columns: _Columns, among: set[int]) -> int | None:
     """Return the column that describes the genes; one that says the same of all says nothing."""
-    return next(
-        (
-            j
-            for j in sorted(among & columns.words)
-            if columns.headers[j] in DESCRIPTION_HEADERS and len(set(columns.text[j])) > 1
-        ),
-        None,
-    )
+    called = [j for j in sorted(among & columns.words) if columns.headers[j] in DESCRIPTION_HEADERS]
+    return next((j for j in called if len(set(columns.text[j])) > 1), None)
 
 
 def _read_table(
@@ -288,6 +287,8 @@ def _is_value(cell: str) -> bool:
 
 def _is_no_gene(name: str) -> bool:
     """Return whether a name is one of clinical data, or of what a counting program adds."""
+    if not SUSPECT.search(name):
+        return False
     words = re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", name)
     added = name.startswith(("__", "N_")) or plain(name) in NO_GENE_NAMES
     return added or not NO_GENE_WORDS.isdisjoint(map(str.casefold, words))
