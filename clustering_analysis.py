@@ -233,9 +233,7 @@ def report_agreement(report: Report, agreements: pd.DataFrame, kinds: dict[str, 
     for kind, k in kinds.items():
         table = agreements.xs((kind, k), level=("labels", "k"))
         p = table[["purity p", "ARI p"]]
-        note = (
-            f"95 %: percentile under permutation of the labels; largest p: {p.max(axis=None):.3f}."
-        )
+        note = f"95 %: percentile under permuted labels; largest p: {p.max(axis=None):.3f}."
         title = f"Agreement of {k} clusters with the {kind}"
         report.add_section(f"agreement_{kind}", title, table.drop(columns=p.columns), note)
     report.add_table("agreement", agreements)

@@ -1,62 +1,121 @@
-"""What the tables and classes of a cohort must fulfil together; what does not is refused."""
+"""What the values of expression tables must fulfil; what does not is refused."""
 
+import hashlib
 from collections import Counter
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
 
-from expression.files import Table, clean, read_classes, refusal, shortlist
+from expression.files import refusal, shortlist
+from expression.tables import Table
 
-MAX_INTENSITY = 1e9  # beyond any scanner or sequencer
+MAX_VALUE = 1e9  # beyond any scanner or sequencer
 MAX_LOG2_VALUE = 32  # no scanner counts to 2**32, and no array of intensities stays below 32
-MIN_PATIENTS = 5  # of each class, to train on: one for every fold of a 5-fold cross-validation
+MAX_SCANNED = 2**17  # a scanner has 16 bits; twice that leaves room for re-scaled arrays
+# What values must be, and what they are called when they look otherwise, by --expression
+SCALES = {
+    "intensity": "array intensities",
+    "log": "log2 values",
+    "counts": "counts, CPM or TPM",
+    "log-counts": "log2(x + 1) of counts, CPM or TPM",
+}
 
 
 def check_arrays(tables: list[Table], expression: str) -> None:
-    """Raise when an array is constant, on the wrong scale, or in both sets."""
-    rule, looks, other = {
-        "intensity": ("values must be intensities", "logged", "log"),
-        "log": ("values must be log2 values", "like intensities", "intensity"),
-    }[expression]
+    """Raise when the values of a patient are constant, or on the wrong scale."""
     for path, values, *_ in tables:
         smallest, largest = values.min(), values.max()
         if constant := list(largest.index[smallest == largest]):
-            found = f"the array of {shortlist(constant)} has one value for all genes"
-            raise refusal(path, "arrays must vary", found, "remove the patient or measure again")
-        if absurd := list(largest.index[np.maximum(largest, -smallest) > MAX_INTENSITY]):
-            limits = f"values must lie within -{MAX_INTENSITY:g} and {MAX_INTENSITY:g}"
+            found = f"those of {shortlist(constant)} are one value for all genes"
+            advice = "leave the patient out (--drop) or measure again"
+            raise refusal(path, "the values of a patient must vary", found, advice)
+        if absurd := list(largest.index[np.maximum(largest, -smallest) > MAX_VALUE]):
+            limits = f"values must lie within -{MAX_VALUE:g} and {MAX_VALUE:g}"
             raise refusal(path, limits, f"found more in {shortlist(absurd)}", "correct them")
-        wrong = largest.index[(largest <= MAX_LOG2_VALUE) != (expression == "log")]
-        if len(wrong):
-            found = f"{len(wrong)} of {len(largest)} arrays look {looks}: {shortlist(wrong)}"
-            advice = f"put all arrays on one scale, see --expression {other}"
-            raise refusal(path, rule, found, advice)
-    train, test = tables[0], tables[-1]
-    both = train.values.columns.intersection(test.values.columns)
-    if test is not train and len(both):
-        rule = f"no patient may be in {train.path} as well"
-        raise refusal(
-            test.path, rule, f"found {shortlist(both)}", "remove them from one of the files"
-        )
+        if wrong := _wrong_scale(values, smallest, largest, expression):
+            raise refusal(path, f"values must be {SCALES[expression]}", *wrong)
 
 
-def check_copies(X: pd.DataFrame, tables: list[Table]) -> None:
+def _wrong_scale(
+    values: pd.DataFrame, smallest: pd.Series, largest: pd.Series, expression: str
+) -> tuple[str, str] | None:
+    """Return what values look like, if not of the scale they are given as, and what to do."""
+
+    def those(patients: pd.Series, look: str) -> str:
+        names = largest.index[patients]
+        return f"{len(names)} of {len(largest)} patients look {look}: {shortlist(names)}"
+
+    low = largest <= MAX_LOG2_VALUE
+    centred = low & ((values < 0).mean() > 1 / 4)
+    if centred.any():
+        advice = "export the values from before they were centred"
+        return those(centred, "like log-ratios or z-scores"), advice
+    logged, counted = expression.startswith("log"), expression.endswith("counts")
+    if (low != logged).any():
+        look, others = ("like intensities", "intensity or counts")
+        if not logged:
+            look, others = ("logged", "log-counts" if counted else "log or log-counts")
+        return those(low != logged, look), f"put all on one scale, see --expression {others}"
+    if counted and (smallest < 0).any():
+        return those(smallest < 0, "otherwise, with values below 0"), "see --expression intensity"
+    if counted:
+        return None
+    advice = f"see --expression {'log-counts' if logged else 'counts'}"
+    zeros = (values == 0).mean().mean()
+    if zeros > 1 / 2:
+        return f"{zeros:.0%} of the values are exactly 0, as in sequencing", advice
+    if logged or smallest.min() < 0:
+        return None
+    if largest.max() > MAX_SCANNED and all((values[name] % 1 == 0).all() for name in values):
+        return f"whole numbers up to {largest.max():,.0f}, beyond any scanner", advice
+    totals = values.sum()
+    if ((totals / 1e6 - 1).abs() < 0.01).all():
+        return "the values of each patient sum to a million, as CPM or TPM", advice
+    return None
+
+
+def check_copies(parts: Collection[pd.DataFrame], tables: list[Table]) -> None:
     """Raise when two patients have the same values: one of them is a copy."""
     seen = {}
-    for patient, values in zip(X.index, X.to_numpy(), strict=True):
-        original = seen.setdefault(values.tobytes(), patient)
-        if original != patient:
-            files = " and ".join(str(table.path) for table in tables)
-            found = f"those of {original} and {patient} are the same"
-            raise refusal(files, "patients must differ in their values", found, "remove the copy")
+    for X in parts:
+        for patient, values in zip(X.index, X.to_numpy(), strict=True):
+            original = seen.setdefault(hashlib.sha256(values).digest(), patient)
+            if original != patient:
+                files = " and ".join(str(table.path) for table in tables)
+                found = f"those of {original} and {patient} are the same"
+                rule = "patients must differ in their values"
+                raise refusal(files, rule, found, f"leave one out: --drop {patient}")
 
 
-def find_common_genes(tables: list[Table], accept: bool) -> tuple[list[str], str]:
-    """Return the genes of all tables, sorted, and a note when they are not those of each table."""
+def find_missing(tables: list[Table], accept: bool) -> tuple[set[str], str]:
+    """Return the genes that lack a value in any table, and a note of how many they are."""
+    genes, patients, files = Counter(), Counter(), []
+    for table in tables:
+        missing = table.values.isna()
+        if missing.any(axis=None):
+            files.append(str(table.path))
+            genes.update(missing.sum(axis=1).loc[lambda n: n > 0].to_dict())
+            patients.update(missing.sum().loc[lambda n: n > 0].to_dict())
+    if not genes:
+        return set(), ""
+    if accept and len(genes) < len(tables[0].values):
+        return set(genes), f"{len(genes):,} genes are left out, as values of them are missing."
+    worst = [", ".join(f"{k} ({n})" for k, n in c.most_common(3)) for c in (genes, patients)]
+    found = f"{genes.total():,} are missing, most in genes {worst[0]} and patients {worst[1]}"
+    advice = "--missing drop leaves out genes that lack any, --drop NAME a patient or gene"
+    raise refusal(" and ".join(files), "every value must be there", found, advice)
+
+
+def find_common_genes(
+    tables: list[Table], accept: bool, without: Collection[str]
+) -> tuple[list[str], str]:
+    """Return the genes of all tables, sorted, and a note when they are not those of each table.
+
+    Genes that lack values, `without`, are left out of both tables before these are compared.
+    """
     train, test = tables[0], tables[-1]
-    genes, others = set(train.values.index), set(test.values.index)
+    genes, others = (set(table.values.index).difference(without) for table in (train, test))
     missing, extra = genes - others, others - genes
     if not missing and not extra:
         return sorted(genes), ""
@@ -73,60 +132,16 @@ def find_common_genes(tables: list[Table], accept: bool) -> tuple[list[str], str
     raise refusal(test.path, rule, " and ".join(found), advice)
 
 
-def gather_classes(tables: list[Table], label_paths: list[Path]) -> dict[str, str]:
-    """Return the class of every patient, from columns of the tables and from files of classes."""
-    in_order = [list(table.values.columns) for table in tables]
-    sources = [(table.path, table.classes) for table in tables]
-    sources += [(path, read_classes(path, in_order)) for path in label_paths]
-    classes, origin = {}, {}
-    for path, found in sources:
-        for patient, name in found.items():
-            if classes.setdefault(patient, name) != name:
-                both = f"{patient} is {name} here, {classes[patient]} in {origin[patient]}"
-                raise refusal(path, "a patient has one class", both, "correct one of them")
-            origin.setdefault(patient, path)
-    if not classes:
-        found = f"{tables[0].path} has no column of them, and there is no file of them"
-        raise refusal("--labels", "must name the file of classes", found, "name the file")
-    check_complete(label_paths or [tables[0].path], "class", classes, tables)
-    return classes
-
-
-def check_complete(paths: list[Path], what: str, given: Iterable[str], tables: list[Table]) -> None:
-    """Raise unless exactly the patients of the tables are given."""
-    patients = {patient for table in tables for patient in table.values.columns}
-    where = ", ".join(map(str, paths))
-    rule = f"must give each patient of {' and '.join(str(table.path) for table in tables)} a {what}"
-    if missing := patients.difference(given):
-        raise refusal(where, rule, f"{shortlist(missing)} have none", "complete it, or remove them")
-    if surplus := set(given) - patients:
-        advice = "add their expression values (--test for a test set), or remove them"
-        raise refusal(where, rule, f"{shortlist(surplus)} have no expression values", advice)
-
-
-def order_classes(
-    tables: list[Table], label_paths: list[Path], classes: dict[str, str], positive: str | None
-) -> tuple[list[str], str]:
-    """Return the two classes, the positive one last, and a note when nobody chose it."""
-    files = ", ".join(map(str, [*label_paths, *(table.path for table in tables)]))
-    names = sorted(set(classes.values()))
-    if len(names) != 2:
-        found = f"found {len(names)}: {shortlist(names)}"
-        raise refusal(files, "patients must be of two classes", found, "keep those of two")
-    note = ""
-    in_training = Counter(classes[patient] for patient in tables[0].values.columns)
-    if positive is None:
-        positive = "AML" if "AML" in names else min(names, key=lambda name: in_training[name])
-        if positive != "AML":
-            rule = "the rarer in training, or of equals the first (see --positive-class)"
-            note = f"Positive class: {positive}, {rule}."
-    elif (positive := clean(positive)) not in names:
-        rule = f"must be {' or '.join(names)}"
-        raise refusal("--positive-class", rule, f"found {positive!r}", "choose one of them")
-    for table, least, which in zip(tables, (MIN_PATIENTS, 1), ("training", "test"), strict=False):
-        counts = Counter(classes[patient] for patient in table.values.columns)
-        for name in names:
-            if counts[name] < least:
-                rule = f"must hold at least {least} {which} patients of each class"
-                raise refusal(files, rule, f"found {counts[name]} of {name}", "add patients of it")
-    return sorted(names, key=lambda name: name == positive), note
+def merge_descriptions(tables: list[Table], genes: list[str]) -> pd.Series:
+    """Return the description of each gene, from whichever table has one."""
+    train, test = tables[0], tables[-1]
+    merged = {
+        gene: train.descriptions.get(gene) or test.descriptions.get(gene, "") for gene in genes
+    }
+    differ = [g for g, text in merged.items() if test.descriptions.get(g, "") not in ("", text)]
+    if differ:
+        rule = f"must describe genes as {train.path} does"
+        found = f"{len(differ):,} descriptions differ: {shortlist(differ)}"
+        raise refusal(test.path, rule, found, "leave the descriptions out of one of the files")
+    names = ["".join(filter(str.isprintable, text)) for text in merged.values()]
+    return pd.Series(names, pd.Index(genes, name="accession"), name="description")

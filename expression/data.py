@@ -3,7 +3,7 @@
 Every script starts here. Tables are joined by identifier only (patient and accession), never by
 position, and whatever cannot be trusted ends in a `DataError` that says what to do about it.
 
-Files of a data folder (see AML_ALL_data/README.md, and `files.py` for other layouts):
+Files of a data folder (see AML_ALL_data/README.md, and `tables.py` for other layouts):
     data_set_ALL_AML_train.csv          expression of the training patients
     data_set_ALL_AML_independent.csv    expression of the test patients                (optional)
     actual.csv                          patient, class
@@ -14,34 +14,24 @@ Files of a data folder (see AML_ALL_data/README.md, and `files.py` for other lay
 """
 
 import hashlib
+import os
 import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from expression.checks import (
-    check_arrays,
-    check_complete,
-    check_copies,
-    find_common_genes,
-    gather_classes,
-    order_classes,
-)
-from expression.files import (
-    PATIENT_HEADERS,
-    Table,
-    read_annotation,
-    read_expression,
-    read_text,
-    refusal,
-    shortlist,
-)
-from expression.preprocessing import Preprocessing
+from expression import checks
+from expression.cohort import check_apart, check_complete, order_classes, read_cohort
+from expression.files import clean, read_text, refusal, shortlist
+from expression.labels import Choices, matches, read_annotation
+from expression.preprocessing import MAX_GENES, Preprocessing
+from expression.tables import PATIENT_HEADERS, Table
 
 DATA_DIR = Path(__file__).resolve().parents[1] / "AML_ALL_data"
 TRAIN_FILE = "data_set_ALL_AML_train.csv"
@@ -52,7 +42,7 @@ SYMBOLS_FILE = "gene_symbols.csv"
 INFORMATIVE_GENES_FILE = "golub_1999_informative_genes.csv"
 CAVEATS_FILE = "caveats.txt"
 
-EXPRESSION_SCALES = ("intensity", "log")
+EXPRESSION_SCALES = tuple(checks.SCALES)
 SHORT_NAME_LENGTH = 30
 
 
@@ -63,9 +53,9 @@ class ExpressionData:
     Attributes
     ----------
     X_train, X_test : DataFrame of float, patients x genes
-        Array intensities, indexed by patient, columns by accession. Patients and genes are in
-        sorted order, the same genes in the same order in both. Without a test set, X_test and
-        y_test have no rows.
+        Array intensities, or counts per million where `preprocessing.scale` is "counts"; indexed
+        by patient, columns by accession. Patients and genes are in sorted order, the same genes
+        in the same order in both. Without a test set, X_test and y_test have no rows.
     y_train, y_test : Series, ordered categorical of two classes, indexed like X
         The positive class is the higher one: ``y.cat.codes`` is 1 for it, 0 for the other.
     descriptions, gene_names : Series of str, indexed by accession
@@ -77,6 +67,8 @@ class ExpressionData:
         What a reader of any result must know about these data; may be empty.
     preprocessing : Preprocessing
         The steps that make these values comparable features.
+    origin : tuple of str
+        Sentences on what was read: files, columns, and what was left out of them.
     """
 
     X_train: pd.DataFrame
@@ -89,6 +81,7 @@ class ExpressionData:
     informative_genes: pd.Series | None = None
     caveats: str = ""
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    origin: tuple[str, ...] = ()
 
     @property
     def classes(self) -> tuple[str, str]:
@@ -115,7 +108,7 @@ class ExpressionData:
         """SHA-256 of the values, identifiers and labels: independent of file format and order."""
         digest = hashlib.sha256()
         for X, y in ((self.X_train, self.y_train), (self.X_test, self.y_test)):
-            digest.update(X.to_numpy().tobytes())
+            digest.update(np.ascontiguousarray(X))
             digest.update(repr((list(X.index), list(X.columns), list(y))).encode())
         return digest.hexdigest()
 
@@ -127,23 +120,38 @@ def load_expression_data(
     train: str | Path | None = None,
     test: str | Path | None = None,
     labels: str | Path | Sequence[str | Path] | None = None,
+    class_column: str | None = None,
+    classes: Sequence[str] | None = None,
     positive_class: str | None = None,
     common_genes: bool = False,
+    missing: str = "refuse",
+    drop: Sequence[str] | None = None,
+    keep: Sequence[str] | None = None,
+    max_genes: int | None = MAX_GENES,
 ) -> ExpressionData:
     """Read expression tables and classes, check them, and align them by patient and accession.
 
     Parameters
     ----------
     data_dir : folder with the files named in the module docstring
-    expression : {"intensity", "log"}
-        The scale of the values in the files: array intensities, or their log2, which are turned
-        back into intensities here.
+    expression : {"intensity", "log", "counts", "log-counts"}
+        The scale of the values in the files: array intensities, or their log2; counts, CPM or
+        TPM, or their log2(x + 1). Logarithms are turned back here, and counts scaled to a million
+        for each patient.
     train, test, labels : files (labels: one or several) in place of those of the folder
         With `train`, nothing comes from the folder. What accompanies its tables (subtypes, gene
-        symbols, informative genes, caveats) is left out when any of the three is given.
+        symbols, informative genes, caveats) is left out when any of the three is given. Files
+        given so may name more patients than the tables hold; those of a folder belong together.
+    class_column : the column of classes, where more than one can be
+    classes : the two classes to take of several, with their patients alone
     positive_class : the class to call positive
         By default AML, or where there is none, the rarer class among the training patients.
     common_genes : use the genes that both files have, when the test file lacks fewer than half
+    missing : {"refuse", "drop"}
+        Refuse missing values, or leave out the genes that lack any in either file.
+    drop, keep : names; * stands for anything
+        Columns and rows to leave out, whatever they are; genes that look like clinical data.
+    max_genes : of the genes that pass the filter of a fold, at most so many, the most variable
 
     Raises
     ------
@@ -157,42 +165,57 @@ def load_expression_data(
         test = test or _path_if_exists(folder / TEST_FILE)
         labels = labels or _path_if_exists(folder / LABELS_FILE)
     label_paths = [Path(p) for p in ([labels] if isinstance(labels, str | Path) else labels or [])]
+    choices = Choices(class_column, tuple(map(clean, classes or ())), drop or (), keep or ())
 
-    tables = [read_expression(Path(path)) for path in (train, test) if path]
-    check_arrays(tables, expression)
-    genes, gene_note = find_common_genes(tables, common_genes)
-    classes = gather_classes(tables, label_paths)
-    order, class_note = order_classes(tables, label_paths, classes, positive_class)
-    companions = _read_companions(folder, tables, order) if only_the_folder else _Companions()
+    cohort = read_cohort([Path(path) for path in (train, test) if path], label_paths, choices)
+    tables, class_of, where = cohort.tables, cohort.classes, cohort.where
+    check_apart(tables)
+    if only_the_folder and not choices.classes:
+        wanted = [patient for patient in class_of if not matches(patient, choices.drop)]
+        check_complete(where, "class", wanted, tables)
+    lacking, missing_note = checks.find_missing(tables, missing == "drop")
+    genes, gene_note = checks.find_common_genes(tables, common_genes, lacking)
+    checks.check_arrays(tables, expression)
+    order, why = order_classes(tables, where, class_of, positive_class)
+    companions = _Companions()
+    if only_the_folder:
+        companions = _read_companions(folder, tables, order, choices)
 
-    numbers = all(re.fullmatch("0|[1-9][0-9]{0,17}", patient) for patient in classes)
+    patients = [name for table in tables for name in table.values.columns]
+    numbers = all(re.fullmatch("0|[1-9][0-9]{0,17}", patient) for patient in patients)
     identifier = int if numbers else str
+    descriptions = checks.merge_descriptions(tables, genes)
     X_train, *rest = (_align(table.values, genes, identifier, expression) for table in tables)
     X_test = rest[0] if rest else X_train.iloc[:0]
-    check_copies(pd.concat([X_train, X_test]), tables)
-    y = pd.Series(classes, name="class").rename(identifier).rename_axis("patient")
+    checks.check_copies([X_train, X_test], tables)
+    y = pd.Series(class_of, name="class").loc[patients].rename(identifier).rename_axis("patient")
     y = y.astype(pd.CategoricalDtype(order, ordered=True))
-    descriptions = _merge_descriptions(tables, genes)
+    y_train, y_test = y.loc[X_train.index], y.loc[X_test.index]
     subtypes, informative = companions.subtypes, companions.informative_genes
     if subtypes is not None:
         subtypes = subtypes.rename(identifier).loc[[*X_train.index, *X_test.index]]
     if informative is not None:
         informative = informative[informative.index.isin(genes)]
+    counted = expression in ("counts", "log-counts")
+    share = float(y_train.value_counts(normalize=True).min())
+    notes = (*cohort.notes, f"The positive class: {order[1]}, {why}.", missing_note, gene_note)
     return ExpressionData(
         X_train=X_train,
         X_test=X_test,
-        y_train=y.loc[X_train.index],
-        y_test=y.loc[X_test.index],
+        y_train=y_train,
+        y_test=y_test,
         descriptions=descriptions,
         gene_names=short_gene_names(descriptions, companions.symbols),
         subtypes=subtypes,
         informative_genes=informative,
-        caveats="\n".join(filter(None, [companions.caveats, class_note, gene_note])),
+        caveats=companions.caveats,
+        preprocessing=Preprocessing(max_genes, *(("counts", share) if counted else ())),
+        origin=tuple(filter(None, notes)),
     )
 
 
 def _path_if_exists(path: Path) -> Path | None:
-    return path if path.exists() else None
+    return path if os.path.exists(path) else None  # which, unlike Path.exists, takes any name
 
 
 class _Companions(NamedTuple):
@@ -204,18 +227,24 @@ class _Companions(NamedTuple):
     caveats: str = ""
 
 
-def _read_companions(folder: Path, tables: list[Table], classes: list[str]) -> _Companions:
+def _read_companions(
+    folder: Path, tables: list[Table], classes: list[str], choices: Choices
+) -> _Companions:
     """Return what lies beside the tables, checked against them."""
     found = _Companions()
     if path := _path_if_exists(folder / SUBTYPES_FILE):
         subtypes = read_annotation(path, PATIENT_HEADERS, {"subtype"})
-        check_complete([path], "subtype", subtypes, tables)
+        patients = {patient for table in tables for patient in table.values.columns}
+        partly = choices.classes or choices.drop
+        given = patients.intersection(subtypes) if partly else subtypes
+        check_complete(str(path), "subtype", given, tables)
         found = found._replace(subtypes=pd.Series(subtypes, name="subtype").rename_axis("patient"))
     if path := _path_if_exists(folder / SYMBOLS_FILE):
         found = found._replace(symbols=read_annotation(path, {"accession"}, {"symbol"}))
     if path := _path_if_exists(folder / INFORMATIVE_GENES_FILE):
         higher_in = read_annotation(path, {"accession"}, {"higher in"})
         unknown = higher_in.keys() - set(tables[0].values.index)
+        unknown = {gene for gene in unknown if not matches(gene, choices.drop)}
         if unknown := unknown | (set(higher_in.values()) - set(classes)):
             rule = "must name genes of the training file, and the class each is higher in"
             raise refusal(path, rule, f"found {shortlist(unknown)}", "correct or remove the file")
@@ -229,30 +258,25 @@ def _read_companions(folder: Path, tables: list[Table], classes: list[str]) -> _
 def _align(
     values: pd.DataFrame, genes: list[str], identifier: type, expression: str
 ) -> pd.DataFrame:
-    """Return intensities, patients x genes, both sorted.
+    """Return intensities or counts per million, patients x genes, both sorted.
 
     In one memory layout: the same bytes, the same sums.
     """
-    X = values.loc[genes].T.rename(identifier).sort_index()
-    if expression == "log":
-        X = np.exp2(X)
-    X = pd.DataFrame(np.ascontiguousarray(X), X.index, X.columns, copy=False)
-    return X.rename_axis(index="patient", columns="accession")
-
-
-def _merge_descriptions(tables: list[Table], genes: list[str]) -> pd.Series:
-    """Return the description of each gene, from whichever table has one."""
-    train, test = tables[0], tables[-1]
-    merged = {
-        gene: train.descriptions.get(gene) or test.descriptions.get(gene, "") for gene in genes
-    }
-    differ = [g for g, text in merged.items() if test.descriptions.get(g, "") not in ("", text)]
-    if differ:
-        rule = f"must describe genes as {train.path} does"
-        found = f"{len(differ):,} descriptions differ: {shortlist(differ)}"
-        raise refusal(test.path, rule, found, "leave the descriptions out of one of the files")
-    names = ["".join(filter(str.isprintable, text)) for text in merged.values()]
-    return pd.Series(names, pd.Index(genes, name="accession"), name="description")
+    patients = values.columns.map(identifier)
+    order = np.argsort(patients, kind="stable")
+    found, rows = values.to_numpy(), values.index.get_indexer(genes)
+    X = np.empty((len(order), len(rows)))
+    for start in range(0, len(rows), 512):  # a part at a time, which spares a second copy
+        part = slice(start, start + 512)
+        X[:, part] = found[rows[part]][:, order].T
+    if expression.startswith("log"):
+        np.exp2(X, out=X)
+    if expression == "log-counts":
+        X -= 1
+    if expression.endswith("counts"):
+        X *= 1e6 / X.sum(axis=1, keepdims=True)
+    index = pd.Index(patients[order], name="patient")
+    return pd.DataFrame(X, index, pd.Index(genes, name="accession"), copy=False)
 
 
 def short_gene_names(descriptions: pd.Series, symbols: dict[str, str] | None = None) -> pd.Series:
@@ -260,11 +284,10 @@ def short_gene_names(descriptions: pd.Series, symbols: dict[str, str] | None = N
 
     A name that several genes share is followed by the accession.
     """
-
-    def shortened(text: str) -> str:
-        return textwrap.shorten(text, SHORT_NAME_LENGTH, placeholder="…")
-
-    names = descriptions.map(shortened).where(descriptions != "", descriptions.index.map(shortened))
+    shorten = partial(textwrap.shorten, width=SHORT_NAME_LENGTH, placeholder="…")
+    names = [clean(text or gene) for gene, text in descriptions.items()]
+    names = [name if len(name) <= SHORT_NAME_LENGTH else shorten(name) for name in names]
+    names = pd.Series(names, descriptions.index, dtype=str)
     names = pd.Series(symbols or {}, dtype=str).reindex(names.index).fillna(names).rename("gene")
     taken = names.duplicated(keep=False) | names.isin(names.index)
     names = names.where(~taken | (names == names.index), names + " (" + names.index + ")")

@@ -14,11 +14,15 @@ from threadpoolctl import threadpool_limits
 from expression.data import DATA_DIR, EXPRESSION_SCALES, ExpressionData, load_expression_data
 from expression.files import DataError
 from expression.parallel import workers
+from expression.preprocessing import MAX_GENES, MIN_GENES
 from expression.report import FIGURE_FORMATS, Report
 from expression.style import theme
 
 OUTPUT_DIR = Path(__file__).resolve().parents[1] / "outputs"
-DATA_OPTIONS = ("expression", "train", "test", "labels", "positive_class", "common_genes")
+DATA_OPTIONS = (
+    *("expression", "train", "test", "labels", "class_column", "classes", "positive_class"),
+    *("common_genes", "missing", "drop", "keep", "max_genes"),
+)
 FEW_PATIENTS = 72  # up to as many as the published data have, all repetitions are affordable
 # The options that do not change any result, and therefore do not belong into its record
 UNRECORDED_OPTIONS = {
@@ -49,8 +53,14 @@ def make_parser(doc: str, script: str) -> ScriptParser:
     add("--data-dir", type=Path, default=DATA_DIR, metavar="DIR", help=about)
     about = f"results go to DIR/{script}/ (default: outputs beside the scripts)"
     add("--output-dir", type=Path, default=OUTPUT_DIR, metavar="DIR", help=about)
-    about = "scale of the values: array intensities, or their log2 (default: intensity)"
+    about = (
+        "scale of the values: array intensities, or their log2; counts (or CPM, TPM), or their "
+        "log2(x + 1) (default: intensity)"
+    )
     add("--expression", choices=EXPRESSION_SCALES, default="intensity", help=about)
+    about = "of the genes that pass the filter, at most the N most variable (default: {:,})"
+    about = about.format(MAX_GENES)
+    add("--max-genes", type=whole_number(MIN_GENES), default=MAX_GENES, metavar="N", help=about)
     about = "seed of everything random; the same seed gives the same bytes (default: 0)"
     add("--seed", type=whole_number(0), default=0, metavar="N", help=about)
     about = "processes to work in; changes the time only, not the results (default: all cores)"
@@ -70,22 +80,33 @@ def make_parser(doc: str, script: str) -> ScriptParser:
 def _add_own_data_options(parser: ScriptParser) -> None:
     add = parser.add_argument_group(
         "your own data",
-        "Tables with a row a gene (as published, or GCT 1.2) or with a row a patient and a column\n"
-        "of classes; comma, semicolon or tab between the cells; plain or gzip.",
+        "The file of classes names the patients; the columns or rows with those names are the\n"
+        "patients, the first unique other text names the genes, the rest is ignored. Text with\n"
+        "comma, semicolon or tab, GCT, GEO series matrix, .xlsx; plain or gzip.",
     ).add_argument
     about = "expression of the training patients; nothing is then taken from the data folder"
     add("--train", type=Path, metavar="FILE", help=about)
     about = "expression of the test patients; may be left out, with all that needs them"
     add("--test", type=Path, metavar="FILE", help=about)
     about = (
-        "table of patient and class, or CLS (its codes follow the order of the patients in the "
+        "table of patients and classes, or CLS (its codes follow the order of the patients in the "
         "expression files, training first); not needed when those have a column of classes"
     )
     add("--labels", type=Path, nargs="+", metavar="FILE", help=about)
+    about = "the column of classes, where more than one column can be"
+    add("--class-column", metavar="NAME", help=about)
+    about = "the two classes to take of several, with their patients alone"
+    add("--classes", nargs=2, metavar="NAME", help=about)
     about = "the class to call positive (default: AML, else the rarer one in training)"
     add("--positive-class", metavar="NAME", help=about)
     about = "use the genes both files have, when the test file lacks fewer than half of them"
     add("--common-genes", action="store_true", help=about)
+    about = "missing values: refuse the file, or drop the genes that lack any (default: refuse)"
+    add("--missing", choices=("refuse", "drop"), default="refuse", help=about)
+    about = "columns and rows to leave out: patients, genes, or what is neither; * for anything"
+    add("--drop", nargs="+", metavar="NAME", help=about)
+    about = "genes to keep though their names look like clinical data"
+    add("--keep", nargs="+", metavar="NAME", help=about)
 
 
 class Count(NamedTuple):

@@ -27,6 +27,7 @@ from sklearn.pipeline import Pipeline
 from tqdm import tqdm
 
 from expression.data import ExpressionData
+from expression.preprocessing import MIN_CPM
 
 FIGURE_FORMATS = ("png", "pdf", "svg")
 LINE_LENGTH = 100  # of metrics.txt, in characters
@@ -65,9 +66,9 @@ class Report:
             raise PermissionError(13, "permission denied", str(existing))
         self.files: dict[str, bytes] = {}
         self.in_short = ""
-        self.text = [title, "=" * len(title), "", wrap(describe(data))]
-        self.text += [*map(wrap, data.caveats.splitlines()), ""]
-        self.show("\n".join([title, wrap(describe(data))]))
+        about = describe(data)
+        self.text = [title, "=" * len(title), "", about, *map(wrap, data.caveats.splitlines()), ""]
+        self.show("\n".join([title, about]))
         options = dict(options)
         self.record = {
             "script": f"{options.pop('script')}.py",
@@ -75,6 +76,7 @@ class Report:
             "options": options,
             "versions": package_versions(),
             "input_sha256": data.checksum,
+            "data": about.splitlines(),
             "headline": {},
             "results": {},
         }
@@ -188,7 +190,7 @@ def written_files(folder: Path) -> set[str]:
 
 
 def describe(data: ExpressionData) -> str:
-    """Return one line on the patients and genes of the data."""
+    """Return lines on what is analysed: patients, classes, genes, and what was read for them."""
 
     def group(name, y):
         if y.empty:
@@ -196,13 +198,16 @@ def describe(data: ExpressionData) -> str:
         counts = ", ".join(f"{(y == label).sum()} {label}" for label in data.classes)
         return f"{len(y)} {name} patients ({counts})"
 
-    kept = Pipeline(data.preprocessing.filtered_steps()).fit(data.X_train.to_numpy())
-    kept = kept.get_feature_names_out()
-    return (
-        f"Data: {group('training', data.y_train)}, {group('test', data.y_test)}, "
-        f"positive class: {data.classes[1]}; {len(kept):,} of {data.X_train.shape[1]:,} genes vary "
-        "enough in the training patients."
-    )
+    kept = Pipeline(data.preprocessing.filtered_steps()).fit(data.X_train.to_numpy())[-1]
+    does = "vary enough in the training patients"
+    if data.preprocessing.scale == "counts":
+        least = data.y_train.value_counts().min()
+        does = f"reach {MIN_CPM} per million in {least} or more training patients"
+    genes = f"{kept.n_passing_:,} of {data.X_train.shape[1]:,} genes {does}"
+    if kept.n_passing_ > kept.support_.sum():
+        genes += f"; the {kept.support_.sum():,} most variable of them are used"
+    patients = f"{group('training', data.y_train)}, {group('test', data.y_test)}"
+    return "\n".join(map(wrap, [f"Data: {patients}.", *data.origin, f"Genes: {genes}."]))
 
 
 def package_versions() -> dict[str, str]:

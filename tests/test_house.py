@@ -10,7 +10,10 @@ SCRIPTS = {"classifier_models", "explainability", "clustering_analysis", "pca_pl
 # From the ground up: a module imports only modules of floors below its own.
 FLOORS = [
     {"files", "early"},
-    {"checks", "preprocessing", "parallel"},
+    {"sheets", "preprocessing", "parallel"},
+    {"labels"},
+    {"tables"},
+    {"checks", "cohort"},
     {"data", "models", "clusters"},
     {"evaluation", "selection", "agreement", "components", "style", "report"},
     {"genes", "options"},

@@ -1,5 +1,6 @@
 """What surrounds every script: options, refusals in one line, the theme, one thread, a status."""
 
+import dataclasses
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ import threadpoolctl
 from sklearn import get_config
 
 from expression import parallel
+from expression.data import DATA_DIR
 from expression.files import DataError
 from expression.options import (
     Count,
@@ -22,6 +24,8 @@ from expression.options import (
     make_parser,
     start_report,
 )
+from expression.preprocessing import Preprocessing
+from expression.report import describe
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -76,6 +80,15 @@ def test_the_options_of_the_data_reach_the_loader(data):
     assert found.X_train.equals(data.X_train)
     with pytest.raises(DataError, match="look like intensities"):
         load_data(parse_args(["--expression", "log"]))
+    found = load_data(parse_args(["--drop", "X95735_at", "M2*", "--max-genes", "50"]))
+    assert not [gene for gene in found.X_train.columns if gene.startswith(("X95735", "M2"))]
+    assert found.preprocessing.max_genes == 50
+    with pytest.raises(
+        DataError, match=r"--class-column: must be a column of .*actual.csv - cancer"
+    ):
+        load_data(parse_args(["--class-column", "type"]))
+    with pytest.raises(DataError, match="--classes: must be two of ALL, AML - found ALL, CML"):
+        load_data(parse_args(["--classes", "ALL", "CML"]))
 
 
 @pytest.mark.parametrize(
@@ -94,10 +107,45 @@ def test_the_data_settle_the_counts_that_were_not_asked_for(data):
     assert (args.repeats, args.top) == (10, 3)
 
 
-def test_a_report_records_the_options_that_change_results(data, tmp_path):
+def test_every_script_says_first_what_it_analyses(data, tmp_path, capsys):
+    args = parse_args(["--output-dir", str(tmp_path)])
+    report = start_report(args, data, "A title")
+    about = [
+        "Data: 38 training patients (27 ALL, 11 AML), 34 test patients (20 ALL, 14 AML).",
+        *data.origin,
+        "Genes: 3,051 of 7,129 genes vary enough in the training patients.",
+    ]
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed == f"A title {' '.join(about)}"
+    assert max(map(len, report.record["data"])) <= 100
+    assert " ".join(report.record["data"]) == " ".join(about)
+    assert str(DATA_DIR) not in printed
+
+
+@pytest.mark.parametrize(
+    ("preprocessing", "sentence"),
+    [
+        (
+            Preprocessing(max_genes=500),
+            "3,051 of 7,129 genes vary .*; the 500 most variable of the",
+        ),
+        (
+            Preprocessing(scale="counts"),
+            r"\d,\d+ of 7,129 genes reach 1 per million in 11 or more training",
+        ),
+    ],
+)
+def test_the_genes_kept_are_said(data, preprocessing, sentence):
+    X = data.X_train.clip(lower=0)
+    changed = dataclasses.replace(data, X_train=X, preprocessing=preprocessing)
+    assert re.search(sentence, " ".join(describe(changed).split()))
+
+
+def test_a_report_records_the_options_that_change_results(tmp_path):
     argv = ["--output-dir", str(tmp_path), "--quiet", "--jobs", "1", "--figure-format", "svg"]
     argv += ["--scheduler", "tcp://127.0.0.1:8786"]
-    report = start_report(parse_args([*argv, "--seed", "7"]), data, "A title")
+    args = parse_args([*argv, "--seed", "7"])
+    report = start_report(args, load_data(args), "A title")
     assert report.text[0] == "A title"
     assert report.folder == tmp_path / "a_script"
     assert (report.figure_format, report.quiet) == ("svg", True)
@@ -105,9 +153,15 @@ def test_a_report_records_the_options_that_change_results(data, tmp_path):
     assert report.record["seed"] == 7
     assert report.record["options"] == {
         "expression": "intensity",
+        "max_genes": 5_000,
+        "class_column": None,
+        "classes": None,
         "positive_class": None,
         "common_genes": False,
-        "resamples": None,  # until the number of patients is known
+        "missing": "refuse",
+        "drop": None,
+        "keep": None,
+        "resamples": 10_000,
     }
 
 

@@ -1,0 +1,247 @@
+"""Formats as their own tools write them: the labels decide what a column means."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from small_cohort import (
+    CLASSES,
+    DESCRIPTIONS,
+    GENES,
+    TEST_PATIENTS,
+    TRAIN_PATIENTS,
+    VALUES,
+    annotation,
+    cls,
+    published,
+    replaced,
+    tidy,
+    to_bytes,
+    write,
+)
+
+from expression.data import load_expression_data
+from expression.files import DataError
+
+PATIENTS = [f"TCGA-AB-{p}" for p in CLASSES]  # the training patients, then the test patients
+TRAIN = PATIENTS[: len(TRAIN_PATIENTS)]
+CLASS_OF = dict(zip(PATIENTS, CLASSES.values(), strict=True))
+X = VALUES.set_axis(PATIENTS, axis=1)
+COUNTS = (X.astype(float) + 60).round().astype(int)
+LABEL_ROWS = annotation(["patient", "cancer"], CLASS_OF)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """The values and classes that every format must give."""
+    folder = tmp_path_factory.mktemp("plain")
+    rows = [["gene", *PATIENTS], *([gene, *X.loc[gene]] for gene in GENES)]
+    paths = write(folder, "x.csv", rows), write(folder, "labels.csv", LABEL_ROWS)
+    return load_expression_data(train=paths[0], labels=paths[1])
+
+
+def load(folder, content, labels=LABEL_ROWS, **options):
+    if labels is not None:
+        options["labels"] = write(folder, "labels", labels)
+    return load_expression_data(train=write(folder, "expression", content), **options)
+
+
+def assert_loads_to(plain, found):
+    pd.testing.assert_frame_equal(found.X_train, plain.X_train, check_exact=True)
+    pd.testing.assert_series_equal(found.y_train, plain.y_train)
+
+
+# --- formats --------------------------------------------------------------------------------------
+
+
+def with_columns(values=X, **columns) -> pd.DataFrame:
+    """Return a table whose rows begin with columns of annotation."""
+    return pd.concat([pd.DataFrame(columns, values.index), values], axis=1)
+
+
+def gct_1_3() -> str:
+    """As cmapR and CLUE write it: two columns about genes, two rows about patients."""
+    blank = ["na", "na"]
+    rows = [
+        ["#1.3"],
+        [len(GENES), len(PATIENTS), 2, 2],
+        ["id", "pr_gene_symbol", "pr_gene_id", *PATIENTS],
+        ["cell_id", *blank, *("A375" for _ in PATIENTS)],
+        ["pert_dose", *blank, *("10" for _ in PATIENTS)],
+        *([g, f"SYM{i}", 100 + i, *X.loc[g]] for i, g in enumerate(GENES)),
+    ]
+    return "".join("\t".join(map(str, row)) + "\n" for row in rows)
+
+
+def series_matrix() -> str:
+    """As GEO writes it, with quotes around all text."""
+    head = ['!Series_title\t"Acute leukemia; 26 patients"', '!Series_summary\t"# of ""cells"""', ""]
+    head += [
+        "!Sample_title\t" + "\t".join(f'"{p}"' for p in PATIENTS),
+        "!series_matrix_table_begin",
+    ]
+    lines = ['"ID_REF"\t' + "\t".join(f'"{p}"' for p in PATIENTS)]
+    lines += [f'"{gene}"\t' + "\t".join(X.loc[gene]) for gene in GENES]
+    return "\n".join([*head, *lines, "!series_matrix_table_end", ""])
+
+
+R_TABLE = X.to_csv(sep="\t").removeprefix("\t")
+QUOTED = re.sub(r'([^\t\n]*[A-Z][^\t\n]*)', r'"\1"', R_TABLE)  # fmt: skip
+HUGO = with_columns(Entrez_Gene_Id=range(7, 7 + len(GENES)))
+FORMATS = {
+    "pandas index": X.to_csv(),
+    "R write.table": R_TABLE,
+    "R write.table, quotes": QUOTED,
+    "R write.csv2 with points": X.to_csv(sep=";"),
+    "GSEA TXT": with_columns(DESCRIPTION="na").to_csv(sep="\t", index_label="NAME"),
+    "cBioPortal": HUGO.to_csv(sep="\t", index_label="Hugo_Symbol"),
+    "GCT 1.3": gct_1_3(),
+    "GEO series matrix": series_matrix(),
+    "a header with #": X.to_csv(sep="\t", index_label="#gene"),
+    "Unicode text": X.to_csv(sep="\t", index_label="gene").encode("utf-16"),
+    "a row a patient": X.T.to_csv(index_label="case"),
+    "a row a patient, R": X.T.to_csv(sep=" ").replace(" ", "\t").removeprefix("\t"),
+    "a row a patient, annotated": with_columns(X.T, site="Lyon", sex="M").to_csv(),
+}
+
+
+@pytest.mark.parametrize("content", FORMATS.values(), ids=FORMATS)
+def test_formats_load_to_the_same_data(plain, tmp_path, content):
+    assert_loads_to(plain, load(tmp_path, content))
+
+
+@pytest.mark.parametrize("name", ["GSEA TXT", "GCT 1.3", "GEO series matrix", "cBioPortal"])
+def test_the_codes_of_a_cls_file_follow_the_columns(plain, tmp_path, name):
+    found = load(tmp_path, FORMATS[name], cls(PATIENTS, CLASS_OF))
+    assert_loads_to(plain, found)
+    with pytest.raises(DataError, match=r"expression: must name every column - found 26 names"):
+        load(tmp_path, FORMATS["R write.table"], cls(PATIENTS, CLASS_OF))
+
+
+@pytest.mark.parametrize("one_exon", [True, False])
+def test_feature_counts(tmp_path, one_exon):
+    n = len(GENES)
+    place = {"Chr": ["1", "X"] * (n // 2), "Start": range(n), "End": range(9, 9 + n), "Strand": "+"}
+    if not one_exon:
+        place = dict.fromkeys(place, "1;1")
+    table = with_columns(COUNTS, **place, Length=range(900, 900 + n))
+    head = '# Program:featureCounts v2.0.3; Command:"featureCounts" "-o" "counts.txt" "1.bam"\n'
+    text = head + table.to_csv(sep="\t", index_label="Geneid")
+    found = load(tmp_path, text, expression="counts")
+    np.testing.assert_allclose(found.X_train.loc[PATIENTS], (COUNTS * 1e6 / COUNTS.sum()).T[GENES])
+    assert "Ignored columns of expression: Chr, End, Length, Start, Strand." in found.origin
+    with pytest.raises(DataError, match="--labels: must name the file of classes"):
+        load(tmp_path, text, None, expression="counts")
+
+
+def test_cbioportal_names_samples_in_a_clinical_file_and_may_double_a_symbol(plain, tmp_path):
+    head = "#Patient Identifier\tSample Identifier\tType\n" + 3 * "#STRING\tSTRING\tSTRING\n"
+    rows = "".join(f"{p[:-1]}{i}\t{p}\t{c}\n" for i, (p, c) in enumerate(CLASS_OF.items()))
+    labels = f"{head}PATIENT_ID\tSAMPLE_ID\tCANCER_TYPE\n{rows}"
+    found = load(tmp_path, FORMATS["cBioPortal"], labels)
+    assert_loads_to(plain, found)
+    doubled = HUGO.rename(index={GENES[1]: GENES[0]}).to_csv(sep="\t", index_label="Hugo_Symbol")
+    found = load(tmp_path, doubled, labels)
+    assert "named in column 'Entrez_Gene_Id'" in found.origin[0]
+    assert found.gene_names[["7", "9"]].tolist() == [f"{GENES[0]} (7)", GENES[2]]
+
+
+def test_a_series_matrix_that_is_cut_off_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"expression: a series matrix must be whole"):
+        load(tmp_path, "\n".join(series_matrix().splitlines()[:-3]) + "\n")
+
+
+# --- silent until now -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("labels", [LABEL_ROWS, None], ids=["labels", "a column"])
+def test_clinical_numbers_are_no_genes(plain, tmp_path, labels):
+    table = with_columns(X.T, survival_days=range(26), AgeAtDiagnosis=range(40, 66))
+    if labels is None:
+        table.insert(0, "diagnosis", CLASS_OF)
+    text = table.to_csv(index_label="patient")
+    message = r"expression: every gene must be one - 2 .*: AgeAtDiagnosis, survival_days; .*--drop"
+    with pytest.raises(DataError, match=message):
+        load(tmp_path, text, labels)
+    found = load(tmp_path, text, labels, drop=["survival_days", "Age*"])
+    assert_loads_to(plain, found)
+    kept = load(tmp_path, text, labels, drop=["Age*"], keep=["survival_days"])
+    assert "survival_days" in kept.X_train.columns
+
+
+def test_what_a_counting_program_adds_is_no_gene(tmp_path):
+    added = pd.DataFrame(
+        [COUNTS.sum(), COUNTS.iloc[0] + 7, COUNTS.iloc[1]],
+        ["__no_feature", "__ambiguous", "N_unmapped"],
+    )
+    text = pd.concat([COUNTS, added]).to_csv(sep="\t")
+    with pytest.raises(DataError, match="3 look otherwise: N_unmapped, __ambiguous, __no_feature"):
+        load(tmp_path, text, expression="counts")
+    found = load(tmp_path, text, expression="counts", drop=["__*", "N_unmapped"])
+    assert list(found.X_train.columns) == GENES
+    np.testing.assert_allclose(found.X_train.sum(axis=1), 1e6)
+
+
+def test_a_description_that_is_the_same_for_all_describes_nothing(tmp_path):
+    text = with_columns(Description="na").to_csv(sep="\t", index_label="Name")
+    assert load(tmp_path, text).gene_names.tolist() == GENES
+    text = with_columns(Description="unknown").to_csv(sep="\t", index_label="Name")
+    assert load(tmp_path, text).gene_names.tolist() == GENES
+
+
+@pytest.mark.parametrize("separator", [";", "\t", ","])
+@pytest.mark.parametrize("table", [X.astype(float), X.astype(float).T], ids=["genes", "patients"])
+def test_decimal_commas_are_refused_with_that_reason(tmp_path, separator, table):
+    message = r"expression: numbers must have decimal points, not commas - .* in row 2 "
+    with pytest.raises(DataError, match=message):
+        load(tmp_path, table.to_csv(sep=separator, decimal=","))
+
+
+def test_an_unlabelled_column_of_numbers_is_a_patient_not_annotation(plain, tmp_path):
+    text = with_columns(unknown=range(len(GENES))).to_csv()
+    with pytest.raises(DataError, match=r"labels: must give .* - unknown have none; .*--drop NAME"):
+        load(tmp_path, text)
+    assert_loads_to(plain, load(tmp_path, text, drop=["unknown"]))
+
+
+# --- a table with a column of classes -------------------------------------------------------------
+
+
+def test_a_table_without_labels_must_show_its_patients_and_classes(tmp_path):
+    rows = tidy(PATIENTS, X, CLASS_OF, ("patient", "class"))
+    rows = [[*row[:2], "fresh" if i % 2 else "frozen", *row[2:]] for i, row in enumerate(rows)]
+    rows[0][2] = "type"
+    with pytest.raises(
+        DataError, match=r"expression: must have one column of classes - .*class, ty"
+    ):
+        load(tmp_path, rows, None)
+    with pytest.raises(DataError, match="expression: must have a column of patients - 'class' is"):
+        load(tmp_path, [[row[1], *row[3:]] for row in rows], None)
+
+
+def test_a_column_of_classes_may_be_chosen_and_may_be_numbers(plain, tmp_path):
+    rows = tidy(PATIENTS, X, {p: str(int(c == "AML")) for p, c in CLASS_OF.items()})
+    rows = [[*row[:2], f"{i % 2}", *row[2:]] for i, row in enumerate(rows)]
+    rows[0][:3] = ["case", "responder", "X1"]
+    found = load(tmp_path, rows, None, class_column="responder", drop=["X1"])
+    pd.testing.assert_frame_equal(found.X_train, plain.X_train)
+    assert found.y_train.cat.codes.tolist() == plain.y_train.cat.codes.tolist()
+
+
+def test_classes_beside_the_labels_must_not_contradict_them(plain, tmp_path):
+    rows = tidy(PATIENTS, X, CLASS_OF)
+    assert_loads_to(plain, load(tmp_path, rows))
+    with pytest.raises(DataError, match="labels: a patient has one class - TCGA-AB-1 is ALL here"):
+        load(tmp_path, replaced(rows, 1, 1, "AML"))
+
+
+def test_descriptions_are_kept_and_published_calls_ignored(tmp_path):
+    paths = {
+        "train": write(tmp_path, "a", to_bytes(published(TRAIN_PATIENTS, calls=True))),
+        "test": write(tmp_path, "b", to_bytes(published(TEST_PATIENTS, calls=True))),
+        "labels": write(tmp_path, "c", annotation(["patient", "cancer"], CLASSES)),
+    }
+    found = load_expression_data(**paths)
+    assert found.descriptions.to_dict() == DESCRIPTIONS
+    assert "Ignored columns of a: call, call, call, call, call and 11 more." in found.origin
