@@ -105,17 +105,28 @@ class Report:
         self.text += [*short, "", title, "-" * len(title), _rows_text(rows), ""]
 
     def add_section(
-        self, key: str, title: str, values: dict | pd.Series | pd.DataFrame, note: str = ""
+        self,
+        key: str,
+        title: str,
+        values: dict | pd.Series | pd.DataFrame,
+        note: str = "",
+        shown: pd.DataFrame | None = None,
     ) -> None:
         """Add values to both metrics files: under `title` and `note`, and under `key`.
 
         A table prints one row a line; a mapping one entry a line, aligned. Floats print with
         three digits after the point (small ones with two significant), and go into metrics.json
-        with six significant ones.
+        with six significant ones. People are `shown` the same values more briefly where given.
         """
         self.record["results"][key] = to_plain(values)
         about = [wrap(note), ""] if note else []
-        self.text += [title, "-" * len(title), *about, to_text(values), ""]
+        self.text += [
+            title,
+            "-" * len(title),
+            *about,
+            to_text(values if shown is None else shown),
+            "",
+        ]
 
     def write(self) -> None:
         """Write every file, beside the folder first; then print what was found, and the files."""
@@ -162,6 +173,20 @@ def interval_text(value: float, lower: float, upper: float, digits: int = 2) -> 
     """Return a value with its interval in brackets, where there is one."""
     text = f"{value:.{digits}f}"
     return text if np.isnan(lower) else f"{text} ({lower:.{digits}f}–{upper:.{digits}f})"
+
+
+def range_text(values: pd.Series) -> str:
+    """Return the median and range over random states, or nothing where they change nothing."""
+    low, high = values.min(), values.max()
+    return "" if low == high else f"{values.median():g} ({low}–{high})"
+
+
+def brief_table(table: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
+    """Return rows x measures as text, from (measure, row) x value, lower, upper, ..."""
+    rows = table.index.get_level_values(1).unique()
+    cells = table.iloc[:, :3].apply(lambda values: interval_text(*values, digits=3), axis=1)
+    cells = cells.unstack("measure").reindex(columns=measures, index=rows)
+    return cells.dropna(how="all").rename_axis(columns=None).fillna("-")
 
 
 def wrap(note: str) -> str:
