@@ -231,8 +231,8 @@ def report_test(report: Report, data: ExpressionData, results: Results) -> None:
     note = (
         f"Calibrated: a mean of {y.mean():.2f}. 0-0.2, ...: of test patients with such a "
         f"probability, how many have {positive}. Sd of a patient's probability, mean and largest: "
-        "over random states, and over splits that held the patient out. Unsure: patients whose class "
-        "changes with the random state."
+        "over random states, and over splits that held the patient out. Unsure: patients whose "
+        "class changes with the random state."
     )
     table = evaluation.probability_table(y, tested, splits)
     report.add_section("probabilities", f"The probability of {positive}", table, note)

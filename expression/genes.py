@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy import stats
-from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from expression import selection
 from expression.data import ExpressionData
-from expression.models import MODELS, build_models, fit_models, gene_importance
+from expression.models import MODELS, Unfitted, build_models, gene_importance
+from expression.tuning import fit_models
 
 
 class Explanation(NamedTuple):
@@ -82,7 +82,7 @@ def expression_tables(data: ExpressionData) -> tuple[pd.DataFrame, pd.DataFrame]
 
 
 def tune_pipelines(
-    models: dict[str, BaseEstimator], X: pd.DataFrame, y: np.ndarray
+    models: dict[str, Unfitted], X: pd.DataFrame, y: np.ndarray
 ) -> dict[str, Pipeline]:
     """Return the models that can be explained, tuned as in Q1 and fitted on the patients of X."""
     explained = {name: models[name] for name, model in MODELS.items() if model.importance}

@@ -9,13 +9,15 @@ ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = {"classifier_models", "explainability", "clustering_analysis", "pca_plot"}
 # From the ground up: a module imports only modules of floors below its own.
 FLOORS = [
-    {"files", "parallel"},
+    {"files", "parallel", "intervals"},
     {"checks", "preprocessing"},
     {"data", "models", "clusters"},
-    {"evaluation", "selection", "agreement", "style", "report"},
-    {"genes", "options"},
+    {"tuning", "selection", "agreement", "style", "report"},
+    {"evaluation", "genes", "options"},
 ]
-COMPUTING = {"models", "evaluation", "selection", "genes", "clusters", "agreement"}
+COMPUTING = {"models", "tuning", "evaluation", "intervals"} | {
+    *("selection", "genes", "clusters", "agreement")
+}
 MODULES = {path.stem: path for path in (ROOT / "expression").glob("*.py")}
 
 
