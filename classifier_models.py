@@ -230,9 +230,9 @@ def report_test(report: Report, data: ExpressionData, results: Results) -> None:
     report.add_section("test", f"The {len(y)} test patients", tested.scores, note, shown)
     note = (
         f"Calibrated: a mean of {y.mean():.2f}. 0-0.2, ...: of test patients with such a "
-        f"probability, how many have {positive}. Sd of a patient's probability, mean and largest: "
-        "over random states, and over splits that held the patient out. Unsure: patients whose "
-        "class changes with the random state."
+        f"probability, how many have {positive}. Unsure: patients whose class changes with the "
+        "random state. Sd of a patient's probability over random states, and over splits that held "
+        "the patient out: mean over patients, each in predictions.csv, patients.csv."
     )
     table = evaluation.probability_table(y, tested, splits)
     report.add_section("probabilities", f"The probability of {positive}", table, note)

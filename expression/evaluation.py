@@ -185,9 +185,9 @@ def probability_table(y: pd.Series, tested: Tested, splits: Resampled) -> pd.Dat
     """Return how far the probabilities of each model can be trusted, models x columns.
 
     The mean, and how many patients of each bin are positive (calibrated: as many as the
-    probability says). How much a patient's probability varies, the sd averaged over patients and
-    the largest: over random states, and over the splits that held a patient out. How many patients
-    are not in the same predicted class under all random states.
+    probability says). How many patients are not in the same predicted class under all random
+    states. How much a patient's probability varies, the mean over patients of its sd: over random
+    states, and over the splits that held the patient out.
     """
     labels = [f"{low:g}-{high:g}" for low, high in itertools.pairwise(BINS)]
     changes = tested.states.gt(0.5).groupby(level="patient").nunique() > 1
@@ -198,7 +198,7 @@ def probability_table(y: pd.Series, tested: Tested, splits: Resampled) -> pd.Dat
         counts = {label: f"{members.sum()} of {len(members)}" for label, members in bins}
         rows[name] = {"mean": p.mean(), **counts, "unsure": changes[name].sum()}
         for what, sd in sds.items():
-            rows[name] |= {f"sd {what}": sd[name].mean(), f"max {what}": sd[name].max()}
+            rows[name][f"sd, {what}s"] = sd[name].mean()
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
 

@@ -66,16 +66,17 @@ def _search_grids(
     38 patients, and unlike the log-loss does not punish a tree's 0 and 1 with infinity.
     """
     models = {name: u for name, u in models.items() if not u.model.baseline}
-    scores = {name: [] for name in models}
-    for seed in {u.seed for u in models.values()}:
-        cv = StratifiedKFold(INNER_FOLDS, shuffle=True, random_state=seed)
-        for train, held_out in cv.split(X, y):
-            values = _fit_values(models, X[train])
-            for name, unfitted in models.items():
-                preprocessing, Z = values[unfitted.model.values]
-                fold = Z, y[train], preprocessing.transform(X[held_out]), y[held_out]
-                scores[name].append(_score_grid(unfitted, *fold))
-    results = {}
+    if not models:
+        return {}
+    [seed] = {u.seed for u in models.values()}
+    cv = StratifiedKFold(INNER_FOLDS, shuffle=True, random_state=seed)
+    scores, results = {name: [] for name in models}, {}
+    for train, held_out in cv.split(X, y):
+        values = _fit_values(models, X[train])
+        for name, unfitted in models.items():
+            preprocessing, Z = values[unfitted.model.values]
+            fold = Z, y[train], preprocessing.transform(X[held_out]), y[held_out]
+            scores[name].append(_score_grid(unfitted, *fold))
     for name, unfitted in models.items():
         mean, sd = np.mean(scores[name], axis=0), np.std(scores[name], axis=0)
         points = list(ParameterGrid(unfitted.model.grid or {}))
@@ -133,9 +134,15 @@ def predict_held_out(
     """Return the probabilities for the test part of every split, (split, patient) x models.
 
     `splits` are (train, test) positions in X. Whatever a model tunes or learns, it learns anew
-    from the training part of the split.
+    from the training part of the split, under a random state of the split's own, so that no mean
+    over splits depends on one state.
     """
-    tasks = [(models, X, np.asarray(y), *split) for split in splits]
+    [seed] = {u.seed for u in models.values()}
+    seeds = np.random.default_rng(seed).integers(2**31, size=len(splits)).tolist()
+    tasks = [
+        ({name: u._replace(seed=own) for name, u in models.items()}, X, np.asarray(y), *split)
+        for own, split in zip(seeds, splits, strict=True)
+    ]
     parts = run_parallel(_fit_and_predict, tasks, label)
     return pd.concat(dict(enumerate(parts)), names=["split", "patient"])
 

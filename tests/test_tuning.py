@@ -68,11 +68,14 @@ def test_models_fitted_together_are_those_fitted_alone(few_genes):
     X, y = few_genes.X_train, few_genes.y_train.cat.codes
     names = ["Decision Tree", "XGBoost", "Weighted voting"]
     models = {name: build_models(few_genes.preprocessing, 0)[name] for name in names}
-    alone = tuning.predict(tuning.fit_models(models, X, y), few_genes.X_test)
-    split = [(np.arange(38), np.arange(38, 72))]
+    splits = [(np.arange(38), np.arange(38, 72))] * 2
     y_all = few_genes.y_all.cat.codes
-    together = tuning.predict_held_out(models, few_genes.X_all, y_all, split, "")
-    pd.testing.assert_frame_equal(together.loc[0], alone)
+    together = tuning.predict_held_out(models, few_genes.X_all, y_all, splits, "")
+    for split, seed in enumerate(np.random.default_rng(0).integers(2**31, size=2)):
+        alone = {name: unfitted._replace(seed=int(seed)) for name, unfitted in models.items()}
+        alone = tuning.predict(tuning.fit_models(alone, X, y), few_genes.X_test)
+        pd.testing.assert_frame_equal(together.loc[split], alone)
+    assert (together.loc[0] != together.loc[1]).any()["XGBoost"]  # no state decides a mean
 
 
 def test_the_one_gene_rule_is_zyxin(baselines, data):
