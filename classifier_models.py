@@ -38,7 +38,7 @@ from expression.options import add_counts, command_line, load_data, make_parser,
 from expression.report import Report, brief_table, interval_text, range_text
 from expression.tuning import INNER_FOLDS, fit_models, tuning_table
 
-MAX_SHOWN, MAX_LISTED = 60, 10  # patients in a figure, in metrics.txt
+MAX_SHOWN, MAX_LISTED = 60, 6  # patients in a figure, in metrics.txt
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -70,7 +70,7 @@ def headline_rows(results: Results) -> list[dict]:
 
 def in_short(data: ExpressionData, results: Results) -> list[str]:
     """Return sentences for a reader who reads no table."""
-    (negative, positive), names, tested = data.classes, classifier_names(), results.tested
+    names, tested = classifier_names(), results.tested
     held_out = results.nested.table.loc["accuracy", "mean"]
     sentences = [
         f"Training patients held out in folds: {held_out[names].min():.0%} to "
@@ -86,16 +86,18 @@ def in_short(data: ExpressionData, results: Results) -> list[str]:
     rows = {row.pop("model"): list(row.values()) for row in headline_rows(results)}
     counts = ", ".join(f"{name} {rows[name][0]}" for name in names)
     varying = ", ".join(f"{name} {rows[name][1]}" for name in names if rows[name][1])
+    p = tested.pairs["p"].min()
+    alike = "cannot be ranked" if p * len(tested.pairs) > 0.05 else "are not equally good"
     mean, rates = tested.P[names].mean(), evaluation.patient_table(data, results.splits.P)
     always = ", ".join(map(str, rates.index[(rates[names] > 0.5).all(axis=1)])) or "none"
     return [
         f"{answer}: on the test patients {better} of {len(names)} models are more accurate than "
-        f"always saying {negative} ({majority} correct), their 95 % interval above it: {counts}.",
+        f"the majority class ({majority} correct), their 95 % interval above it: {counts}.",
         f"With other random states: {varying or 'the same'} (median and range).",
-        "They cannot be ranked: for any two models or baselines McNemar's test has a p of "
-        f"{tested.pairs['p'].min():.2f} or more, before correction for the number of pairs.",
+        f"Models and baselines {alike}: McNemar's test between two of them has a smallest p of "
+        f"{p:.2g}, before correction for {len(tested.pairs)} pairs.",
         f"A probability is no risk to act on: its mean is {mean.min():.2f} to {mean.max():.2f} by "
-        f"model, and {data.y_test.cat.codes.mean():.2f} of the test patients have {positive}.",
+        f"model, and {data.y_test.cat.codes.mean():.2f} of test patients have {data.classes[1]}.",
         f"Patients that every model misclassifies in most random splits: {always}.",
         *sentences,
     ]
@@ -129,9 +131,8 @@ def draw_confusion_matrices(
         counts = confusion_matrix(y, p > 0.5)
         display = ConfusionMatrixDisplay(counts, display_labels=classes)
         display.plot(ax=ax, cmap="Greys", colorbar=False, im_kw={"vmin": 0})
-        by_state = f"; other states {text}" if (text := range_text(correct[name])) else ""
-        title = f"{name}\n{counts.trace()} correct{by_state}"
-        ax.set(title=title, xlabel="predicted class", ylabel="true class")
+        by_state = range_text(correct[name]) and f"\n{range_text(correct[name])} by state"
+        ax.set(title=f"{name}\n{counts.trace()} correct{by_state}")
     figure.suptitle(f"{len(y)} test patients: predicted classes")
     return figure
 
@@ -246,7 +247,7 @@ def report_test(report: Report, data: ExpressionData, results: Results) -> None:
     )
     report.add_section("monte_carlo", "Monte-Carlo cross-validation", splits.table, note)
     table = evaluation.patient_table(data, splits.P)
-    often = table.loc[table["mean"] > 0.5, ["set", "class", "held out", *classifier_names()]]
+    often = table.loc[table["mean"] > 0.5, ["held out", *classifier_names()]]
     title = "Patients misclassified in most splits that held them out, on average over the models"
     report.add_section("often_misclassified", title, often, shown=often.head(MAX_LISTED))
     report.add_table("patients", table)
@@ -278,8 +279,7 @@ def main(args: argparse.Namespace) -> None:
     fitted = fit_models(models, data.X_train, data.y_train.cat.codes)
     if len(data.y_test):
         tested = evaluation.measure_on_test(data, fitted, args.random_states, seed)
-        rows = headline_rows(Results(fitted, tested))
-        report.show_table("Predicted correctly (95 % interval)", rows)
+        report.show_table("Predicted correctly", headline_rows(Results(fitted, tested)))
     nested = evaluation.nested_cross_validation(data, models, args.repeats, seed)
     if tested:
         count = args.monte_carlo

@@ -144,7 +144,8 @@ def score(y: pd.Series, P: pd.DataFrame) -> pd.Series:
 def score_splits(y: pd.Series, P: pd.DataFrame) -> pd.DataFrame:
     """Return the scores within each entry of the first index level, x (measure, model)."""
     parts = {split: part.droplevel(0) for split, part in P.groupby(level=0)}
-    return pd.DataFrame({split: score(y.loc[part.index], part) for split, part in parts.items()}).T
+    scores = {split: score(y.loc[part.index], part) for split, part in parts.items()}
+    return pd.concat(scores, axis=1).T  # some splits may lack a ROC AUC
 
 
 def interval_table(scores: pd.Series, y: pd.Series, over: pd.DataFrame) -> pd.DataFrame:
@@ -178,7 +179,7 @@ def _interval(scores: pd.Series, measure: str, model: str, positive: int, negati
 def percentile_of(value: pd.Series, scores: pd.DataFrame) -> pd.Series:
     """Return the share of splits with a lower score than `value`, ties half, for each model."""
     ties = (scores - value).abs() < 1e-9
-    return ((scores < value) & ~ties).mean() + ties.mean() / 2
+    return (scores.lt(value) & ~ties).mean() + ties.mean() / 2
 
 
 def probability_table(y: pd.Series, tested: Tested, splits: Resampled) -> pd.DataFrame:

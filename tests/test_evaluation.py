@@ -75,8 +75,17 @@ def test_mcnemar_by_hand():
 def test_percentile_by_hand():
     scores = pd.DataFrame({"A": [0.5, 0.7, 0.7, 0.9], "B": [0.1, 0.2, 0.3, 0.4]})
     scores["A"] += [0, 1e-12, 0, 0]  # as computed in another order
-    found = evaluation.percentile_of(pd.Series({"A": 0.7, "B": 0.0}), scores)
+    found = evaluation.percentile_of(pd.Series({"B": 0.0, "A": 0.7}), scores)
     assert found.to_dict() == {"A": 0.25 + 0.5 / 2, "B": 0}
+
+
+def test_a_split_may_lack_an_auc(example):
+    y, P = example
+    rounded = P.round().assign(B=P["A"])
+    scores = evaluation.score_splits(y, pd.concat({0: P, 1: rounded}, names=["split"]))
+    assert scores.index.to_list() == [0, 1]
+    assert scores["ROC AUC"].isna().to_numpy().tolist() == [[False, True], [True, False]]
+    assert scores["accuracy"].columns.to_list() == ["A", "B"]
 
 
 def test_random_splits_keep_the_class_counts(data):
