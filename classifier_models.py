@@ -61,7 +61,8 @@ def headline_rows(results: Results) -> list[dict]:
             correct = tested.correct[row["model"]]
             low, high = tested.scores.loc[key, ["lower", "upper"]]
             row["test patients"] = f"{correct.iloc[0]} of {len(tested.P)} ({low:.0%}–{high:.0%})"
-            row[f"{len(correct)} random states"] = range_text(correct)
+            if len(correct) > 1:
+                row[f"{len(correct)} random states"] = range_text(correct)
         for what, found in (("nested CV", results.nested), ("Monte-Carlo CV", results.splits)):
             if found:
                 row[what] = interval_text(*found.table.loc[key, ["mean", "lower", "upper"]])
@@ -265,8 +266,7 @@ def report_training(report: Report, results: Results) -> None:
     shown = brief_table(nested.table, ["balanced accuracy", "Brier score"])
     shown["tuned"] = tuning.groupby(level="model")["Brier score"].min()
     report.add_section("nested_cv", "Nested cross-validation", nested.table, note, shown)
-    chosen = {name: results.fitted[name].best_params_ for name in classifier_names()}
-    chosen = {name: parameter_text(parameters) for name, parameters in chosen.items()}
+    chosen = {n: parameter_text(results.fitted[n].best_params_) for n in classifier_names()}
     report.add_section("tuning", "Chosen hyper-parameters", chosen)
     report.add_table("tuning", tuning)
 
@@ -278,12 +278,12 @@ def main(args: argparse.Namespace) -> None:
     models, tested, splits = build_models(data.preprocessing, seed), None, None
     fitted = fit_models(models, data.X_train, data.y_train.cat.codes)
     if len(data.y_test):
-        tested = evaluation.measure_on_test(data, fitted, args.random_states, seed)
+        tested = evaluation.measure_on_test(data, fitted, 1, seed)
         report.show_table("Predicted correctly", headline_rows(Results(fitted, tested)))
-    nested = evaluation.nested_cross_validation(data, models, args.repeats, seed)
+        tested = evaluation.measure_on_test(data, fitted, args.random_states, seed)
+    nested = evaluation.nested_cv(data, models, args.repeats, seed)
     if tested:
-        count = args.monte_carlo
-        splits = evaluation.monte_carlo_cross_validation(data, models, tested, count, seed)
+        splits = evaluation.monte_carlo_cv(data, models, tested, args.monte_carlo, seed)
     results = Results(fitted, tested, nested, splits)
     for name, figure in draw_figures(data, results).items():
         report.add_figure(name, figure)

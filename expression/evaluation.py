@@ -62,20 +62,24 @@ class Results(NamedTuple):
 def measure_on_test(
     data: ExpressionData, fitted: dict[str, Fitted], count: int, seed: int
 ) -> Tested:
-    """Predict the test patients; again with the tuned models refitted under other random states."""
-    y = data.y_test.cat.codes
-    P = predict(fitted, data.X_test)
-    others = np.random.default_rng(seed).integers(2**31, size=count - 1).tolist()
-    training = data.X_train, data.y_train.cat.codes
-    states = predict_under_random_states(fitted, *training, data.X_test, others)
-    states = pd.concat([pd.concat({seed: P}, names=["state"]), states])
+    """Predict the test patients, also with the tuned models refitted under other random states.
+
+    There are `count` states with the seed's own.
+    """
+    X, y, y_train = data.X_test, data.y_test.cat.codes, data.y_train.cat.codes
+    P = predict(fitted, X)
+    states = [pd.concat({seed: P}, names=["state", "patient"])]
+    if count > 1:
+        others = np.random.default_rng(seed).integers(2**31, size=count - 1).tolist()
+        states.append(predict_under_random_states(fitted, data.X_train, y_train, X, others))
+    states = pd.concat(states)
     over = score_splits(y, states)
     scores = interval_table(score(y, P), y, over)
     correct = (over["accuracy"] * len(y)).round().astype(int)
     return Tested(P, states, scores, correct, mcnemar_table(y, P))
 
 
-def nested_cross_validation(
+def nested_cv(
     data: ExpressionData, models: dict[str, Unfitted], repeats: int, seed: int
 ) -> Resampled:
     """Hold the training patients out in folds; the interval is that of the patients, pooled."""
@@ -92,7 +96,7 @@ def nested_cross_validation(
     return Resampled(P, scores, table)
 
 
-def monte_carlo_cross_validation(
+def monte_carlo_cv(
     data: ExpressionData, models: dict[str, Unfitted], given: Tested, count: int, seed: int
 ) -> Resampled:
     """Repeat everything on random splits, to compare with the given one."""
@@ -143,7 +147,7 @@ def score(y: pd.Series, P: pd.DataFrame) -> pd.Series:
 
 def score_splits(y: pd.Series, P: pd.DataFrame) -> pd.DataFrame:
     """Return the scores within each entry of the first index level, x (measure, model)."""
-    parts = {split: part.droplevel(0) for split, part in P.groupby(level=0)}
+    parts = {split: part.droplevel(0) for split, part in P.groupby(level=0, sort=False)}
     scores = {split: score(y.loc[part.index], part) for split, part in parts.items()}
     return pd.concat(scores, axis=1).T  # some splits may lack a ROC AUC
 

@@ -247,7 +247,7 @@ def test_nested_cv_of_nothing_is_chance(few_genes, nothing):
         codes = shuffled(y, seed) if nothing == "shuffled labels" else y
         drawn = nothing_but(few_genes, noise(X, seed) if nothing == "noise" else X, codes)
         unfitted = models.build_models(few_genes.preprocessing, seed)
-        found = evaluation.nested_cross_validation(drawn, unfitted, 1, seed)
+        found = evaluation.nested_cv(drawn, unfitted, 1, seed)
         scores.append(found.table.loc["balanced accuracy", "mean"])
     assert_chance(scores)
 

@@ -10,6 +10,7 @@ from expression import evaluation
 from expression.intervals import auc_interval, newcombe_interval, wilson_interval
 from expression.models import MAJORITY, Model, Unfitted, classifier_names
 from expression.preprocessing import Preprocessing
+from expression.tuning import fit_models
 
 
 @pytest.fixture
@@ -107,9 +108,19 @@ def prior():
     return {"prior": Unfitted(model, Preprocessing(), 0)}
 
 
+def test_the_first_random_state_is_the_seed(few_genes, prior):
+    fitted = fit_models(prior, few_genes.X_train, few_genes.y_train.cat.codes)
+    seed = 2**32 - 1  # larger than any that is drawn
+    tested = evaluation.measure_on_test(few_genes, fitted, 3, seed)
+    assert tested.correct["prior"].to_list() == [20, 20, 20]
+    assert tested.correct.index[0] == seed
+    pd.testing.assert_frame_equal(tested.states.loc[seed], tested.P)
+    assert len(evaluation.measure_on_test(few_genes, fitted, 1, seed).correct) == 1
+
+
 def test_nested_cv_holds_every_patient_out_once_a_repeat(few_genes, prior):
     y = few_genes.y_train.cat.codes
-    found = evaluation.nested_cross_validation(few_genes, prior, 3, seed=0)
+    found = evaluation.nested_cv(few_genes, prior, 3, seed=0)
     assert found.P.groupby("repeat").size().to_list() == [38] * 3
     assert (found.P.groupby("patient").size() == 3).all()
     assert found.P["prior"].between(8 / 30, 9 / 30).all()  # of 30 or 31 others, 8 or 9
@@ -124,7 +135,7 @@ def test_monte_carlo_cv_compares_the_given_split_with_others(few_genes, prior):
     scores = evaluation.score(few_genes.y_test.cat.codes, P)
     table = evaluation.interval_table(scores, few_genes.y_test.cat.codes, scores.to_frame().T)
     given = evaluation.Tested(P, P, table, P, P)
-    found = evaluation.monte_carlo_cross_validation(few_genes, prior, given, 3, seed=0)
+    found = evaluation.monte_carlo_cv(few_genes, prior, given, 3, seed=0)
     row = found.table.loc[("accuracy", "prior")]
     assert row[["mean", "given split"]].to_list() == pytest.approx([20 / 34] * 2)
     assert row["percentile"] == 0.5
