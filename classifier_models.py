@@ -97,7 +97,7 @@ def in_short(data: ExpressionData, results: Results) -> list[str]:
         f"With other random states: {varying or 'the same'} (median and range).",
         f"Models and baselines {alike}: McNemar's test between two of them has a smallest p of "
         f"{p:.2g}, before correction for {len(tested.pairs)} pairs.",
-        f"A probability is no risk to act on: its mean is {mean.min():.2f} to {mean.max():.2f} by "
+        f"Do not read a probability as a risk: its mean is {mean.min():.2f} to {mean.max():.2f} by "
         f"model, and {data.y_test.cat.codes.mean():.2f} of test patients have {data.classes[1]}.",
         f"Patients that every model misclassifies in most random splits: {always}.",
         *sentences,

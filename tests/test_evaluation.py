@@ -188,4 +188,4 @@ def test_hard_patients_come_first(data):
     classified = table.filter(like="classified")  # none but a vote has a prediction strength
     assert list(classified) == ["Weighted voting: classified"]
     assert not classified.to_numpy().any()
-    assert evaluation.no_calls(P).sum()[["One gene", "Weighted voting"]].to_list() == [0, 34]
+    assert evaluation.no_calls(P).sum()[[names[1], "Weighted voting"]].to_list() == [0, 34]
