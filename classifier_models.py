@@ -3,21 +3,19 @@
 Four models, tuned by cross-validated grid search on the training patients, beside three baselines:
 the majority class, the best single gene, and the weighted voting of Golub et al.
 
-The trap: with 7,129 genes and 38 patients, anything that learns outside the folds - a filter, a
-gene selection, a scaling - makes noise look like a perfect classifier. Here everything that learns
-is a step of the pipeline and is fitted anew inside every fold. And 34 test patients cannot tell
-good models apart: the whole procedure is repeated on folds of the training patients (nested
-cross-validation) and on random splits of all patients (Monte-Carlo cross-validation).
+The trap: with 7,129 genes and 38 patients, anything that learns outside the folds makes noise look
+like a perfect classifier: here everything that learns is fitted anew inside every fold. And 34 test
+patients cannot tell good models apart: all is repeated on folds of the training patients (nested
+cross-validation), on random splits of all (Monte-Carlo), and under other random states.
 
 Input: a data folder (see expression/data.py). Written to outputs/classifier_models/:
-    metrics.txt, metrics.json                  every number, its interval, its baseline
-    tuning.csv                                 every grid point and its score
+    metrics.txt, metrics.json                  the answer in short; every number, its interval
+    tuning.csv, pairs.csv                      every grid point; McNemar's test of every two models
     predictions.csv, patients.csv              every patient under every model: test; Monte-Carlo
     confusion_matrices, roc_curves, patients   figures: the test patients
     decision_tree, nested_cv, monte_carlo_cv   figures: the tree; how sure it all is
 
-Reference: Golub et al. (1999), Molecular classification of cancer, Science 286:531-537; those of
-the models and intervals are in expression/models.py and expression/evaluation.py.
+Reference: Golub et al. (1999) Science 286:531; others in expression/models.py and evaluation.py.
 """
 
 import expression.early  # noqa: F401 (an interrupt during the imports)
@@ -29,267 +27,273 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.colors import LinearSegmentedColormap
-from sklearn.metrics import confusion_matrix, roc_curve
+from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix, roc_curve
 from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier, plot_tree
 
-from expression import style
+from expression import evaluation, style
 from expression.data import ExpressionData
-from expression.evaluation import OUTER_FOLDS, Results, evaluate_models
-from expression.models import INNER_FOLDS, MAJORITY, MODELS, classifier_names, parameter_text
+from expression.evaluation import Resampled, Results, hardest_first, no_calls
+from expression.models import MAJORITY, MODELS, build_models, classifier_names, parameter_text
 from expression.options import add_counts, command_line, load_data, make_parser, start_report
-from expression.report import Report, interval_text
+from expression.rendering import brief_table, interval_text, range_text
+from expression.report import Report
+from expression.tuning import INNER_FOLDS, fit_models, tuning_table
 
-MAX_SHOWN = 60  # patients in a figure
-OFTEN = 0.5  # misclassified more often than not
+TITLE = "Q1: accuracy of the models and baselines (95 % interval)"
+MAX_SHOWN, MAX_LISTED = 60, 6  # patients in a figure, in metrics.txt
 
 
 def parse_args(argv=None) -> argparse.Namespace:
     parser = make_parser(__doc__, "classifier_models")
     add_counts(
         parser,
-        ("--repeats", 2, 1, "repetitions of the nested cross-validation"),
-        ("--monte-carlo", 20, 2, "random splits of all patients into training and test patients"),
-        ("--resamples", 10_000, 100, "bootstrap resamples of the test patients"),
+        ("--random-states", 21, 2, "random states of the tuned models, the seed's among them", 5),
+        ("--repeats", 10, 1, "repetitions of the nested cross-validation", 1),
+        ("--monte-carlo", 20, 2, "random splits of all patients into training and test", 3),
     )
-    text = "prediction strength that classifies a patient (default: 0.3, Golub et al.'s)"
-    parser.add_argument("--threshold", type=float, default=0.3, metavar="0-1", help=text)
-    args = parser.parse_args(argv)
-    if not 0 <= args.threshold <= 1:
-        parser.error(f"--threshold: must be from 0 to 1 - found {args.threshold}")
-    return args
+    return parser.parse_args(argv)
 
 
-def draw_figures(data: ExpressionData, results: Results, threshold: float) -> dict[str, plt.Figure]:
+def headline_rows(results: Results) -> list[dict]:
+    """Return a row a model: accuracy on the test patients, and on patients held out again."""
+    rows, tested = [{"model": name} for name in MODELS], results.tested
+    for row in rows:
+        key = "accuracy", row["model"]
+        if tested:
+            correct = tested.correct[row["model"]]
+            low, high = tested.scores.loc[key, ["lower", "upper"]]
+            row["test patients"] = f"{correct.iloc[0]} of {len(tested.P)} ({low:.0%}–{high:.0%})"
+            if len(correct) > 1:
+                row[f"{len(correct)} random states"] = range_text(correct)
+        for what, found in (("nested CV", results.nested), ("Monte-Carlo CV", results.splits)):
+            if found:
+                row[what] = interval_text(*found.table.loc[key, ["mean", "lower", "upper"]])
+    return rows
+
+
+def in_short(data: ExpressionData, results: Results) -> list[str]:
+    """Return sentences for a reader who reads no table."""
+    names, tested = classifier_names(), results.tested
+    held_out = results.nested.table.loc["accuracy", "mean"]
+    sentences = [
+        f"Training patients held out in folds: {held_out[names].min():.0%} to "
+        f"{held_out[names].max():.0%} predicted correctly; by the majority class "
+        f"{held_out[MAJORITY]:.0%}.",
+        "No interval covers other laboratories, or patients chosen otherwise.",
+    ]
+    if not tested:
+        return sentences
+    majority = tested.correct[MAJORITY].iloc[0]
+    better = (tested.scores.loc["accuracy", "lower"][names] > majority / len(tested.P)).sum()
+    answer = {0: "No", len(names): "Yes"}.get(better, "In part")
+    rows = {row.pop("model"): list(row.values()) for row in headline_rows(results)}
+    counts = ", ".join(f"{name} {rows[name][0]}" for name in names)
+    varying = ", ".join(f"{name} {rows[name][1]}" for name in names if rows[name][1])
+    p = tested.pairs["p"].min()
+    alike = "cannot be ranked" if p * len(tested.pairs) > 0.05 else "are not equally good"
+    mean, rates = tested.P[names].mean(), evaluation.patient_table(data, results.splits.P)
+    always = ", ".join(map(str, rates.index[(rates[names] > 0.5).all(axis=1)])) or "none"
+    return [
+        f"{answer}: on the test patients {better} of {len(names)} models are more accurate than "
+        f"the majority class ({majority} correct), their 95 % interval above it: {counts}.",
+        f"With other random states: {varying or 'the same'} (median and range).",
+        f"Models and baselines {alike}: McNemar's test between two of them has a smallest p of "
+        f"{p:.2g}, before correction for {len(tested.pairs)} pairs.",
+        f"Do not read a probability as a risk: its mean is {mean.min():.2f} to {mean.max():.2f} by "
+        f"model, and {data.y_test.cat.codes.mean():.2f} of test patients have {data.classes[1]}.",
+        f"Patients that every model misclassifies in most random splits: {always}.",
+        *sentences,
+    ]
+
+
+def draw_figures(data: ExpressionData, results: Results) -> dict[str, plt.Figure]:
     """Return all figures by name."""
-    y, tables = data.y_test.cat.codes, results.tables
-    tuned = tables["tuning"].groupby(level="model")["Brier score"].min()
-    labels = "tuned score", "Brier score of a held-out fold (lower is better)"
-    brier, nested = results.nested_scores["Brier score"], tables["nested_cv"].loc["Brier score"]
-    figures = {"nested_cv": draw_split_scores(brier, nested, tuned, labels)}
-    for name in classifier_names():
-        pipeline = results.fitted[name].best_estimator_
+    n_train, n_test, tested = len(data.y_train), len(data.y_test), results.tested
+    title = f"{n_train} training patients, held out in folds (nested cross-validation)"
+    figures = {"nested_cv": draw_resampled(results.nested, title, "repetitions")}
+    for pipeline in (results.fitted[name].best_estimator_ for name in classifier_names()):
         if isinstance(pipeline[-1], DecisionTreeClassifier):
-            figures[name.lower().replace(" ", "_")] = draw_decision_tree(pipeline, data)
-    if len(y):
-        figures["confusion_matrices"] = draw_confusion_matrices(y, results.P, data.classes)
-        figures["roc_curves"] = draw_roc_curves(y, results.P, tables["test"].loc["ROC AUC"])
-        figures["patients"] = draw_patients(results.predictions, results.P, data, threshold)
-        table, accuracy = tables["monte_carlo"], results.split_scores["accuracy"]
-        labels = "given split", f"accuracy on {len(y)} held-out patients"
-        figures["monte_carlo_cv"] = draw_split_scores(accuracy, table, table["given split"], labels)
+            figures["decision_tree"] = draw_decision_tree(pipeline, data)
+    if tested:
+        y, P = data.y_test.cat.codes, tested.P.drop(columns=MAJORITY)
+        figures["confusion_matrices"] = draw_confusion_matrices(y, P, tested.correct, data.classes)
+        figures["roc_curves"] = draw_roc_curves(y, P, tested.scores)
+        figures["patients"] = draw_patients(P, data)
+        title = f"{n_test} of all {n_train + n_test} patients, held out in random splits"
+        figures["monte_carlo_cv"] = draw_resampled(results.splits, title, "splits")
     return figures
 
 
-def draw_confusion_matrices(y: pd.Series, P: pd.DataFrame, classes) -> plt.Figure:
-    """Draw the counts, on the colour of the share of their true class."""
-    figure, axes = style.panel_grid(P.shape[1], columns=4, height=1.8)
+def draw_confusion_matrices(
+    y: pd.Series, P: pd.DataFrame, correct: pd.DataFrame, classes: tuple[str, str]
+) -> plt.Figure:
+    """Draw the counts; `correct`: how many are, under other random states, states x models."""
+    figure, axes = style.panel_grid(P.shape[1], columns=3, height=2.5)
     classes = [style.wrap_name(name) for name in classes]
-    # not ConfusionMatrixDisplay, which writes either counts or shares, on the colour of the same
-    options = {"vmin": 0, "vmax": 1, "cmap": "Greys", "cbar": False, "square": True, "fmt": ""}
     for ax, (name, p) in zip(axes, P.items(), strict=True):
         counts = confusion_matrix(y, p > 0.5)
-        shares = counts / counts.sum(axis=1, keepdims=True)
-        text = np.char.add(counts.astype(str), np.char.mod("\n%.0f %%", 100 * shares))
-        sns.heatmap(shares, annot=text, xticklabels=classes, yticklabels=classes, ax=ax, **options)
-        ax.set(title=name)
-    label = "share of the true class"
-    figure.colorbar(axes[0].collections[0], ax=figure.axes, label=label)
-    figure.supxlabel("predicted class", fontsize="medium")
-    figure.supylabel("true class", fontsize="medium")
+        display = ConfusionMatrixDisplay(counts, display_labels=classes)
+        display.plot(ax=ax, cmap="Greys", colorbar=False, im_kw={"vmin": 0})
+        by_state = range_text(correct[name]) and f"\n{range_text(correct[name])} by state"
+        ax.set(title=f"{name}\n{counts.trace()} correct{by_state}")
+    figure.suptitle(f"{len(y)} test patients: predicted classes")
     return figure
 
 
-def draw_roc_curves(y: pd.Series, P: pd.DataFrame, auc: pd.DataFrame) -> plt.Figure:
-    """Draw models and baselines apart; `auc` holds the AUC of each and its interval."""
-    figure, axes = plt.subplots(1, 2, figsize=(style.PAGE_WIDTH, 5.2), sharey=True)
+def draw_roc_curves(y: pd.Series, P: pd.DataFrame, scores: pd.DataFrame) -> plt.Figure:
+    """Draw models, and baselines dashed; `scores` holds the AUC of each and its interval."""
+    figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 4.2))
     for name, look in style.series_styles(P).items():
-        ax = axes[int(MODELS[name].baseline)]
-        width = 5 - 0.6 * len(ax.lines)  # later curves leave earlier ones visible below them
-        label = "{}: {:.3f} ({:.3f} to {:.3f})".format(name, *auc.loc[name])
+        key, auc = ("ROC AUC", name), "one threshold only"
+        if key in scores.index:
+            auc = interval_text(*scores.loc[key, ["estimate", "lower", "upper"]], 3)
+        width = max(1, 5 - 0.6 * len(ax.lines))  # later curves leave earlier ones visible below
+        look = look | {
+            "marker": "",
+            "lw": width,
+            "linestyle": "--" if MODELS[name].baseline else "-",
+        }
         # not RocCurveDisplay, whose legend knows no intervals
-        false_positive, true_positive, _ = roc_curve(y, P[name])
-        look = look | {"marker": "", "lw": max(width, 1), "label": label}
-        ax.plot(false_positive, true_positive, **look)
-    for ax, title in zip(axes, ("Models", "Baselines"), strict=True):
-        ax.set(title=title, xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
-        ax.label_outer()
-    figure.legend(title="ROC AUC (95 % interval)", loc="outside lower center", ncols=2)
+        ax.plot(*roc_curve(y, P[name])[:2], **look, label=f"{name}: {auc}")
+    ax.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
+    figure.legend(title="ROC AUC (95 % interval)", loc="outside center right")
+    figure.suptitle(f"{len(y)} test patients: sensitivity at every specificity")
     return figure
 
 
 def draw_decision_tree(pipeline: Pipeline, data: ExpressionData) -> plt.Figure:
     """Draw a fitted tree with the names of genes and classes."""
     tree, names = pipeline[-1], pipeline[:-1].get_feature_names_out(data.X_train.columns)
-    figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 1 + 1.3 * tree.get_depth()))
-    options = {"class_names": list(data.classes), "impurity": False, "precision": 2, "fontsize": 9}
-    plot_tree(tree, feature_names=list(data.gene_names[names]), ax=ax, **options)
-    ax.set_title("Decision tree on log2 intensities standardised over the genes of each patient")
+    figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 1.2 + 1.3 * tree.get_depth()))
+    genes = [style.wrap_name(name, 18) for name in data.gene_names[names]]
+    classes = [style.wrap_name(name, 18) for name in data.classes]
+    options = {"impurity": False, "precision": 2, "fontsize": int(plt.rcParams["font.size"])}
+    plot_tree(tree, feature_names=genes, class_names=classes, ax=ax, **options)
+    figure.suptitle(f"Decision tree of the {len(data.y_train)} training patients")
+    ax.set_title("log2 expression, arrays standardised", fontweight="normal")
     return figure
 
 
-def draw_patients(
-    predictions: pd.DataFrame, P: pd.DataFrame, data: ExpressionData, threshold: float
-) -> plt.Figure:
-    """Draw P of the test patients in the order of `predictions`, errors and no-calls marked."""
-    shown = predictions.index[:MAX_SHOWN]
-    y, P = data.y_test.cat.codes[shown], P.loc[shown]
-    classified = predictions.loc[shown, [f"{name}: classified" for name in P]].to_numpy()
-    errors = P.gt(0.5).ne(y, axis=0).to_numpy()
-    marks = np.where(errors, "×", "").astype(object) + np.where(classified, "", "?")
+def draw_patients(P: pd.DataFrame, data: ExpressionData) -> plt.Figure:
+    """Draw P of the test patients, the hardest first; errors and no-calls of a vote are marked."""
+    y = data.y_test.cat.codes
+    shown = hardest_first(y, P)[:MAX_SHOWN]
+    y, P = y[shown], P.loc[shown]
+    errors = np.where(P.gt(0.5).ne(y, axis=0), "×", "").astype(object)
+    marks = errors + np.where(no_calls(P), "?", "")
     negative, positive = style.class_palette(data).values()
     cmap = LinearSegmentedColormap.from_list("classes", [negative, "white", positive])
-    label = f"probability of\n{style.wrap_name(data.classes[1], 24)}"
-    text = {"annot": np.vstack([np.full(len(shown), ""), marks.T]), "fmt": ""}
-    figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 1.4 + 0.2 * P.shape[1]))
+    figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 1.9 + 0.2 * P.shape[1]))
     image = pd.concat([y.rename("true class"), P], axis=1).T
-    options = {"cmap": cmap, "vmin": 0, "vmax": 1, "linewidths": 0.5, "cbar_kws": {"label": label}}
-    sns.heatmap(image, ax=ax, annot_kws={"fontsize": 7}, **text, **options)
+    marks = np.vstack([np.full(len(shown), ""), marks.T])
+    options = {"cmap": cmap, "vmin": 0, "vmax": 1, "linewidths": 0.5}
+    options |= {"annot": marks, "annot_kws": {"fontsize": "x-small"}, "fmt": ""}
+    sns.heatmap(image, ax=ax, xticklabels=False, **options)
+    style.name_ticks(ax.xaxis, shown, 0.8 * style.PAGE_WIDTH)
+    names = [tick.get_text() for tick in ax.get_xticklabels()]
+    ax.set_xticks(ax.get_xticks() + 0.5, names)  # the middle of a cell
     ax.hlines([1, 1 + len(classifier_names())], 0, len(shown), color="black", lw=1.5)
-    marked = f"× error; ? no-call: prediction strength below {threshold:g}"
-    ax.set(xlabel=f"test patient, the hardest first ({marked})", ylabel="")
-    ax.tick_params(axis="x", rotation=90)
+    no_call = f"? no-call: prediction strength below {evaluation.THRESHOLD:g}"
+    ax.set(xlabel=f"test patient, the hardest first (× error; {no_call})", ylabel="")
+    count = f"{len(y)} hardest of {len(data.y_test)}" if len(y) < len(data.y_test) else len(y)
+    figure.suptitle(f"{count} test patients: probability of {style.wrap_name(data.classes[1], 40)}")
     return figure
 
 
-def draw_split_scores(
-    scores: pd.DataFrame, table: pd.DataFrame, marks: pd.Series, labels: tuple[str, str]
-) -> plt.Figure:
-    """Draw splits x models with mean and interval; `labels` name the marks and the axis.
-
-    Scores on few patients have few values: bubbles show how many splits share one, where the
-    points of seaborn's strip and swarm plots would lie on each other or run out of their row.
-    """
-    figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 1.1 + 0.3 * scores.shape[1]))
-    rows, table = np.arange(scores.shape[1]), table.loc[scores.columns]
-    for row, name in enumerate(scores):
+def draw_resampled(resampled: Resampled, title: str, label: str) -> plt.Figure:
+    """Draw the accuracy of every split with mean and interval, and that of the given split."""
+    scores = resampled.scores["accuracy"]
+    figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 1.5 + 0.3 * scores.shape[1]))
+    rows, table = np.arange(scores.shape[1]), resampled.table.loc["accuracy"].loc[scores.columns]
+    for row, name in enumerate(scores):  # not seaborn's strip or swarm: few values, many ties
         values = scores[name].round(9).value_counts()
-        label = "splits (area: how many)" if row == 0 else None
-        options = {"s": 400 * values / len(scores), "color": "0.8", "lw": 0, "label": label}
+        bubble = f"{label} (area: how many)" if row == 0 else None
+        options = {"s": 400 * values / len(scores), "color": "0.8", "lw": 0, "label": bubble}
         ax.scatter(values.index, [row] * len(values), **options)
     margins = table[["lower", "upper"]].sub(table["mean"], axis=0).abs().to_numpy().T
-    label = "mean and its 95 % interval"
-    ax.errorbar(table["mean"], rows, xerr=margins, fmt="o", color="black", ms=4, label=label)
-    look = {"marker": "^", "color": style.COLORS["green"], "label": labels[0]}
-    ax.scatter(marks.reindex(scores.columns), rows + 0.25, **look)
-    ax.set(xlabel=labels[1], yticks=rows, yticklabels=scores.columns)
+    options = {"fmt": "o", "color": "black", "ms": 4, "label": "mean and its 95 % interval"}
+    ax.errorbar(table["mean"], rows, xerr=margins, **options)
+    if "given split" in table:
+        look = {"marker": "^", "color": style.COLORS["green"], "label": "given split"}
+        ax.scatter(table["given split"], rows + 0.25, **look)
+    ax.set(xlabel="accuracy on the held-out patients", yticks=rows, yticklabels=scores.columns)
     ax.invert_yaxis()
-    figure.legend(loc="outside upper right", ncols=3)
+    figure.legend(loc="outside lower center", ncols=3)
+    figure.suptitle(title)
     return figure
 
 
-def report_headline(report: Report, data: ExpressionData, tables: dict, often: pd.Series) -> None:
-    """Open with a row a model: what the test patients say, and how sure that is."""
-    n_train, n_test = len(data.y_train), len(data.y_test)
-    nested = tables["nested_cv"].loc["balanced accuracy", ["mean", "lower", "upper"]]
-    rows = {name: {"model": name} for name in MODELS}
-    for name, row in rows.items():
-        if n_test:
-            row[f"correct of {n_test}"] = tables["classification"].loc[name, "correct"]
-            for measure, digits in (("accuracy", 2), ("ROC AUC", 3), ("Brier score", 2)):
-                row[measure] = interval_text(*tables["test"].loc[(measure, name)], digits)
-        key = f"balanced accuracy, nested CV on the {n_train}"
-        row[key] = interval_text(*nested.loc[name])
-        if n_test:
-            splits = tables["monte_carlo"].loc[name, ["mean", "lower", "upper"]]
-            row[f"accuracy, Monte-Carlo CV of the {n_train + n_test}"] = interval_text(*splits)
-    title = f"Q1, the {n_test} test patients" if n_test else "Q1, training patients held out"
-    note = "95 % intervals in brackets."
-    if n_test:
-        p = tables["pairs"]["p"]
-        note += (
-            f" Smallest p of McNemar's exact test between any two models, the majority class aside:"
-            f" {p[~p.index.str.contains(MAJORITY)].min():.2f}, not corrected for the number"
-            " of pairs. Patients misclassified in more than half of the Monte-Carlo splits that "
-            "held them out, on average over the models: "
-            f"{', '.join(map(str, often.index)) or 'none'}."
-        )
-    report.add_headline(title, list(rows.values()), [note])
+def report_test(report: Report, data: ExpressionData, results: Results) -> None:
+    """Add what the test patients say, and what other patients would have said in their place."""
+    y, (negative, positive), (_, tested, _, splits) = data.y_test.cat.codes, data.classes, results
+    note = (
+        f"Sensitivity: share of {positive} predicted correctly; specificity: of {negative}. 95 % "
+        "intervals: Wilson, Newcombe (ROC AUC; left out where a model has one threshold only)."
+    )
+    shown = brief_table(tested.scores, ["sensitivity", "specificity", "ROC AUC", "Brier score"])
+    report.add_section("test", f"The {len(y)} test patients", tested.scores, note, shown)
+    note = (
+        f"Calibrated: a mean of {y.mean():.2f}. 0-0.2, ...: of test patients with such a "
+        f"probability, how many have {positive}. Unsure: patients whose class changes with the "
+        "random state. Sd of a patient's probability over random states, and over splits that held "
+        "the patient out: mean over patients, each in predictions.csv, patients.csv."
+    )
+    table = evaluation.probability_table(y, tested, splits)
+    report.add_section("probabilities", f"The probability of {positive}", table, note)
+    report.add_table("predictions", evaluation.prediction_table(data, tested.P, tested.states))
+    report.add_table("pairs", tested.pairs)
+    note = (
+        f"Accuracy on {len(data.y_test)} held out of all {len(data.y_all)} patients, everything "
+        f"repeated in {len(splits.scores)} random splits. 95 % interval of the mean over splits "
+        "(Nadeau & Bengio), of these patients, not of others. Percentile: the share of splits with "
+        "a lower accuracy than the given split, ties half."
+    )
+    report.add_section("monte_carlo", "Monte-Carlo cross-validation", splits.table, note)
+    table = evaluation.patient_table(data, splits.P)
+    often = table.loc[table["mean"] > 0.5, ["held out", *classifier_names()]]
+    title = "Patients misclassified in most splits that held them out, on average over the models"
+    report.add_section("often_misclassified", title, often, shown=often.head(MAX_LISTED))
+    report.add_table("patients", table)
 
 
-def report_training(report: Report, results: Results, repeats: int) -> None:
+def report_training(report: Report, results: Results) -> None:
     """Add what the training patients say: tuning, and the nested cross-validation."""
-    chosen = {name: results.fitted[name].best_params_ for name in classifier_names()}
-    tuning, nested = results.tables["tuning"], results.tables["nested_cv"]
-    values = pd.DataFrame(index=pd.Index(chosen, name="model")).assign(
-        chosen=pd.Series(chosen).map(parameter_text),
-        **{"tuned Brier score": tuning.groupby(level="model")["Brier score"].min()},
-        **{"nested Brier score": nested.loc["Brier score", "mean"]},
-    )
+    nested, tuning = results.nested, tuning_table(results.fitted)
     note = (
-        f"Grid search on the training patients, {INNER_FOLDS} folds, by the Brier score (lower is "
-        "better). The tuned score is the best of its grid and optimistically biased; the nested "
-        "one is of patients kept out of it."
+        f"Chosen on {INNER_FOLDS} folds by the Brier score, whose best in the grid (tuned) is "
+        f"optimistically biased. Nested: held out in {evaluation.OUTER_FOLDS} folds, "
+        f"{len(nested.scores)} times over, everything repeated inside; mean, and 95 % interval of "
+        "so many patients (Wilson, Newcombe), without the variance over other training patients."
     )
-    report.add_section("tuning", "Tuning", values, note)
-    note = (
-        f"Training patients held out in {OUTER_FOLDS} folds, {repeats} times over; filter, "
-        "selection and tuning repeated inside. Over the folds: mean, sd, and 95 % interval of the "
-        "mean corrected for overlap (Nadeau & Bengio)."
-    )
-    shown = ["balanced accuracy", "ROC AUC", "Brier score"]
-    report.add_section("nested_cv", "Nested cross-validation", nested.loc[shown], note)
+    shown = brief_table(nested.table, ["balanced accuracy", "Brier score"])
+    shown["tuned"] = tuning.groupby(level="model")["Brier score"].min()
+    report.add_section("nested_cv", "Nested cross-validation", nested.table, note, shown)
+    chosen = {n: parameter_text(results.fitted[n].best_params_) for n in classifier_names()}
+    report.add_section("tuning", "Chosen hyper-parameters", chosen)
     report.add_table("tuning", tuning)
-
-
-def report_test(report: Report, data: ExpressionData, results: Results, threshold: float) -> None:
-    """Add what the test patients say: scores, predicted classes, the patients themselves."""
-    tables, (negative, positive) = results.tables, data.classes
-    note = (
-        f"Sensitivity: share of {positive} predicted {positive}; specificity: of {negative} "
-        f"predicted {negative}. 95 % intervals: Wilson for proportions, Newcombe for balanced "
-        "accuracy, bootstrap within classes for ROC AUC and Brier score, which are too narrow "
-        "where the AUC is near 1."
-    )
-    report.add_section("test", f"The {len(data.y_test)} test patients", tables["test"], note)
-    title = "Predicted classes of the test patients"
-    note = f"Classified: prediction strength |2p - 1| of {threshold:g} or more; others: no-call."
-    report.add_section("classification", title, tables["classification"], note)
-    hard = results.predictions[results.predictions["errors"] > 0]
-    hard = hard.filter(regex="^class|^errors|probability").rename(columns=lambda c: c.split(":")[0])
-    note = f"Probability of {positive} under each model, hardest patient first."
-    report.add_section("errors", "Test patients that a model misclassifies", hard, note)
-    report.add_table("predictions", results.predictions)
-
-
-def report_monte_carlo(report: Report, tables: dict, sizes: tuple[int, int], often) -> None:
-    """Add what other splits say: of the given split, and of each patient."""
-    note = (
-        f"Accuracy on {sizes[1]} patients held out of all {sum(sizes)}, random splits with the "
-        "class counts of the given one, everything repeated inside. Mean, sd, 95 % interval "
-        "(Nadeau & Bengio); the given split, and its percentile: the share of random splits with a "
-        "lower accuracy, ties half (0.5: neither easy nor hard). Models in pairs: pairs.csv."
-    )
-    report.add_section("monte_carlo", "Monte-Carlo cross-validation", tables["monte_carlo"], note)
-    note = (
-        "Share of the splits that held a patient out and misclassified it; these in more than half "
-        "of them, on average over the models. All patients: patients.csv."
-    )
-    columns = ["set", "class", "held out", *classifier_names(), "mean"]
-    shown = tables["patients"].loc[often.index, columns]
-    report.add_section("often_misclassified", "Patients often misclassified", shown, note)
-    report.add_table("pairs", tables["pairs"])
-    report.add_table("patients", tables["patients"])
 
 
 @command_line(parse_args)
 def main(args: argparse.Namespace) -> None:
-    data = load_data(args)
-    title = "Telling {1} from {0} by gene expression".format(*data.classes)
-    report = start_report(args, data, title)
-    results = evaluate_models(
-        data, args.repeats, args.monte_carlo, args.resamples, args.threshold, args.seed
-    )
-    tables = results.tables
-    for name, figure in draw_figures(data, results, args.threshold).items():
-        report.add_figure(name, figure)
-    rates = tables["patients"]["mean"] if "patients" in tables else pd.Series(dtype=float)
-    often = rates[rates > OFTEN]
-    report_headline(report, data, tables, often)
-    report_training(report, results, args.repeats)
+    data, seed = load_data(args), args.seed
+    report = start_report(args, data, "Telling {1} from {0} by expression".format(*data.classes))
+    models, tested, splits = build_models(data.preprocessing, seed), None, None
+    fitted = fit_models(models, data.X_train, data.y_train.cat.codes)
     if len(data.y_test):
-        report_test(report, data, results, args.threshold)
-        report_monte_carlo(report, tables, (len(data.y_train), len(data.y_test)), often)
+        tested = evaluation.measure_on_test(data, fitted, 1, seed)
+        report.show_table("Predicted correctly", headline_rows(Results(fitted, tested)))
+        tested = evaluation.measure_on_test(data, fitted, args.random_states, seed)
+    nested = evaluation.nested_cv(data, models, args.repeats, seed)
+    if tested:
+        splits = evaluation.monte_carlo_cv(data, models, tested, args.monte_carlo, seed)
+    results = Results(fitted, tested, nested, splits)
+    for name, figure in draw_figures(data, results).items():
+        report.add_figure(name, figure)
+    report.add_headline(TITLE, headline_rows(results), in_short(data, results))
+    if tested:
+        report_test(report, data, results)
+    report_training(report, results)
     report.write()
 
 

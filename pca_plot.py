@@ -29,7 +29,8 @@ from expression import components, style
 from expression.components import ERROR
 from expression.data import ExpressionData
 from expression.options import add_counts, command_line, load_data, make_parser, start_report
-from expression.report import Report, interval_text
+from expression.rendering import interval_text
+from expression.report import Report
 
 VARIANCE_RULES = (0.8, 0.9, 0.95)
 DRAWN = (2, 3)  # components, at least and at most

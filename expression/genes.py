@@ -11,12 +11,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy import stats
-from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from expression.data import ExpressionData
-from expression.models import MODELS, fit_models, gene_importance
+from expression.models import MODELS, Unfitted, gene_importance
 from expression.selection import THRESHOLD, rank_genes
+from expression.tuning import fit_models
 
 MAX_BACKGROUND, MAX_EXPLAINED = 100, 200  # patients, for SHAP values
 MAX_T_PERMUTATIONS = 1_000
@@ -47,7 +47,7 @@ def expression_tables(data: ExpressionData) -> tuple[pd.DataFrame, pd.DataFrame]
 
 
 def tune_pipelines(
-    models: dict[str, BaseEstimator], X: pd.DataFrame, y: np.ndarray
+    models: dict[str, Unfitted], X: pd.DataFrame, y: np.ndarray
 ) -> dict[str, Pipeline]:
     """Return the models that can be explained, tuned as in Q1 and fitted on the patients of X."""
     explained = {name: models[name] for name, model in MODELS.items() if model.importance}

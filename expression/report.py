@@ -13,7 +13,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import textwrap
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,16 +20,15 @@ from importlib import metadata
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 from tqdm import tqdm
 
 from expression.data import ExpressionData
 from expression.preprocessing import MIN_CPM
+from expression.rendering import escape_formulas, rows_to_text, to_plain, to_text, wrap
 
 FIGURE_FORMATS = ("png", "pdf", "svg")
-LINE_LENGTH = 100  # of metrics.txt, in characters
 PACKAGES = ("matplotlib", "numpy", "pandas", "scikit-learn", "scipy", "seaborn", "shap")
 
 
@@ -104,7 +102,7 @@ class Report:
 
     def show_table(self, title: str, rows: list[dict]) -> None:
         """Print a table of finished cells, a row a model, gene, ..., as soon as it is known."""
-        self.show(f"{title}\n{_rows_text(rows)}")
+        self.show(f"{title}\n{rows_to_text(rows)}")
 
     def add_headline(self, title: str, rows: list[dict], in_short: list[str]) -> None:
         """Add what a reader looks for first: sentences that answer the script's question, with
@@ -115,20 +113,31 @@ class Report:
         self.record["headline"] = {"title": title, "in_short": in_short, "rows": to_plain(rows)}
         self.in_short = "\n".join(map(wrap, in_short))
         self.text += ["In short", "--------", self.in_short, ""]
-        self.text += [title, "-" * len(title), _rows_text(rows), ""]
+        self.text += [title, "-" * len(title), rows_to_text(rows), ""]
 
     def add_section(
-        self, key: str, title: str, values: dict | pd.Series | pd.DataFrame, note: str = ""
+        self,
+        key: str,
+        title: str,
+        values: dict | pd.Series | pd.DataFrame,
+        note: str = "",
+        shown: pd.DataFrame | None = None,
     ) -> None:
         """Add values to both metrics files: under `title` and `note`, and under `key`.
 
         A table prints one row a line; a mapping one entry a line, aligned. Floats print with
         three digits after the point (small ones with two significant), and go into metrics.json
-        with six significant ones.
+        with six significant ones. People are `shown` the same values more briefly where given.
         """
         self.record["results"][key] = to_plain(values)
         about = [wrap(note), ""] if note else []
-        self.text += [title, "-" * len(title), *about, to_text(values), ""]
+        self.text += [
+            title,
+            "-" * len(title),
+            *about,
+            to_text(values if shown is None else shown),
+            "",
+        ]
 
     def write(self) -> None:
         """Write every file, and remove what else an earlier run wrote; then print the findings."""
@@ -216,73 +225,3 @@ def package_versions() -> dict[str, str]:
     xgboost = installed.get("xgboost-cpu") or installed.get("xgboost")
     versions = {name: installed[name] for name in PACKAGES} | {"xgboost": xgboost}
     return {"python": ".".join(map(str, sys.version_info[:3]))} | versions
-
-
-def interval_text(value: float, lower: float, upper: float, digits: int = 2) -> str:
-    """Return a value with its interval in brackets, where there is one."""
-    text = f"{value:.{digits}f}"
-    return text if np.isnan(lower) else f"{text} ({lower:.{digits}f}–{upper:.{digits}f})"
-
-
-def wrap(note: str) -> str:
-    """Return a note in lines of at most 100 characters."""
-    return textwrap.fill(note, LINE_LENGTH, break_long_words=False, break_on_hyphens=False)
-
-
-def escape_formulas(table: pd.DataFrame) -> pd.DataFrame:
-    """Put a quote before text that a spreadsheet would run as a formula."""
-
-    def escape(value):
-        formula = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
-        return f"'{value}" if formula else value
-
-    return table.rename(columns=escape).map(escape)
-
-
-def to_plain(value):
-    """Return numbers, tables and arrays as what JSON knows; floats with six significant digits."""
-    if isinstance(value, pd.DataFrame):
-        return [to_plain(row) for row in value.reset_index().to_dict("records")]
-    if isinstance(value, pd.Series):
-        return to_plain(value.to_dict())
-    if isinstance(value, dict):
-        return {str(key): to_plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [to_plain(entry) for entry in value]
-    if isinstance(value, np.generic):
-        return to_plain(value.item())
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if np.isfinite(value) else None
-    return value
-
-
-def _rows_text(rows: list[dict]) -> str:
-    if not rows:
-        return "none"
-    table = pd.DataFrame(rows)
-    name = table.columns[0]
-    width = max(map(len, [name, *table[name]]))
-    table[name] = table[name].str.ljust(width)  # the others to the right, as numbers are
-    return table.rename(columns={name: name.ljust(width)}).to_string(index=False)
-
-
-def to_text(values: dict | pd.Series | pd.DataFrame) -> str:
-    """Return values aligned for reading."""
-    if isinstance(values, pd.DataFrame):
-        if values.empty:
-            return "none"
-        return values.to_string(float_format=_number_text, na_rep="-")
-    width = max(map(len, map(str, values.keys())), default=0)
-    return "\n".join(f"{key!s:<{width}}  {_entry_text(entry)}" for key, entry in values.items())
-
-
-def _entry_text(entry) -> str:
-    if isinstance(entry, float):
-        return _number_text(entry)
-    if isinstance(entry, list | tuple):
-        return ", ".join(map(_entry_text, entry)) or "none"
-    return str(entry)
-
-
-def _number_text(number: float) -> str:
-    return f"{number:.1e}" if 0 < abs(number) < 0.001 else f"{number:.3f}"

@@ -1,4 +1,4 @@
-"""Scores, intervals and splits, held to hand-computed values, the literature and scikit-learn."""
+"""Scores, splits and tables, held to hand-computed values."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,10 @@ from sklearn.dummy import DummyClassifier
 from sklearn.metrics import roc_auc_score
 
 from expression import evaluation
-from expression.models import classifier_names
+from expression.intervals import auc_interval, newcombe_interval, wilson_interval
+from expression.models import MAJORITY, Model, Unfitted, classifier_names
+from expression.preprocessing import Preprocessing
+from expression.tuning import fit_models
 
 
 @pytest.fixture
@@ -26,13 +29,17 @@ def test_scores_by_hand(example):
     assert A["ROC AUC"] == 15 / 16
     assert A["Brier score"] == pytest.approx((0.01 + 0.04 + 0.09 + 0.36 + 0.36 + 0.04 + 0.01) / 8)
     assert table["Brier score", "B"] == 0
+    assert ("ROC AUC", "B") not in table  # of 0 and 1 it is the balanced accuracy
+    assert table["balanced accuracy", "B"] == roc_auc_score(example[0], example[1]["B"])
 
 
 def test_the_majority_class_is_right_on_20_of_34(data):
     P = pd.DataFrame({"majority": 11 / 38}, data.y_test.index)
     scores = evaluation.score(data.y_test.cat.codes, P).xs("majority", level="model")
     assert scores["accuracy"] == pytest.approx(20 / 34)
-    assert scores["balanced accuracy"] == scores["ROC AUC"] == 0.5
+    assert scores["balanced accuracy"] == 0.5
+    named = evaluation.score(data.y_test.cat.codes, P.set_axis([MAJORITY], axis=1))
+    assert named.index.tolist() == [("accuracy", MAJORITY)]  # more would tell nothing
 
 
 def test_balanced_accuracy_weighs_both_classes_alike():
@@ -42,58 +49,19 @@ def test_balanced_accuracy_weighs_both_classes_alike():
     assert scores["sensitivity", "A"] == 1
 
 
-@pytest.mark.parametrize(("right", "interval"), [(34, (0.898, 1)), (31, (0.770, 0.970))])
-def test_wilson_intervals_are_the_published_ones(right, interval):
-    p = pd.Series([1.0] * right + [0.0] * (34 - right))
-    limits = evaluation.intervals(p, pd.Series([0.0, 0.0]), 100, 0)["sensitivity"]
-    assert limits == pytest.approx(interval, abs=5e-4)
-
-
-def test_balanced_accuracy_interval_by_hand(example):
+def test_intervals_are_those_of_the_patients(example):
     y, P = example
-    limits = evaluation.intervals(P["A"][y == 1], P["A"][y == 0], 100, 0)
-    low, high = limits["sensitivity"]  # as that of specificity: 3 of 4 in both
-    reach = np.array([0.75 - low, high - 0.75]) / np.sqrt(2)
-    assert limits["balanced accuracy"] == pytest.approx([0.75 - reach[0], 0.75 + reach[1]])
-    low, high = evaluation.intervals(P["B"][y == 1], P["B"][y == 0], 100, 0)["balanced accuracy"]
-    assert 0.5 < low < high == pytest.approx(1)
-
-
-def test_every_interval_holds_its_estimate_and_the_seed_decides(data):
-    y, rng = data.y_test.cat.codes, np.random.default_rng(0)
-    P = pd.DataFrame({str(i): rng.random(34) + i * y for i in range(3)}).clip(0, 1)
-    table, same, other = (evaluation.score_table(y, P, 500, seed) for seed in (0, 0, 1))
-    assert table["estimate"].between(table["lower"] - 1e-9, table["upper"] + 1e-9).all()
-    pd.testing.assert_frame_equal(table, same)
-    assert not table.loc["ROC AUC"].equals(other.loc["ROC AUC"])
-
-
-def test_a_perfect_order_has_an_interval_without_width(example):
-    y, P = example
-    limits = evaluation.intervals(P["B"][y == 1], P["B"][y == 0], 100, 0)
-    assert tuple(limits["ROC AUC"]) == (1, 1)
-
-
-def test_one_patient_of_a_class_has_no_bootstrap():
-    limits = evaluation.intervals(pd.Series([0.9]), pd.Series([0.1, 0.2]), 100, 0)
-    assert np.isnan(limits["ROC AUC"]).all()
-    assert np.isfinite(limits["balanced accuracy"]).all()
-
-
-def test_auc_of_ranks_is_that_of_scikit_learn():
-    rng = np.random.default_rng(0)
-    positive, negative = rng.integers(0, 6, (20, 7)), rng.integers(0, 5, (20, 9))  # many ties
-    y = [1] * 7 + [0] * 9
-    expected = [roc_auc_score(y, [*p, *n]) for p, n in zip(positive, negative, strict=True)]
-    assert evaluation._auc(positive, negative) == pytest.approx(expected)
-
-
-def test_summary_of_splits_by_hand():
-    table = evaluation.summarise_splits(pd.DataFrame({"A": [0.7, 0.8, 0.9], "B": 0.5}), 2, 1)
-    reach = 4.302653 * np.sqrt(0.01 * (1 / 3 + 1 / 2))  # t with 2 degrees of freedom
-    assert table.loc["A"].tolist() == pytest.approx([0.8, 0.1, 0.8 - reach, 1.0])
-    assert table.loc["B", ["mean", "sd"]].tolist() == [0.5, 0]
-    assert table.loc["B", ["lower", "upper"]].isna().all()  # three splits do not make it certain
+    scores = evaluation.score(y, P)
+    over = pd.DataFrame([scores - 0.1, scores + 0.2])
+    table = evaluation.interval_table(scores, y, over)
+    limits = table[["lower", "upper"]].apply(tuple, axis=1)
+    assert limits["accuracy", "A"] == pytest.approx(wilson_interval(6 / 8, 8))
+    assert limits["sensitivity", "A"] == pytest.approx(wilson_interval(3 / 4, 4))
+    assert limits["balanced accuracy", "A"] == pytest.approx(newcombe_interval([0.75] * 2, [4] * 2))
+    assert limits["ROC AUC", "A"] == pytest.approx(auc_interval(15 / 16, 4, 4))
+    assert np.isnan(limits["Brier score", "A"]).all()
+    assert table["highest"].to_list() == pytest.approx((scores + 0.2).to_list())
+    assert table["lowest"].to_list() == pytest.approx((scores - 0.1).to_list())
 
 
 def test_mcnemar_by_hand():
@@ -102,36 +70,23 @@ def test_mcnemar_by_hand():
     table = evaluation.mcnemar_table(y, P)
     assert table.loc["A / B"].tolist() == [7, 0, 2 / 2**7]
     assert table.loc["A / C"].tolist() == [0, 0, 1]
-
-
-def test_classification_by_hand():
-    y = pd.Series([1, 1, 1, 1, 0, 0, 0, 0])
-    P = pd.DataFrame({"tea": [0.9, 0.9, 0.6, 0.1, 0.9, 0.1, 0.4, 0.36]})
-    row = evaluation.classification_table(y, P, threshold=0.3).loc["tea"]
-    counts = {"correct": 6, "errors": 2, "classified": 5, "no-call": 3, "classified correctly": 3}
-    assert row.to_dict() == counts
-    strict = evaluation.classification_table(y, P, threshold=0.9).loc["tea"]
-    assert strict.tolist() == [6, 2, 0, 8, 0]
+    assert len(evaluation.mcnemar_table(y, P.rename(columns={"C": MAJORITY}))) == 1
 
 
 def test_percentile_by_hand():
     scores = pd.DataFrame({"A": [0.5, 0.7, 0.7, 0.9], "B": [0.1, 0.2, 0.3, 0.4]})
     scores["A"] += [0, 1e-12, 0, 0]  # as computed in another order
-    found = evaluation.percentile_of(pd.Series({"A": 0.7, "B": 0.0}), scores)
+    found = evaluation.percentile_of(pd.Series({"B": 0.0, "A": 0.7}), scores)
     assert found.to_dict() == {"A": 0.25 + 0.5 / 2, "B": 0}
 
 
-def test_error_rates_are_of_the_splits_that_held_a_patient_out():
-    y = pd.Series([1, 0, 1], list("abc"))
-    held_out = [(0, "a"), (0, "b"), (1, "a"), (1, "b"), (2, "b"), (2, "c")]
-    index = pd.MultiIndex.from_tuples(held_out, names=["split", "patient"])
-    P = pd.DataFrame({"A": [0.9, 0.9, 0.1, 0.8, 0.1, 0.9], "B": [0.9, 0.1, 0.9, 0.1, 0, 1]})
-    P = P.set_index(index).assign(baseline=1.0)
-    rates = evaluation.error_rates(y, P, ["A", "B"])
-    assert list(rates) == ["held out", "A", "B", "baseline", "mean"]
-    assert rates.loc["a"].tolist() == [2, 0.5, 0, 0, 0.25]
-    assert rates.loc["b"].tolist() == pytest.approx([3, 2 / 3, 0, 1, 1 / 3])
-    assert evaluation.score_splits(y, P)["accuracy", "A"].tolist() == [0.5, 0, 1]
+def test_a_split_may_lack_an_auc(example):
+    y, P = example
+    rounded = P.round().assign(B=P["A"])
+    scores = evaluation.score_splits(y, pd.concat({0: P, 1: rounded}, names=["split"]))
+    assert scores.index.to_list() == [0, 1]
+    assert scores["ROC AUC"].isna().to_numpy().tolist() == [[False, True], [True, False]]
+    assert scores["accuracy"].columns.to_list() == ["A", "B"]
 
 
 def test_random_splits_keep_the_class_counts(data):
@@ -147,17 +102,73 @@ def test_random_splits_keep_the_class_counts(data):
     assert all((a[0] == b[0]).all() for a, b in zip(splits, again, strict=True))
 
 
-def test_nested_cv_holds_every_patient_out_once_a_repeat(data, monkeypatch):
-    monkeypatch.setattr(evaluation, "build_models", lambda seed: {"prior": DummyClassifier()})
-    y = data.y_train.cat.codes
-    P = evaluation.nested_cross_validation(data.X_train.iloc[:, :2], y, 3, seed=0)
-    held_out = P.reset_index().groupby("split")["patient"].agg(frozenset)
-    for repeat in range(3):
-        folds = held_out[5 * repeat : 5 * repeat + 5]
-        assert frozenset.union(*folds) == set(y.index)
-        assert folds.map(len).sum() == len(y)
-        assert folds.map(lambda fold: y.loc[list(fold)].sum()).between(2, 3).all()
-    assert held_out.nunique() == 15
+@pytest.fixture
+def prior():
+    model = Model("prior", [("model", DummyClassifier())], baseline=True)
+    return {"prior": Unfitted(model, Preprocessing(), 0)}
+
+
+def test_the_first_random_state_is_the_seed(few_genes, prior):
+    fitted = fit_models(prior, few_genes.X_train, few_genes.y_train.cat.codes)
+    seed = 2**32 - 1  # larger than any that is drawn
+    tested = evaluation.measure_on_test(few_genes, fitted, 3, seed)
+    assert tested.correct["prior"].to_list() == [20, 20, 20]
+    assert tested.correct.index[0] == seed
+    pd.testing.assert_frame_equal(tested.states.loc[seed], tested.P)
+    assert len(evaluation.measure_on_test(few_genes, fitted, 1, seed).correct) == 1
+
+
+def test_nested_cv_holds_every_patient_out_once_a_repeat(few_genes, prior):
+    y = few_genes.y_train.cat.codes
+    found = evaluation.nested_cv(few_genes, prior, 3, seed=0)
+    assert found.P.groupby("repeat").size().to_list() == [38] * 3
+    assert (found.P.groupby("patient").size() == 3).all()
+    assert found.P["prior"].between(8 / 30, 9 / 30).all()  # of 30 or 31 others, 8 or 9
+    assert found.scores["accuracy", "prior"].to_list() == pytest.approx([27 / 38] * 3)
+    mean, low, high = found.table.loc[("accuracy", "prior")].iloc[:3]
+    assert (low, high) == pytest.approx(wilson_interval(27 / 38, 38))  # also where all agree
+    assert mean == pytest.approx(y.eq(0).mean())
+
+
+def test_monte_carlo_cv_compares_the_given_split_with_others(few_genes, prior):
+    P = pd.DataFrame({"prior": 0.0}, few_genes.X_test.index)
+    scores = evaluation.score(few_genes.y_test.cat.codes, P)
+    table = evaluation.interval_table(scores, few_genes.y_test.cat.codes, scores.to_frame().T)
+    given = evaluation.Tested(P, P, table, P, P)
+    found = evaluation.monte_carlo_cv(few_genes, prior, given, 3, seed=0)
+    row = found.table.loc[("accuracy", "prior")]
+    assert row[["mean", "given split"]].to_list() == pytest.approx([20 / 34] * 2)
+    assert row["percentile"] == 0.5
+    assert np.isnan(row["lower"])
+
+
+def test_patients_are_counted_over_the_splits_that_held_them_out(data, monkeypatch):
+    monkeypatch.setattr(evaluation, "classifier_names", lambda: ["A", "B"])
+    held_out = [(0, 66), (0, 39), (1, 66), (1, 39), (2, 39), (2, 1)]  # AML, ALL, ALL
+    index = pd.MultiIndex.from_tuples(held_out, names=["split", "patient"])
+    P = pd.DataFrame({"A": [0.9, 0.9, 0.1, 0.8, 0.1, 0.1], "B": [0.9, 0.1, 0.9, 0.1, 0, 0]}, index)
+    table = evaluation.patient_table(data, P.assign(baseline=1.0))
+    rates = table[["held out", "A", "B", "baseline", "mean"]]
+    assert rates.loc[66].tolist() == [2, 0.5, 0, 0, 0.25]
+    assert rates.loc[39].tolist() == pytest.approx([3, 2 / 3, 0, 1, 1 / 3])
+    assert rates.loc[2, "held out"] == 0
+    assert table.loc[66, "sd of probability: A"] == pytest.approx(0.8 / np.sqrt(2))
+
+
+def test_trust_in_probabilities_by_hand():
+    y = pd.Series([0, 0, 1, 1], index=list("abcd"))
+    P = pd.DataFrame({"A": [0.0, 0.2, 0.4, 1.0], MAJORITY: 0.5}, y.index)
+    other = P.assign(A=[0.0, 0.6, 0.4, 1.0])
+    states = pd.concat({0: P, 1: other}, names=["state", "patient"])
+    empty = pd.DataFrame()
+    tested = evaluation.Tested(P, states, empty, empty, empty)
+    splits = evaluation.Resampled(states.loc[:, ["A"]] / 2, empty, empty)
+    row = evaluation.probability_table(y, tested, splits).loc["A"]
+    assert row["mean"] == pytest.approx(0.4)  # half of them are positive: not calibrated
+    assert row[["0-0.2", "0.2-0.8", "0.8-1"]].to_list() == ["0 of 2", "1 of 1", "1 of 1"]
+    assert row["unsure"] == 1
+    sd = 0.4 / np.sqrt(2)
+    assert row[["sd, states", "sd, splits"]].to_list() == pytest.approx([sd / 4, sd / 8])
 
 
 def test_hard_patients_come_first(data):
@@ -166,10 +177,15 @@ def test_hard_patients_come_first(data):
     P.loc[66, names[:2]] = [0.1, 0.45]
     P.loc[39, names[2]] = 0.6
     P.loc[40, "One gene"] = 0.9  # a baseline's error makes no patient hard
-    table = evaluation.prediction_table(data, P, names, 0.3)
+    P["Weighted voting"] = 0.6
+    states = pd.concat({0: P, 1: P}, names=["state", "patient"])
+    table = evaluation.prediction_table(data, P, states)
     assert table.index[:2].tolist() == [66, 39]
     assert table["errors"].tolist()[:3] == [2, 1, 0]
     row = table.loc[66]
     assert [row[f"{name}: predicted class"] for name in names] == ["ALL", "ALL", "AML", "AML"]
-    assert [row[f"{name}: classified"] for name in names] == [True, False, True, True]
-    assert row[f"{names[0]}: prediction strength"] == pytest.approx(0.8)
+    assert row["Weighted voting: prediction strength"] == pytest.approx(0.2)
+    classified = table.filter(like="classified")  # none but a vote has a prediction strength
+    assert list(classified) == ["Weighted voting: classified"]
+    assert not classified.to_numpy().any()
+    assert evaluation.no_calls(P).sum()[[names[1], "Weighted voting"]].to_list() == [0, 34]

@@ -42,12 +42,6 @@ def test_options_are_refused_in_one_line(argv, message, capsys):
 
 
 @pytest.fixture(scope="module")
-def few_genes(data):
-    """Every eighth gene of the shipped data, Zyxin among them."""
-    return replace(data, X_train=data.X_train.iloc[:, 4::8], X_test=data.X_test.iloc[:, 4::8])
-
-
-@pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """Return a function that runs the script on data, quickly."""
 

@@ -9,16 +9,18 @@ ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = {"classifier_models", "explainability", "clustering_analysis", "pca_plot"}
 # From the ground up: a module imports only modules of floors below its own.
 FLOORS = [
-    {"files", "early"},
+    {"files", "early", "intervals", "rendering"},
     {"sheets", "preprocessing", "parallel"},
     {"labels"},
     {"tables"},
     {"checks", "cohort"},
     {"data", "models", "clusters"},
-    {"evaluation", "selection", "agreement", "components", "style", "report"},
-    {"genes", "options"},
+    {"tuning", "selection", "agreement", "components", "style", "report"},
+    {"evaluation", "genes", "options"},
 ]
-COMPUTING = {"models", "evaluation", "selection", "genes", "clusters", "agreement", "components"}
+COMPUTING = {"models", "tuning", "evaluation", "intervals", "selection", "genes"} | {
+    *("clusters", "agreement", "components")
+}
 MODULES = {path.stem: path for path in (ROOT / "expression").glob("*.py")}
 
 

@@ -1,13 +1,11 @@
-"""The classifiers: by hand, as published, and blind to the patients they are held out from."""
+"""The classifiers: by hand, and as published."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_selection import SelectKBest, f_classif
 from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.random_projection import GaussianRandomProjection
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -15,17 +13,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from expression import models
 from expression.evaluation import prediction_strength
 from expression.models import COEFFICIENT, MODELS, WeightedVoting
-from expression.preprocessing import preprocessing_steps
-
-
-def fit_baselines(data, seed):
-    baselines = {name: m.build(seed) for name, m in MODELS.items() if m.baseline}
-    return models.fit_models(baselines, data.X_train, data.y_train.cat.codes)
-
-
-@pytest.fixture(scope="module")
-def baselines(data):
-    return fit_baselines(data, seed=0)
+from expression.preprocessing import Preprocessing
 
 
 @parametrize_with_checks([WeightedVoting()])
@@ -48,7 +36,9 @@ def test_weighted_voting_by_hand():
 
 @pytest.mark.parametrize(("scale", "found"), [("intensity", 48), ("log2", 28)])
 def test_voting_genes_are_those_of_the_paper_on_intensities(data, scale, found):
-    steps = preprocessing_steps()[: 2 if scale == "intensity" else 3]
+    steps = (
+        Preprocessing().filtered_steps() if scale == "intensity" else Preprocessing().log2_steps()
+    )
     voting = Pipeline([*steps, ("model", WeightedVoting())])
     voting.fit(data.X_train.to_numpy(), data.y_train.cat.codes)
     genes = voting[:-1].get_feature_names_out(data.X_train.columns)[voting[-1].genes_]
@@ -68,47 +58,38 @@ def test_the_genes_of_the_paper_leave_its_uncertain_patients_uncertain(
 ):
     # The paper classifies 29 of the 34; here 27 on intensities and 30 on logarithms.
     genes = data.informative_genes.index
-    steps = [s for s in preprocessing_steps() if s[0] in ("clip", "log2")]
+    steps = [step for step in Preprocessing().log2_steps() if step[0] in ("clip", "log2")]
     steps = steps[:1] if scale == "intensity" else steps
     voting = Pipeline([*steps, ("model", WeightedVoting())])
     voting.fit(data.X_train[genes].to_numpy(), data.y_train.cat.codes)
-    p = models.predict({"voting": voting}, data.X_test[genes])["voting"]
+    p = pd.Series(voting.predict_proba(data.X_test[genes].to_numpy())[:, 1], data.X_test.index)
     classified = prediction_strength(p) >= 0.3
     assert p.index[~classified].tolist() == uncertain
     assert ((p > 0.5) == data.y_test.cat.codes)[classified].sum() == right
 
 
-def test_the_one_gene_rule_is_zyxin(baselines, data):
-    rule = baselines["One gene"]
-    names = rule[:-1].get_feature_names_out(data.X_train.columns)
-    assert names[rule[-1].feature_importances_ > 0].tolist() == ["X95735_at"]
-    p = models.predict({"rule": rule}, data.X_test)["rule"]
-    assert ((p > 0.5) == data.y_test.cat.codes).sum() == 31
-
-
-def test_no_seed_changes_a_baseline(baselines, data):
-    expected = models.predict(baselines, data.X_test)
-    assert list(expected) == ["Majority class", "One gene", "Weighted voting"]
-    assert expected["Majority class"].unique() == pytest.approx([11 / 38])
-    other = models.predict(fit_baselines(data, seed=5), data.X_test)
-    pd.testing.assert_frame_equal(other, expected)
-
-
 @pytest.mark.parametrize("name", models.classifier_names())
-def test_a_classifier_is_seeded_and_searches_its_whole_grid(name):
-    search = MODELS[name].build(7)
-    parameters = search.estimator.get_params()
+def test_a_classifier_is_seeded_and_its_grid_is_of_its_steps(name):
+    unfitted = models.build_models(Preprocessing(), seed=7)[name]
+    parameters = unfitted.steps({}).get_params()
     seeds = {k: v for k, v in parameters.items() if k.split("__")[-1] == "random_state"}
     assert seeds == {"model__random_state": 7}
-    assert (search.cv.random_state, search.cv.n_splits) == (7, models.INNER_FOLDS)
-    assert search.param_grid.keys() <= parameters.keys()
+    assert MODELS[name].grid.keys() <= parameters.keys()
     assert MODELS[name].steps[-1][1].random_state != 7  # the registry stays unseeded
+    assert all(len(values) == len(set(values)) for values in MODELS[name].grid.values())
 
 
 def test_every_part_with_a_random_state_gets_the_seed():
     pipeline = Pipeline([("project", GaussianRandomProjection()), ("m", RandomForestClassifier())])
     models.set_random_states(pipeline, 3)
     assert (pipeline["project"].random_state, pipeline["m"].random_state) == (3, 3)
+
+
+def test_boosting_does_split_on_few_patients(data):
+    """Which min_child_weight=1 does not: two thirds of its trees have no split."""
+    X, y = np.log2(data.X_train.clip(100, 16_000)), data.y_train.cat.codes
+    booster = models.BOOSTING.fit(X.to_numpy(), y).get_booster()
+    assert (booster.trees_to_dataframe().groupby("Tree").size() > 1).mean() > 0.95
 
 
 def test_importance_is_absolute_and_zero_for_genes_left_out():
@@ -121,19 +102,6 @@ def test_importance_is_absolute_and_zero_for_genes_left_out():
     importance = models.gene_importance(COEFFICIENT, pipeline, genes)
     assert importance["d"] > importance["b"] > 0
     assert importance[["a", "c"]].tolist() == [0, 0]
-
-
-def test_held_out_patients_are_predicted_by_models_that_have_not_seen_them():
-    X = pd.DataFrame({"gene": [0.0, 0.1, 5.0, 5.1, 9.0]}, index=list("abcde"))
-    y = pd.Series([0, 1, 1, 0, 1], X.index)
-    neighbour = KNeighborsClassifier(n_neighbors=1)  # who has seen a patient knows the patient
-    unfitted = {"neighbour": neighbour, "prior": DummyClassifier()}
-    splits = [([1, 3, 4], [0, 2]), ([0, 2, 4], [1, 3])]
-    P = models.predict_held_out(unfitted, X, y, splits, "")
-    assert P.index.tolist() == [(0, "a"), (0, "c"), (1, "b"), (1, "d")]
-    assert P["neighbour"].tolist() == [1, 0, 0, 1]  # the label of the neighbour, never the own
-    assert P["prior"].tolist() == pytest.approx([2 / 3] * 4)
-    assert not hasattr(neighbour, "classes_")
 
 
 def test_parameters_are_told_without_their_step():

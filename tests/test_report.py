@@ -11,14 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from expression.report import (
-    FIGURE_FORMATS,
-    Report,
-    escape_formulas,
-    interval_text,
-    to_plain,
-    to_text,
-)
+from expression.rendering import escape_formulas, interval_text, to_plain, to_text
+from expression.report import FIGURE_FORMATS, Report
 from expression.style import theme
 
 ROWS = [{"model": "Tree", "correct of 34": 31}, {"model": "=Forest", "correct of 34": 33}]
