@@ -49,7 +49,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add_counts(
         parser,
         ("--pairs", 50, 2, "pairs of complementary halves of the training patients", 10),
-        ("--permutations", 10, 1, "permuted labels to repeat the selection with", 5),
+        ("--permutations", 10, 1, "permuted labels to repeat the selection with", 3),
     )
     about = "bound on the expected number of falsely selected genes (default: 1)"
     parser.add_argument("--expected-false", type=float, default=1, metavar="X", help=about)
