@@ -1,8 +1,7 @@
 """Can gene expression tell AML from ALL, and how sure can we be? (Q1)
 
-Four models, tuned by cross-validated grid search on the training patients, beside three baselines:
-the majority class, the best single gene, and the weighted voting of Golub et al.
-
+Four models, tuned by grid search on the training patients, beside three baselines: the majority
+class, the best single gene, and the weighted voting of Golub et al.
 The trap: with 7,129 genes and 38 patients, anything that learns outside the folds makes noise look
 like a perfect classifier: here everything that learns is fitted anew inside every fold. And 34 test
 patients cannot tell good models apart: all is repeated on folds of the training patients (nested
@@ -10,11 +9,9 @@ cross-validation), on random splits of all (Monte-Carlo), and under other random
 
 Input: a data folder (see expression/data.py). Written to outputs/classifier_models/:
     metrics.txt, metrics.json                  the answer in short; every number, its interval
-    tuning.csv, pairs.csv                      every grid point; McNemar's test of every two models
-    predictions.csv, patients.csv              every patient under every model: test; Monte-Carlo
+    tuning.csv, pairs.csv, predictions.csv, patients.csv    grid points; McNemar's tests; patients
     confusion_matrices, roc_curves, patients   figures: the test patients
     decision_tree, nested_cv, monte_carlo_cv   figures: the tree; how sure it all is
-
 Reference: Golub et al. (1999) Science 286:531; others in expression/models.py and evaluation.py.
 """
 
@@ -61,9 +58,9 @@ def headline_rows(results: Results) -> list[dict]:
     for row in rows:
         key = "accuracy", row["model"]
         if tested:
-            correct = tested.correct[row["model"]]
-            low, high = tested.scores.loc[key, ["lower", "upper"]]
-            row["test patients"] = f"{correct.iloc[0]} of {len(tested.P)} ({low:.0%}–{high:.0%})"
+            correct, score = tested.correct[row["model"]], tested.scores.loc[key]
+            limits = f"({score['lower']:.0%}–{score['upper']:.0%})"
+            row["test patients"] = f"{correct.iloc[0]} of {len(tested.P)} {limits}"
             if len(correct) > 1:
                 row[f"{len(correct)} random states"] = range_text(correct)
         for what, found in (("nested CV", results.nested), ("Monte-Carlo CV", results.splits)):
@@ -226,7 +223,8 @@ def draw_resampled(resampled: Resampled, title: str, label: str) -> plt.Figure:
 
 def report_test(report: Report, data: ExpressionData, results: Results) -> None:
     """Add what the test patients say, and what other patients would have said in their place."""
-    y, (negative, positive), (_, tested, _, splits) = data.y_test.cat.codes, data.classes, results
+    y, (negative, positive) = data.y_test.cat.codes, data.classes
+    tested, splits = results.tested, results.splits
     note = (
         f"Sensitivity: share of {positive} predicted correctly; specificity: of {negative}. 95 % "
         "intervals: Wilson, Newcombe (ROC AUC; left out where a model has one threshold only)."
@@ -252,7 +250,7 @@ def report_test(report: Report, data: ExpressionData, results: Results) -> None:
     report.add_section("monte_carlo", "Monte-Carlo cross-validation", splits.table, note)
     table = evaluation.patient_table(data, splits.P)
     often = table.loc[table["mean"] > 0.5, ["held out", *classifier_names()]]
-    title = "Patients misclassified in most splits that held them out, on average over the models"
+    title = "Patients misclassified in most splits, on average over the models"
     report.add_section("often_misclassified", title, often, shown=often.head(MAX_LISTED))
     report.add_table("patients", table)
 

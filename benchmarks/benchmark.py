@@ -28,7 +28,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from expression import data, models, style
+from expression import data, models, style, tuning
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ["classifier_models", "explainability", "clustering_analysis", "pca_plot"]
@@ -65,7 +65,7 @@ def simulate_cohort(folder: Path, patients: int, genes: int, seed: int) -> list[
     shifted = rng.random(genes) < 0.1
     X[::2, shifted] += rng.normal(0, 0.7, shifted.sum())
     names = np.array([f"G{number:05d}_at" for number in range(genes)])
-    values = np.rint(np.exp2(X)).astype(int).T
+    values = np.rint(np.exp2(X)).clip(max=65_535).astype(int).T  # where a scanner saturates
     table = pd.DataFrame(values, columns=np.arange(1, patients + 1).astype(str))
     table.insert(0, "Gene Accession Number", names)
     table.insert(0, "Gene Description", [f"gene {number}" for number in range(genes)])
@@ -152,18 +152,18 @@ def compare_tuning() -> pd.DataFrame:
         model = models.MODELS[name]
         pipeline = clone(Pipeline([*model.values(cohort.preprocessing), *model.steps]))
         models.set_random_states(pipeline, 0)
-        folds = StratifiedKFold(models.INNER_FOLDS, shuffle=True, random_state=0)
+        folds = StratifiedKFold(tuning.INNER_FOLDS, shuffle=True, random_state=0)
         plain[name] = GridSearchCV(pipeline, model.grid, scoring=models.SCORING, cv=folds)
     X, y, X_test = cohort.X_train, cohort.y_train.cat.codes, cohort.X_test
     with threadpool_limits(1):
         start = time.process_time()
         with config_context(assume_finite=True, skip_parameter_validation=True):
-            fitted = models.fit_models(ours, X, y)
+            fitted = tuning.fit_models(ours, X, y)
         middle = time.process_time()
         for search in plain.values():
             search.fit(X, y)
         end = time.process_time()
-    P = models.predict(fitted, X_test)
+    P = tuning.predict(fitted, X_test)
     same = all(
         fitted[name].best_params_ == search.best_params_
         and np.allclose(P[name], search.predict_proba(X_test)[:, 1])

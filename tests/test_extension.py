@@ -90,7 +90,7 @@ def test_added_classifiers_are_in_every_table_and_figure_of_q1(cohort, drawn, tm
 
 @pytest.mark.usefixtures("more_models")
 def test_added_classifiers_that_tell_importances_are_everywhere_in_q2(cohort, drawn, tmp_path):
-    quick = ("--subsamples", "2", "--permutations", "1", "--top", "5")
+    quick = ("--pairs", "2", "--permutations", "1")
     record = run(explainability, tmp_path, *cohort, *quick)
     genes = (tmp_path / "explainability/genes.csv").read_text()
     stability = {row["index"] for row in record["results"]["stability"]}

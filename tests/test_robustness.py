@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -24,7 +25,7 @@ from expression.report import Report
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ("classifier_models", "explainability", "clustering_analysis", "pca_plot")
-SIZES = ("--components", "--genes", "--top")  # counts that are not of repetitions
+SIZES = ("--components", "--genes")  # counts that are not of repetitions
 PATIENCE = 120  # seconds, for what takes two
 # A process of its own, where a warning is an error; a script in it has the small models, too.
 PYTHON = [sys.executable, "-W", "error", "-c"]
@@ -200,8 +201,6 @@ def test_a_damaged_file_is_one_line_and_changes_nothing(tmp_path, outputs, capsy
     [
         (["--data-dir", "nowhere"], ["nowhere", "no such file", "--data-dir"]),
         (["--train", DATA_DIR / TRAIN_FILE], ["--labels", "must name the file of classes"]),
-        (["--train", DATA_DIR / TRAIN_FILE, "--labels", DATA_DIR / LABELS_FILE],
-         [LABELS_FILE, "39, 40", "have no expression values", "--test"]),
         (["--train", DATA_DIR / LABELS_FILE], [LABELS_FILE]),
         (["--labels", os.devnull], [os.devnull, "must be a table"]),
         (["--positive-class", "CML"], ["--positive-class", "ALL or AML", "'CML'"]),
@@ -276,8 +275,11 @@ def test_a_script_stopped_while_it_writes_leaves_whole_files(tmp_path, how, mome
             assert select.select([writer.stdout], [], [], PATIENCE)[0], "never ready"
             assert writer.stdout.readline() == "ready\n"
             time.sleep(moment)
-            writer.send_signal(how)
-            _, stderr = writer.communicate(timeout=PATIENCE)
+            for _ in range(PATIENCE):  # an interrupt amid the renaming lets it come to its end
+                writer.send_signal(how)
+                with suppress(subprocess.TimeoutExpired):
+                    _, stderr = writer.communicate(timeout=1)
+                    break
         finally:
             writer.kill()
     if how == signal.SIGINT:
