@@ -23,9 +23,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.colors import LinearSegmentedColormap
 from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix, roc_curve
-from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier, plot_tree
 
 from expression import evaluation, style
@@ -38,6 +36,8 @@ from expression.report import Report
 from expression.tuning import INNER_FOLDS, fit_models, tuning_table
 
 TITLE = "Q1: accuracy of the models and baselines (95 % interval)"
+STAGES = {"tuning": 3, "other random states": 9, "nested cross-validation": 72}
+STAGES |= {"Monte-Carlo cross-validation": 30, "drawing": 6}  # and roughly their seconds
 MAX_SHOWN, MAX_LISTED = 60, 6  # patients in a figure, in metrics.txt
 
 
@@ -159,7 +159,7 @@ def draw_roc_curves(y: pd.Series, P: pd.DataFrame, scores: pd.DataFrame) -> plt.
     return figure
 
 
-def draw_decision_tree(pipeline: Pipeline, data: ExpressionData) -> plt.Figure:
+def draw_decision_tree(pipeline, data: ExpressionData) -> plt.Figure:
     """Draw a fitted tree with the names of genes and classes."""
     tree, names = pipeline[-1], pipeline[:-1].get_feature_names_out(data.X_train.columns)
     figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 1.2 + 1.3 * tree.get_depth()))
@@ -180,16 +180,14 @@ def draw_patients(P: pd.DataFrame, data: ExpressionData) -> plt.Figure:
     errors = np.where(P.gt(0.5).ne(y, axis=0), "×", "").astype(object)
     marks = errors + np.where(no_calls(P), "?", "")
     negative, positive = style.class_palette(data).values()
-    cmap = LinearSegmentedColormap.from_list("classes", [negative, "white", positive])
+    cmap = sns.blend_palette([negative, "white", positive], as_cmap=True)
     figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 1.9 + 0.2 * P.shape[1]))
     image = pd.concat([y.rename("true class"), P], axis=1).T
     marks = np.vstack([np.full(len(shown), ""), marks.T])
     options = {"cmap": cmap, "vmin": 0, "vmax": 1, "linewidths": 0.5}
     options |= {"annot": marks, "annot_kws": {"fontsize": "x-small"}, "fmt": ""}
     sns.heatmap(image, ax=ax, xticklabels=False, **options)
-    style.name_ticks(ax.xaxis, shown, 0.8 * style.PAGE_WIDTH)
-    names = [tick.get_text() for tick in ax.get_xticklabels()]
-    ax.set_xticks(ax.get_xticks() + 0.5, names)  # the middle of a cell
+    style.name_ticks(ax.xaxis, shown, 0.8 * style.PAGE_WIDTH, first=0.5)
     ax.hlines([1, 1 + len(classifier_names())], 0, len(shown), color="black", lw=1.5)
     no_call = f"? no-call: prediction strength below {evaluation.THRESHOLD:g}"
     ax.set(xlabel=f"test patient, the hardest first (× error; {no_call})", ylabel="")
@@ -275,7 +273,8 @@ def report_training(report: Report, results: Results) -> None:
 @command_line(parse_args)
 def main(args: argparse.Namespace) -> None:
     data, seed = load_data(args), args.seed
-    report = start_report(args, data, "Telling {1} from {0} by expression".format(*data.classes))
+    title = "Telling {1} from {0} by expression".format(*data.classes)
+    report = start_report(args, data, title, STAGES)
     models, tested, splits = build_models(data.preprocessing, seed), None, None
     fitted = fit_models(models, data.X_train, data.y_train.cat.codes)
     if len(data.y_test):

@@ -30,7 +30,6 @@ import expression.early  # noqa: F401 (an interrupt during the imports)
 import argparse
 import itertools
 import sys
-from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -47,11 +46,12 @@ from expression.options import add_counts, command_line, load_data, make_parser,
 from expression.report import Report
 
 COHORTS = {"all": "all {} patients", "training": "the {} training patients"}
+STAGES = {"stability": 20, "features": 2, "drawing": 4}  # and roughly their seconds
 TITLE = "Q3, clusters found without labels"
 SHADES = ("black", "0.7", style.COLORS["green"], "#99D8C9")  # of a cohort, its nulls, the next
 
 
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def parse_args(argv=None) -> argparse.Namespace:
     parser = make_parser(__doc__, "clustering_analysis")
     add_counts(
         parser,
@@ -251,7 +251,7 @@ def report_contents(report: Report, contents: pd.DataFrame, choices: dict[str, C
 @command_line(parse_args)
 def main(args: argparse.Namespace) -> None:
     data = load_data(args)
-    report = start_report(args, data, "Clustering: what shows up without labels")
+    report = start_report(args, data, "Clustering: what shows up without labels", STAGES)
     cohorts = ({"all": data.X_all} if len(data.X_test) else {}) | {"training": data.X_train}
     whole = next(iter(cohorts))
     names = {name: COHORTS[name].format(len(X)) for name, X in cohorts.items()}

@@ -17,7 +17,6 @@ Input: a data folder (see expression/data.py). Written to outputs/explainability
     genes.csv                                  everything about every gene
     importances, shap_summary                  figures: what each model uses
     selection_frequency, heatmap, top_genes    figures: how surely, and how it looks
-
 References: Meinshausen & Bühlmann (2010), JRSS B 72:417; Shah & Samworth (2013), JRSS B 75:55;
 those of the other methods are in expression/selection.py and expression/genes.py.
 """
@@ -25,7 +24,6 @@ those of the other methods are in expression/selection.py and expression/genes.p
 import expression.early  # noqa: F401 (an interrupt during the imports)
 import argparse
 import sys
-from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -41,10 +39,12 @@ from expression.selection import SUBSETS, THRESHOLD, Checks, Rule
 
 N_LEADING, N_PANEL = 20, 10  # genes of a table or figure, and of one panel
 TITLE = "Genes that consistently tell the classes apart"
+STAGES = {"tuning": 2, "subsamples": 14, "permuted labels": 55, "subsets of the patients": 27}
+STAGES |= {"drawing": 8}  # and roughly their seconds
 MAX_DOTS = 200  # patients in a figure with a dot a patient
 
 
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def parse_args(argv=None) -> argparse.Namespace:
     parser = make_parser(__doc__, "explainability")
     add_counts(
         parser,
@@ -263,7 +263,7 @@ def report_evidence(report: Report, stability, table, rule: Rule, checks: Checks
 @command_line(parse_args)
 def main(args: argparse.Namespace) -> None:
     data = load_data(args)
-    report = start_report(args, data, "Which genes decide, and how surely")
+    report = start_report(args, data, "Which genes decide, and how surely", STAGES)
     log2, expression = genes.expression_tables(data)
     X, y = data.X_train[expression.columns], data.y_train.cat.codes.to_numpy()
     pipelines = genes.tune_pipelines(build_models(data.preprocessing, args.seed), data.X_train, y)

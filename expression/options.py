@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from expression.data import DATA_DIR, EXPRESSION_SCALES, ExpressionData, load_expression_data
 from expression.files import DataError
-from expression.parallel import workers
+from expression.parallel import expect, workers
 from expression.preprocessing import MAX_GENES, MIN_GENES
 from expression.report import FIGURE_FORMATS, Report
 from expression.style import theme
@@ -205,8 +205,14 @@ def load_data(args: argparse.Namespace) -> ExpressionData:
     return data
 
 
-def start_report(args: argparse.Namespace, data: ExpressionData, title: str) -> Report:
-    """Return an empty report, that the shared options place and that records all others."""
+def start_report(
+    args: argparse.Namespace, data: ExpressionData, title: str, stages: dict[str, float]
+) -> Report:
+    """Return an empty report, that the shared options place and that records all others.
+
+    `stages` are those of the work to come, and roughly their seconds, for the progress bar.
+    """
+    expect(stages)
     return Report(
         title,
         data,

@@ -109,7 +109,7 @@ def test_the_data_settle_the_counts_that_were_not_asked_for(data):
 
 def test_every_script_says_first_what_it_analyses(data, tmp_path, capsys):
     args = parse_args(["--output-dir", str(tmp_path)])
-    report = start_report(args, data, "A title")
+    report = start_report(args, data, "A title", {})
     about = [
         "Data: 38 training patients (27 ALL, 11 AML), 34 test patients (20 ALL, 14 AML).",
         *data.origin,
@@ -145,7 +145,7 @@ def test_a_report_records_the_options_that_change_results(tmp_path):
     argv = ["--output-dir", str(tmp_path), "--quiet", "--jobs", "1", "--figure-format", "svg"]
     argv += ["--scheduler", "tcp://127.0.0.1:8786"]
     args = parse_args([*argv, "--seed", "7"])
-    report = start_report(args, load_data(args), "A title")
+    report = start_report(args, load_data(args), "A title", {})
     assert report.text[0] == "A title"
     assert report.folder == tmp_path / "a_script"
     assert (report.figure_format, report.quiet) == ("svg", True)

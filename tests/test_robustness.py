@@ -251,7 +251,7 @@ def parse_args(argv):
 
 @command_line(parse_args)
 def main(args):
-    report = start_report(args, load_expression_data(), "A title")
+    report = start_report(args, load_expression_data(), "A title", {{}})
     for letter in itertools.cycle("ab"):
         report.files = {{f"{{i}}.txt": (letter * 3_000_000).encode() for i in range(4)}}
         report.text = [letter * 1_000_000]
