@@ -178,9 +178,7 @@ def draw_heatmap(
     return grid.figure
 
 
-def draw_top_genes(
-    data: ExpressionData, expression: pd.DataFrame, leading: pd.DataFrame, seed: int
-) -> plt.Figure:
+def draw_top_genes(data: ExpressionData, expression, leading, seed: int) -> plt.Figure:
     """Draw the first eight genes in every patient, by set and class."""
     first, palette = leading.index[:8], style.class_palette(data)
     figure, axes = style.panel_grid(len(first), columns=4, height=1.9)
@@ -201,18 +199,21 @@ def draw_top_genes(
 def report_headline(report: Report, data: ExpressionData, table, rule: Rule, checks: Checks):
     """Open with the selected genes, and what they are worth."""
     selected, permuted = table[table["selected"]], (checks.permuted >= THRESHOLD).sum(axis=1)
+    near = table[(table["frequency"] - THRESHOLD).abs() <= 2 * rule.standard_error]["selected"]
     found, again = checks.subsets.sum(axis=1), checks.subsets[selected.index].sum(axis=1)
     lists = [
         f"{', '.join(genes_of['gene'][:N_LEADING])} (higher in {label})"
         for label, genes_of in selected.groupby("higher_in", sort=False)
     ]
     in_short = [
-        f"{len(selected)} of {len(table):,} genes are selected in at least {THRESHOLD:.0%} of "
-        f"{2 * rule.pairs} subsamples, each half of the {len(data.y_train)} training patients: "
+        f"{len(selected)} of {len(table):,} genes are selected by {THRESHOLD:.0%} or more of "
+        f"{2 * rule.pairs} subsamples of half the {len(data.y_train)} training patients: "
         f"{'; '.join(lists) or 'none'}.",
         f"At most {rule.bound:.2f} of them are expected to be false selections, if selection "
         f"frequencies are r-concave (without this assumption {rule.worst_case:.1f}); with permuted "
         f"labels the rule selects {permuted.mean():.1f} on average ({len(permuted)} permutations).",
+        f"Near the threshold other subsamples decide: {near.sum()} of these and {(~near).sum()} "
+        "other genes lie within two standard errors of it.",
         f"Without each fifth of the patients {found.min()} to {found.max()} genes are selected, of "
         f"which {again.min()} to {again.max()} are among these.",
         f"It is no complete list: {(table['welch_q'] < 0.05).sum():,} genes differ between the "
@@ -236,7 +237,6 @@ def report_evidence(report: Report, stability, table, rule: Rule, checks: Checks
         "bound on false selections, r-concave": rule.bound,
         "bound on false selections, worst case": rule.worst_case,
         "selected with permuted labels": list((checks.permuted >= THRESHOLD).sum(axis=1)),
-        "largest frequency with permuted labels": checks.permuted.max(axis=None),
         "selected without a fifth of the patients": list(checks.subsets.sum(axis=1)),
     }
     note = (
@@ -246,9 +246,8 @@ def report_evidence(report: Report, stability, table, rule: Rule, checks: Checks
     )
     report.add_section("selection", "Stability selection", values, note)
     note = (
-        "Nogueira's index, 95 % interval: 1 is always the same genes, 0 expected of random lists; "
-        f"below {selection.POOR} is poor, above {selection.EXCELLENT} excellent. The interval is "
-        "over lists, not over patients. Subsets share three quarters of their patients."
+        f"Nogueira's index (1: always the same genes; 0: random lists; below {selection.POOR}: "
+        "poor), 95 % interval over lists, not over patients, of whom subsets share most."
     )
     report.add_section("stability", "Stability of the lists", stability, note)
     note = (

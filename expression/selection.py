@@ -42,6 +42,11 @@ class Rule(NamedTuple):
     bound: float  # on the expected number of falsely selected genes, under r-concavity
     worst_case: float  # the same without an assumption
 
+    @property
+    def standard_error(self) -> float:
+        """Return that of a frequency at the threshold, over subsamples of the same patients."""
+        return math.sqrt(THRESHOLD * (1 - THRESHOLD) / (2 * self.pairs))
+
 
 class Checks(NamedTuple):
     """What a rule does elsewhere: with permuted labels, and on subsets of the patients."""
