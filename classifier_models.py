@@ -230,7 +230,7 @@ def report_test(report: Report, data: ExpressionData, results: Results) -> None:
     shown = brief_table(tested.scores, ["sensitivity", "specificity", "ROC AUC", "Brier score"])
     report.add_section("test", f"The {len(y)} test patients", tested.scores, note, shown)
     note = (
-        f"Calibrated: a mean of {y.mean():.2f}. 0-0.2, ...: of test patients with such a "
+        f"Calibrated in the large: mean {y.mean():.2f}. 0-0.2, ...: of test patients with such a "
         f"probability, how many have {positive}. Unsure: patients whose class changes with the "
         "random state. Sd of a patient's probability over random states, and over splits that held "
         "the patient out: mean over patients, each in predictions.csv, patients.csv."
@@ -241,9 +241,9 @@ def report_test(report: Report, data: ExpressionData, results: Results) -> None:
     report.add_table("pairs", tested.pairs)
     note = (
         f"Accuracy on {len(data.y_test)} held out of all {len(data.y_all)} patients, everything "
-        f"repeated in {len(splits.scores)} random splits. 95 % interval of the mean over splits "
-        "(Nadeau & Bengio), of these patients, not of others. Percentile: the share of splits with "
-        "a lower accuracy than the given split, ties half."
+        f"but the choice of grids repeated in {len(splits.scores)} random splits. 95 % interval of "
+        "the mean: approximate, for other patients of this kind (Nadeau & Bengio). Percentile: the "
+        "share of splits with a lower accuracy than the given split, ties half."
     )
     report.add_section("monte_carlo", "Monte-Carlo cross-validation", splits.table, note)
     table = evaluation.patient_table(data, splits.P)

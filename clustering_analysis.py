@@ -58,7 +58,7 @@ def parse_args(argv=None) -> argparse.Namespace:
         ("--genes", 1_000, 2, "cluster on the N most variable genes"),
         ("--clusters", 5, 2, "try 2 to N clusters"),
         ("--subsamples", 20, 10, "subsamples of the patients, for stability and consensus", 10),
-        ("--nulls", 19, 1, "data sets without clusters, for the number of clusters"),
+        ("--nulls", 19, 1, "data sets without clusters; of fewer than 19 none can tell"),
         ("--permutations", 999, 1, "permutations of the labels, for the agreement with them"),
     )
     return parser.parse_args(argv)
@@ -91,7 +91,7 @@ def summarise(
     """Return the sentences that answer the question: first without labels, then against them."""
     sentences = []
     for cohort, (k, p, by_k) in choices.items():
-        verdict = f"form {k} clusters" if p <= clusters.LEVEL else "form no clusters beyond noise"
+        verdict = f"form {k} clusters" if p <= clusters.LEVEL else "show no clusters beyond noise"
         numbers = "; ".join(
             f"{n} clusters {row['stability']:.2f} against {row['null mean']:.2f} "
             f"(p {row['p']:.2f}; most stable: {row['most stable']})"
@@ -113,8 +113,8 @@ def summarise(
         sentences.append(
             f"{k} clusters against the {kind}: purity of the most stable method "
             f"{' and '.join(chosen)}; best across methods, optimistically biased as labels chose "
-            f"it, {' and '.join(best)}; with other genes or scaling {varied.min(axis=None):.3f} to "
-            f"{varied.max(axis=None):.3f}."
+            f"it, {' and '.join(best)}; with other features or any method "
+            f"{varied.min(axis=None):.3f} to {varied.max(axis=None):.3f}."
         )
     return sentences
 

@@ -48,7 +48,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser = make_parser(__doc__, "explainability")
     add_counts(
         parser,
-        ("--pairs", 50, 2, "pairs of complementary halves of the training patients", 10),
+        ("--pairs", 50, 2, "pairs of complementary halves of the training patients", 5),
         ("--permutations", 10, 1, "permuted labels to repeat the selection with", 3),
     )
     about = "bound on the expected number of falsely selected genes (default: 1)"
@@ -75,7 +75,7 @@ def headline_rows(table: pd.DataFrame) -> list[dict]:
         if column in shown:
             cells[header] = shown[column].map(text.format)
     if "literature" in shown:
-        cells["known"] = shown["literature"].map(lambda label: "yes" if label else "")
+        cells["in the literature"] = shown["literature"].map(lambda label: "yes" if label else "")
     return cells.to_dict("records")
 
 
@@ -209,9 +209,10 @@ def report_headline(report: Report, data: ExpressionData, table, rule: Rule, che
         f"{len(selected)} of {len(table):,} genes are selected by {THRESHOLD:.0%} or more of "
         f"{2 * rule.pairs} subsamples of half the {len(data.y_train)} training patients: "
         f"{'; '.join(lists) or 'none'}.",
-        f"At most {rule.bound:.2f} of them are expected to be false selections, if selection "
-        f"frequencies are r-concave (without this assumption {rule.worst_case:.1f}); with permuted "
-        f"labels the rule selects {permuted.mean():.1f} on average ({len(permuted)} permutations).",
+        f"The rule selects at most {rule.bound:.2f} genes on average that subsamples pick no more "
+        f"often than at random, if frequencies are r-concave (else {rule.worst_case:.1f}); with "
+        f"permuted labels, {permuted.mean():.1f} in all (of {len(permuted)} permutations, each of "
+        f"{2 * min(rule.pairs, selection.FEWER_PAIRS)} subsamples).",
         f"Near the threshold other subsamples decide: {near.sum()} of these and {(~near).sum()} "
         "other genes lie within two standard errors of it.",
         f"Without each fifth of the patients {found.min()} to {found.max()} genes are selected, of "
@@ -223,8 +224,8 @@ def report_headline(report: Report, data: ExpressionData, table, rule: Rule, che
     if len(data.y_test) and len(selected):
         auc = selected["test_auc"]
         in_short.append(
-            f"Each of them alone separates the {len(data.y_test)} test patients, which the "
-            f"selection never saw, with an AUC of {auc.min():.2f} to {auc.max():.2f}."
+            f"In the {len(data.y_test)} test patients, which the selection never saw, each alone "
+            f"reaches an AUC of {auc.min():.2f} to {auc.max():.2f}."
         )
     report.add_headline(TITLE, headline_rows(table), in_short)
 
@@ -251,7 +252,7 @@ def report_evidence(report: Report, stability, table, rule: Rule, checks: Checks
     )
     report.add_section("stability", "Stability of the lists", stability, note)
     note = (
-        "AUC and its one-sided p: in the direction seen in training. welch_q: Benjamini-Hochberg "
+        "AUCs and the one-sided p: in the direction seen in training. welch_q: Benjamini-Hochberg "
         f"over {len(table):,} genes; max_t_p: Westfall & Young, family-wise."
     )
     shown = ["frequency", "signal_to_noise", "auc", "welch_q", "max_t_p", "test_auc", "test_auc_p"]

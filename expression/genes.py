@@ -160,7 +160,7 @@ def gene_table(
     positive, negative = (expression.loc[y.index[y == code]] for code in (1, 0))
     welch = stats.ttest_ind(positive, negative, equal_var=False)
     values = expression.loc[y.index].to_numpy()
-    table = table.join(train).assign(
+    table = table.join(train.drop(columns="auc_p")).assign(  # p of a direction chosen there
         welch_t=welch.statistic,
         welch_p=welch.pvalue,
         welch_q=stats.false_discovery_control(welch.pvalue),

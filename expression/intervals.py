@@ -57,8 +57,9 @@ def auc_interval(auc: float, positive: int, negative: int) -> tuple[float, float
 def summarise_splits(scores: pd.DataFrame, n_train: int, n_test: int) -> pd.DataFrame:
     """Return mean, sd and interval of the mean over splits (Nadeau & Bengio).
 
-    Training parts overlap: the variance of the mean over J splits is not 1/J of the variance of
-    a score but 1/J + n_test/n_train of it. No interval where all scores are the same.
+    For other patients of the same kind, approximately: training parts overlap, so the variance of
+    the mean over J splits is not 1/J of the variance of a score but 1/J + n_test/n_train of it. No
+    interval where all scores are the same.
     """
     mean, sd = scores.mean(), scores.std()
     error = sd * np.sqrt(1 / len(scores) + n_test / n_train)

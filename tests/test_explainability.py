@@ -111,7 +111,7 @@ def test_without_test_set_subtypes_and_literature(few_genes, run):
     text = files["metrics.txt"].read_text()
     assert "no test patients" in text
     assert "AML" not in text.split("In short")[1]
-    assert "known" not in text
+    assert "literature" not in text
     assert "ill $x_1$" in text
 
 
