@@ -99,7 +99,7 @@ def in_short(data: ExpressionData, results: Results) -> list[str]:
         f"{p:.2g}, before correction for {len(tested.pairs)} pairs.",
         f"Do not read a probability as a risk: its mean is {mean.min():.2f} to {mean.max():.2f} by "
         f"model, and {data.y_test.cat.codes.mean():.2f} of test patients have {data.classes[1]}.",
-        f"Patients that every model misclassifies in most random splits: {always}.",
+        f"Misclassified by every model in most random splits: patient {always}.",
         *sentences,
     ]
 

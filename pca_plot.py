@@ -55,7 +55,7 @@ def component_rows(fitted: components.Components, gene_names: pd.Series, count: 
     for component, ratio in fitted.ratio[:count].items():
         top = fitted.loadings[component].abs().nlargest(3).index
         genes = [style.shorten(name, 22) for name in gene_names[top]]
-        cells = {"of the variance": f"{ratio:.1%}", "genes of largest loading": ", ".join(genes)}
+        cells = {"variance": f"{ratio:.1%}", "genes of largest loading": ", ".join(genes)}
         rows.append({"component": component} | cells)
     return rows
 

@@ -12,6 +12,7 @@ from expression.tables import Table
 
 MAX_VALUE = 1e9  # beyond any scanner or sequencer
 MAX_LOG2_VALUE = 32  # no scanner counts to 2**32, and no array of intensities stays below 32
+FEW_ZEROS = 0.02  # that arrays of whole numbers may have, if none is below 0
 MAX_SCANNED = 2**17  # a scanner has 16 bits; twice that leaves room for re-scaled arrays
 # What values must be, and what they are called when they look otherwise, by --expression
 SCALES = {
@@ -56,7 +57,12 @@ def _wrong_scale(
         look, others = ("like intensities", "intensity or counts")
         if not logged:
             look, others = ("logged", "log-counts" if counted else "log or log-counts")
-        return those(low != logged, look), f"put all on one scale, see --expression {others}"
+        advice = f"put all on one scale, see --expression {others}"
+        if low.any() and not low.all():
+            advice += (
+                f"; or is {values.max(axis=1).idxmax()}, of the largest values, no gene? (--drop)"
+            )
+        return those(low != logged, look), advice
     if counted and (smallest < 0).any():
         return those(smallest < 0, "otherwise, with values below 0"), "see --expression intensity"
     if counted:
@@ -67,8 +73,11 @@ def _wrong_scale(
         return f"{zeros:.0%} of the values are exactly 0, as in sequencing", advice
     if logged or smallest.min() < 0:
         return None
-    if largest.max() > MAX_SCANNED and all((values[name] % 1 == 0).all() for name in values):
-        return f"whole numbers up to {largest.max():,.0f}, beyond any scanner", advice
+    if all((values[name] % 1 == 0).all() for name in values):
+        if largest.max() > MAX_SCANNED:
+            return f"whole numbers up to {largest.max():,.0f}, beyond any scanner", advice
+        if zeros > FEW_ZEROS:
+            return f"whole numbers, {zeros:.0%} of them 0 and none below, as counts are", advice
     totals = values.sum()
     if ((totals / 1e6 - 1).abs() < 0.01).all():
         return "the values of each patient sum to a million, as CPM or TPM", advice

@@ -198,7 +198,10 @@ def load_expression_data(
         informative = informative[informative.index.isin(genes)]
     counted = expression in ("counts", "log-counts")
     share = float(y_train.value_counts(normalize=True).min())
-    notes = (*cohort.notes, f"The positive class: {order[1]}, {why}.", missing_note, gene_note)
+    read = tables[0].values.index
+    scale = f"Values: {checks.SCALES[expression]}; genes from {read[0]} to {read[-1]}."
+    positive = f"The positive class: {order[1]}, {why}."
+    notes = (*cohort.notes, positive, scale, missing_note, gene_note)
     return ExpressionData(
         X_train=X_train,
         X_test=X_test,

@@ -107,9 +107,13 @@ def name_patients(
     same = {j for j, cells in enumerate(columns) if cells == columns[key]}
     chosen = choose_classes(path, sheet, set(range(len(columns))) - same, choices)
     names, classes = columns[key], columns[chosen]
-    check_names(path, sheet.header[key] or "row", names)
     _check_last(path, sheet.ended, columns[-1] if key == len(columns) - 1 else classes)
-    given = {n: c for n, c in zip(names, classes, strict=True) if c or not choices.classes}
+    rows = [(n, c) for n, c in zip(names, classes, strict=True) if not matches(n, choices.drop)]
+    check_names(path, sheet.header[key] or "row", [name for name, _ in rows])
+    given = {name: label for name, label in rows if label or not choices.classes}
+    if empty := [name for name, label in given.items() if not label]:
+        rule, found = "every patient must have a class", f"{shortlist(empty)} have none"
+        raise refusal(path, rule, found, "complete it, or leave them out with --drop NAME")
     check_names(path, sheet.header[chosen] or "class", set(given.values()))
     return given, sheet.header[chosen]
 

@@ -28,6 +28,7 @@ from expression.data import ExpressionData
 from expression.preprocessing import MIN_CPM
 from expression.rendering import escape_formulas, rows_to_text, to_plain, to_text, wrap
 
+DATA = ["The data", "--------"]  # the heading of what was read
 FIGURE_FORMATS = ("png", "pdf", "svg")
 PACKAGES = ("matplotlib", "numpy", "pandas", "scikit-learn", "scipy", "seaborn", "shap")
 
@@ -112,8 +113,8 @@ class Report:
         """
         self.record["headline"] = {"title": title, "in_short": in_short, "rows": to_plain(rows)}
         self.in_short = "\n".join(map(wrap, in_short))
-        self.text += ["In short", "--------", self.in_short, ""]
-        self.text += [title, "-" * len(title), rows_to_text(rows), ""]
+        short = ["In short", "--------", self.in_short, ""]
+        self.text[3:3] = [*short, title, "-" * len(title), rows_to_text(rows), "", *DATA]
 
     def add_section(
         self,

@@ -85,7 +85,7 @@ REFUSED = {
     "three classes": ({LABELS: replaced(LABEL_ROWS, 4, 1, "CML")}, "two .*found 3: ALL, AML, CML"),
     "one class": ({LABELS: annotation(["patient", "cancer"], dict.fromkeys(CLASSES, "ALL"))},
                   "patients must be of two classes - found 1: ALL"),
-    "no class": ({LABELS: replaced(LABEL_ROWS, 4, 1, "")}, "actual.csv: every cancer must have"),
+    "no class": ({LABELS: replaced(LABEL_ROWS, 4, 1, "")}, "actual.csv: every patient must have a class"),
     "few AML": ({LABELS: annotation(["patient", "cancer"], FEW_AML)},
                 "actual.csv.*train.csv.*at least 5 training patients .*found 3 of AML"),
     "other subtypes": ({SUBTYPE: annotation(["patient", "subtype"], {"1": "a", "x": "b"})},
@@ -239,3 +239,28 @@ def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
     bomb = gzip.compress(b"0" * 10_001)
     with pytest.raises(DataError, match=r"train.csv: .*more than 10,000 bytes"):
         load_expression_data(write_folder(tmp_path, **{TRAIN: bomb}))
+
+
+def test_whole_numbers_with_zeros_and_none_below_are_counts(tmp_path):
+    counts = pd.DataFrame(np.random.default_rng(0).poisson(400, VALUES.shape), *VALUES.axes)
+    counts.iloc[0, ::2] = 0
+    table = {"values": counts.astype(str)}
+    folder = write_folder(
+        tmp_path,
+        **{TRAIN: published(TRAIN_PATIENTS, **table), TEST: published(TEST_PATIENTS, **table)},
+    )
+    with pytest.raises(DataError, match=r"whole numbers, \d+% of them 0 .*see --expression counts"):
+        load_expression_data(folder)
+
+
+def test_one_column_of_another_scale_is_named(tmp_path):
+    """As a clinical column that passes for a gene: the patients' ages in a table of log2 values."""
+    logged = pd.DataFrame(np.random.default_rng(0).normal(8, 1, VALUES.shape), *VALUES.axes)
+    logged.loc["Alter"] = np.linspace(20, 60, VALUES.shape[1])
+    table = {"values": logged.round(3).astype(str), "descriptions": None}
+    folder = write_folder(
+        tmp_path,
+        **{TRAIN: published(TRAIN_PATIENTS, **table), TEST: published(TEST_PATIENTS, **table)},
+    )
+    with pytest.raises(DataError, match=r"is Alter, of the largest values, no gene\? \(--drop\)"):
+        load_expression_data(folder, expression="log")

@@ -330,7 +330,9 @@ def test_more_than_one_column_of_classes_is_refused_until_one_is_chosen(small, t
 def test_two_of_several_classes_and_their_patients_alone(small, tmp_path):
     classes = CLASSES | {"1": "CML", "26": "CML", "2": ""}
     files = labelled(tmp_path, ["patient", "class"], classes.items())
-    with pytest.raises(DataError, match=r"labels.csv: every class must have a name - 1 have none"):
+    with pytest.raises(
+        DataError, match=r"labels.csv: every patient must have a class - 2 have none"
+    ):
         load_expression_data(**files)
     found = load_expression_data(**files, classes=["ALL", "AML"])
     pd.testing.assert_frame_equal(found.X_train, small.X_train.drop(index=[1, 2]))
@@ -401,4 +403,5 @@ def test_what_was_read_is_said(data):
         "in column 'Gene Accession Number'.",
         "Classes: column 'cancer' of actual.csv.",
         "The positive class: AML, the default where there is one.",
+        "Values: array intensities; genes from AFFX-BioB-5_at to Z78285_f_at.",
     )

@@ -276,9 +276,10 @@ def test_a_headline_is_in_short_and_a_table_where_it_is_added(report):
     report.add_headline("Best model", ROWS, IN_SHORT)
     report.add_section("after", "After", {"a": 1})
     text, record = metrics(report)
-    between = text[text.index("a  1\n") : text.index("After\n-----\n")]
+    between = text[: text.index("The data\n--------\n")]
+    assert text.index("The data") < text.index("Before\n") < text.index("After\n")
     short = "In short\n--------\n" + "\n".join(IN_SHORT)
-    assert between == f"a  1\n\n{short}\n\nBest model\n----------\n{TABLE}\n"
+    assert between == f"A title\n=======\n\n{short}\n\nBest model\n----------\n{TABLE}\n"
     assert record["headline"] == {"title": "Best model", "in_short": IN_SHORT, "rows": ROWS}
     assert record["results"] == {"before": {"a": 1}, "after": {"a": 1}}
 
