@@ -38,7 +38,7 @@ from expression.tuning import INNER_FOLDS, fit_models, tuning_table
 TITLE = "Q1: accuracy of the models and baselines (95 % interval)"
 STAGES = {"tuning": 3, "other random states": 9, "nested cross-validation": 72}
 STAGES |= {"Monte-Carlo cross-validation": 30, "drawing": 6}  # and roughly their seconds
-MAX_SHOWN, MAX_LISTED = 60, 6  # patients in a figure, in metrics.txt
+MAX_SHOWN, MAX_LISTED = 60, 5  # patients in a figure, in metrics.txt
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -232,8 +232,8 @@ def report_test(report: Report, data: ExpressionData, results: Results) -> None:
     note = (
         f"Calibrated in the large: mean {y.mean():.2f}. 0-0.2, ...: of test patients with such a "
         f"probability, how many have {positive}. Unsure: patients whose class changes with the "
-        "random state. Sd of a patient's probability over random states, and over splits that held "
-        "the patient out: mean over patients, each in predictions.csv, patients.csv."
+        "random state. Sd: mean over patients of that of their probability, over random states and "
+        "over splits that held them out."
     )
     table = evaluation.probability_table(y, tested, splits)
     report.add_section("probabilities", f"The probability of {positive}", table, note)
@@ -259,8 +259,8 @@ def report_training(report: Report, results: Results) -> None:
     note = (
         f"Chosen on {INNER_FOLDS} folds by the Brier score, whose best in the grid (tuned) is "
         f"optimistically biased. Nested: held out in {evaluation.OUTER_FOLDS} folds, "
-        f"{len(nested.scores)} times over, everything repeated inside; mean, and 95 % interval of "
-        "so many patients (Wilson, Newcombe), without the variance over other training patients."
+        f"{len(nested.scores)} times over, all but the choice of grids repeated inside; mean, and "
+        "95 % interval of so many patients (Newcombe), without the variance over other patients."
     )
     shown = brief_table(nested.table, ["balanced accuracy", "Brier score"])
     shown["tuned"] = tuning.groupby(level="model")["Brier score"].min()

@@ -68,14 +68,13 @@ def headline_rows(table: pd.DataFrame) -> list[dict]:
     for column, header, text in (
         ("frequency", "subsamples", "{:.0%}"),
         ("subsets", "subsets", f"{{}} of {SUBSETS}"),
-        ("max_t_p", "adjusted p", "{:.3f}"),
         ("auc", "AUC train", "{:.2f}"),
         ("test_auc", "AUC test", "{:.2f}"),
     ):
         if column in shown:
             cells[header] = shown[column].map(text.format)
     if "literature" in shown:
-        cells["in the literature"] = shown["literature"].map(lambda label: "yes" if label else "")
+        cells["literature"] = shown["literature"].map(lambda label: "yes" if label else "")
     return cells.to_dict("records")
 
 
@@ -257,6 +256,7 @@ def report_evidence(report: Report, stability, table, rule: Rule, checks: Checks
     )
     shown = ["frequency", "signal_to_noise", "auc", "welch_q", "max_t_p", "test_auc", "test_auc_p"]
     shown = table.head(N_LEADING).set_index("gene").filter(shown)
+    shown = shown.rename(lambda name: style.shorten(name, 24))
     report.add_section("leading_genes", "The genes selected most often", shown, note)
 
 

@@ -61,7 +61,7 @@ def render_answer(record: dict, best: str, locate: Callable) -> list[str]:
     for file, place in places.items():
         if Path(file).stem == best and place:
             parts.append(f"![{headline['title']}]({place})")
-    parts += [f"**{headline['title']}**", markdown_table(headline["rows"])]
+    parts.append(markdown_table(headline["rows"]))
     links = (f"[{file}]({place})" if place else f"`{file}`" for file, place in places.items())
     return [*parts, f"All of `{script}.py`: {', '.join(links)}."]
 
