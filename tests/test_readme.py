@@ -69,6 +69,14 @@ def test_every_number_of_the_results_is_what_the_scripts_say(default_run):
                     assert_same_meaning(line, in_run)
 
 
+@pytest.mark.skipif(not LOCKED, reason="other versions select other genes")
+def test_each_selected_gene_has_a_phrase_of_biology(default_run):
+    record = json.loads((default_run / "explainability/metrics.json").read_text())
+    phrases = next(line for line in README.splitlines() if line.startswith("**The selected genes"))
+    for row in record["headline"]["rows"]:
+        assert row["gene"].split()[0] in phrases
+
+
 @pytest.mark.skipif(not LOCKED, reason="other versions draw other pixels")
 def test_its_figures_are_those_of_the_scripts(default_run):
     drawn = {path.name: path for script in SCRIPTS for path in (default_run / script).glob("*.png")}
@@ -160,7 +168,7 @@ def test_a_page_without_genes_says_none(outputs):
     record = json.loads((outputs / "explainability/metrics.json").read_text())
     record["headline"]["rows"] = []
     (outputs / "explainability/metrics.json").write_text(json.dumps(record))
-    assert "**Q2, the genes**\n\nnone\n" in render(outputs)
+    assert "\n\nnone\n\nAll of" in render(outputs)
 
 
 def test_a_page_of_no_folder_is_refused(tmp_path, capsys):
