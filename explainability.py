@@ -17,8 +17,7 @@ Input: a data folder (see expression/data.py). Written to outputs/explainability
     genes.csv                                  everything about every gene
     importances, shap_summary                  figures: what each model uses
     selection_frequency, heatmap, top_genes    figures: how surely, and how it looks
-References: Meinshausen & Bühlmann (2010), JRSS B 72:417; Shah & Samworth (2013), JRSS B 75:55;
-those of the other methods are in expression/selection.py and expression/genes.py.
+References: those of the methods are in expression/selection.py and expression/genes.py.
 """
 
 import expression.early  # noqa: F401 (an interrupt during the imports)
@@ -116,13 +115,13 @@ def draw_shap_summary(
         look = {"hue": "z", "palette": color.cmap, "hue_norm": color.norm, "legend": False}
         sns.swarmplot(dots, x="value", y="gene", size=2, warn_thresh=1, ax=ax, **look)
         ax.axvline(0, color="0.3", linewidth=0.6, zorder=0)
-        unit = f"{explanation.unit} of {style.wrap_name(data.classes[1], 24)}"
-        ax.set(title=name, xlabel=f"SHAP value ({unit})", ylabel="")
+        label = f"SHAP value ({explanation.unit} of {data.classes[1]})"
+        ax.set(title=name, xlabel=style.wrap_name(label, 40), ylabel="")
         style.name_ticks(ax.yaxis, names[first], ax.bbox.height / figure.dpi)
         ax.set_ylim(N_PANEL - 0.5, -0.5)
         ax.locator_params(axis="x", nbins=4)
-    look = {"location": "bottom", "shrink": 0.6, "aspect": 50}
-    figure.colorbar(color, ax=axes, label="expression (SDs from the training mean)", **look)
+    look = {"label": "expression (SDs from the training mean)", "location": "bottom"}
+    figure.colorbar(color, ax=axes, **look, shrink=0.6, aspect=50)
     figure.suptitle(f"What moves each model's output, {len(values)} training patients")
     return figure
 
@@ -163,7 +162,8 @@ def draw_heatmap(
     with plt.rc_context({"figure.constrained_layout.use": False}):  # seaborn sets its own
         grid = sns.clustermap(z, col_colors=bars, figsize=(style.PAGE_WIDTH, 5.4), **look)
     ax, rows = grid.ax_heatmap, grid.dendrogram_row.reordered_ind
-    style.name_ticks(ax.xaxis, z.columns[grid.dendrogram_col.reordered_ind], 5.4, first=0.5)
+    patients = z.columns.map(str)[grid.dendrogram_col.reordered_ind]
+    style.name_ticks(ax.xaxis, patients if max(map(len, patients)) < 9 else [], 5.4, first=0.5)
     style.name_ticks(ax.yaxis, leading["gene"].iloc[rows], 4, first=0.5)
     for bold, tick in zip(leading["selected"].iloc[rows], ax.get_yticklabels(), strict=False):
         tick.set_fontweight("bold" if bold else "normal")
@@ -183,14 +183,14 @@ def draw_top_genes(data: ExpressionData, expression, leading, seed: int) -> plt.
     figure, axes = style.panel_grid(len(first), columns=4, height=1.9)
     patients = pd.DataFrame({"set": data.sample_set, "class": data.y_all.astype(str)})
     drawn = patients.sample(min(len(patients), MAX_DOTS), random_state=seed).sort_index()
+    drawn = drawn.sort_values("set", ascending=False, kind="stable")  # train, test
     look = {"x": "set", "hue": "class", "dodge": True, "palette": palette, "legend": False}
     for ax, gene in zip(axes, first, strict=True):
         dots = drawn.assign(expression=expression[gene])
         sns.swarmplot(dots, y="expression", **look, size=2, warn_thresh=1, ax=ax)
-        ax.set(title=style.wrap_name(leading.loc[gene, "gene"], 20), xlabel="", ylabel="")
+        ax.set(title=style.shorten(leading.loc[gene, "gene"], 22), xlabel="", ylabel="")
     figure.supylabel("expression (log2, arrays standardised)", fontsize="medium")
-    handles = style.color_handles({style.wrap_name(n, 40): color for n, color in palette.items()})
-    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    figure.legend(handles=style.color_handles(palette), loc="outside lower center", ncols=2)
     figure.suptitle(f"The leading genes in {len(drawn)} of {len(patients)} patients")
     return figure
 
