@@ -124,7 +124,7 @@ def welch_statistics(X: np.ndarray, y: np.ndarray) -> np.ndarray:
 def max_t_p(X: np.ndarray, y: np.ndarray, permutations: int, seed: int) -> np.ndarray:
     """Return each gene's p-value adjusted for all genes: Westfall & Young's step-down maxT.
 
-    It bounds the probability of a single false finding, whatever the correlation of the genes. X is
+    It bounds the probability of any false finding, whatever the correlation of the genes. X is
     patients x genes, y their classes as 0 and 1.
     """
     labels = np.tile(np.asarray(y, dtype=float), (1 + permutations, 1))
