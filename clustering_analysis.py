@@ -67,7 +67,7 @@ def parse_args(argv=None) -> argparse.Namespace:
 def kinds_of_label(data: ExpressionData) -> pd.DataFrame:
     """Return the labels that clusters are compared with, patients x kinds."""
     truths = pd.DataFrame({"class": data.y_all.astype(str)})
-    return truths if data.subtypes is None else truths.assign(subtype=style.patient_groups(data))
+    return truths if data.subtypes is None else truths.assign(subtype=data.groups)
 
 
 def headline_rows(agreements: pd.DataFrame, kinds: dict[str, int]) -> list[dict]:
@@ -276,7 +276,7 @@ def main(args: argparse.Namespace) -> None:
         cohorts, data.preprocessing, truths, kinds, args.genes, args.seed
     )
 
-    groups, palette = style.patient_groups(data), style.group_palette(data)
+    groups, palette = data.groups, style.group_palette(data)
     shown = sorted({*kinds.values(), choices[whole].k})
     drawn = found[whole], groups, palette, shown
     report.add_figure("clusters", draw_clusters(scores[whole], *drawn))

@@ -28,6 +28,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from scipy.cluster.hierarchy import linkage
 
 from expression import genes, selection, style
 from expression.data import ExpressionData
@@ -99,10 +100,8 @@ def draw_importances(
 def draw_shap_summary(
     explanations: dict, data: ExpressionData, expression: pd.DataFrame, names: pd.Series
 ) -> plt.Figure:
-    """Draw, for each model's first genes, the SHAP values of the patients.
-
-    Not shap's own beeswarm, whose dots depend on NumPy's global random state.
-    """
+    """Draw each model's first genes by the SHAP values of the patients: not shap's own beeswarm,
+    whose dots depend on NumPy's global random state."""
     figure, axes = style.panel_grid(len(explanations), columns=2, height=2.7)
     z = (expression - expression.mean()) / expression.std()
     color = plt.cm.ScalarMappable(plt.Normalize(-2, 2), "coolwarm")
@@ -152,13 +151,14 @@ def draw_heatmap(
     """Draw the leading genes in all patients, both clustered (Ward); selected genes in bold."""
     train = expression.loc[data.X_train.index, leading.index]
     z = ((expression[leading.index] - train.mean()) / train.std()).T
-    groups, palette = style.patient_groups(data), style.group_palette(data)
+    groups, palette = data.groups, style.group_palette(data)
     bars = pd.DataFrame({"subtype" if data.subtypes is not None else "class": groups.map(palette)})
     if len(data.X_test):
         bars["set"] = data.sample_set.map(style.SET_COLORS)
         palette = palette | style.SET_COLORS
-    look = {"method": "ward", "cmap": "PRGn_r", "vmin": -2.5, "vmax": 2.5, "colors_ratio": 0.025}
-    look |= {"dendrogram_ratio": (0.1, 0.12), "cbar_kws": {"ticks": [-2, 0, 2]}}
+    look = {"row_linkage": linkage(z, "ward"), "col_linkage": linkage(z.T, "ward")}
+    look |= {"cmap": "PRGn_r", "vmin": -2.5, "vmax": 2.5, "cbar_kws": {"ticks": [-2, 0, 2]}}
+    look |= {"dendrogram_ratio": (0.1, 0.12), "colors_ratio": 0.025}
     with plt.rc_context({"figure.constrained_layout.use": False}):  # seaborn sets its own
         grid = sns.clustermap(z, col_colors=bars, figsize=(style.PAGE_WIDTH, 5.4), **look)
     ax, rows = grid.ax_heatmap, grid.dendrogram_row.reordered_ind

@@ -83,7 +83,7 @@ def draw_scree(variance: pd.DataFrame, needed: dict[str, int], n_patients: int) 
 def draw_patients(planes: list[pd.DataFrame], data: ExpressionData, title: str) -> plt.Figure:
     """Draw the patients over the two columns of each plane: filled training, open test."""
     figure, axes = plt.subplots(1, len(planes), squeeze=False, figsize=(style.PAGE_WIDTH, 4))
-    groups, palette = style.patient_groups(data), style.group_palette(data)
+    groups, palette = data.groups, style.group_palette(data)
     size = 6 if len(groups) < 300 else 2
     for ax, xy in zip(axes.flat, planes, strict=True):
         for (group, color), marker in zip(palette.items(), itertools.cycle("os^DvP*X")):
@@ -178,7 +178,7 @@ def main(args: argparse.Namespace) -> None:
         loadings, X, steps, retained, folds, args.seed
     )
     held_out = pd.concat([held_out, scores.loc[X_all.index[n:], held_out.columns]])
-    contrasts = components.contrasts(data, style.patient_groups(data))
+    contrasts = components.contrasts(data, data.groups)
     separated, shifts = (components.effect_sizes(held_out, compared) for compared in contrasts)
     needed = {f"{s:.0%}": int((variance["cumulative"] < s).sum()) + 1 for s in VARIANCE_RULES}
 

@@ -98,6 +98,12 @@ class ExpressionData:
         return pd.concat([self.y_train, self.y_test])
 
     @property
+    def groups(self) -> pd.Series:
+        """The subtype of every patient of `X_all`, or the class where no subtype is known."""
+        classes = self.y_all.astype(str)
+        return classes if self.subtypes is None else self.subtypes.fillna(classes)
+
+    @property
     def sample_set(self) -> pd.Series:
         """'train' or 'test' for every patient of `X_all`."""
         sets = ["train"] * len(self.X_train) + ["test"] * len(self.X_test)
@@ -142,16 +148,9 @@ def load_expression_data(
         With `train`, nothing comes from the folder. What accompanies its tables (subtypes, gene
         symbols, informative genes, caveats) is left out when any of the three is given. Files
         given so may name more patients than the tables hold; those of a folder belong together.
-    class_column : the column of classes, where more than one can be
-    classes : the two classes to take of several, with their patients alone
-    positive_class : the class to call positive
-        By default AML, or where there is none, the rarer class among the training patients.
-    common_genes : use the genes that both files have, when the test file lacks fewer than half
     missing : {"refuse", "drop"}
         Refuse missing values, or leave out the genes that lack any in either file.
-    drop, keep : names; * stands for anything
-        Columns and rows to leave out, whatever they are; genes that look like clinical data.
-    max_genes : of the genes that pass the filter of a fold, at most so many, the most variable
+    others : as the options of the same names, see `options.py`
 
     Raises
     ------

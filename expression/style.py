@@ -114,15 +114,9 @@ def class_palette(data: ExpressionData) -> dict[str, str]:
     return {label: COLORS[s[0]] for label, s in zip(data.classes, CLASS_SHADES, strict=True)}
 
 
-def patient_groups(data: ExpressionData) -> pd.Series:
-    """Return the subtype of each patient of `X_all`, or the class where no subtype is known."""
-    classes = data.y_all.astype(str)
-    return classes if data.subtypes is None else data.subtypes.fillna(classes)
-
-
 def group_palette(data: ExpressionData) -> dict[str, str]:
-    """Return the colour of each group of `patient_groups`: shades of the colour of its class."""
-    groups, spare, palette = patient_groups(data), itertools.cycle(SPARE_SHADES), {}
+    """Return the colour of each group of patients: shades of the colour of its class."""
+    groups, spare, palette = data.groups, itertools.cycle(SPARE_SHADES), {}
     for label, shades in zip(data.classes, CLASS_SHADES, strict=True):
         members = sorted(set(groups[data.y_all == label]) - set(palette))
         colors = (COLORS[shade] for shade in itertools.chain(shades, spare))

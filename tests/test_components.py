@@ -13,7 +13,6 @@ from threadpoolctl import threadpool_limits
 from expression import components
 from expression.components import ERROR
 from expression.preprocessing import Preprocessing, VariationFilter
-from expression.style import patient_groups
 
 STEPS = [("as_given", "passthrough")]
 PREPROCESSED = Preprocessing().steps()
@@ -215,7 +214,7 @@ def test_interval_of_cohen_d_holds_the_truth_in_95_of_100_samples():
 
 
 def contrasts(data):
-    in_training, of_sets = components.contrasts(data, patient_groups(data))
+    in_training, of_sets = components.contrasts(data, data.groups)
     return in_training | of_sets
 
 
