@@ -69,7 +69,8 @@ def markdown_table(rows: list[dict]) -> str:
 def split_readme(text: str) -> tuple[str, str, str]:
     """Return what stands before, in and after the results section."""
     before, rest = text.split(START)
-    return before, *rest.split(END)
+    section, after = rest.split(END)
+    return before, section, after
 
 
 def write_readme(outputs: Path) -> None:
@@ -79,8 +80,9 @@ def write_readme(outputs: Path) -> None:
     readme.write_text(f"{before}{START}{render(outputs, in_readme=True)}{END}{after}", "utf-8")
     for figure in figures.glob("*.png"):
         figure.unlink()
-    for figure in (path for script in SCRIPTS for path in (outputs / script).glob("*.png")):
-        shutil.copyfile(figure, figures / figure.name)
+    for script in SCRIPTS:
+        for figure in (outputs / script).glob("*.png"):
+            shutil.copy(figure, figures)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,10 +20,6 @@ from expression.report import FIGURE_FORMATS, Report
 from expression.style import theme
 
 OUTPUT_DIR = Path(__file__).resolve().parents[1] / "outputs"
-DATA_OPTIONS = (
-    *("expression", "train", "test", "labels", "class_column", "classes", "positive_class"),
-    *("common_genes", "missing", "drop", "keep", "max_genes"),
-)
 FEW_PATIENTS = 72  # up to as many as the published data have, all repetitions are affordable
 # The options that do not change any result, and therefore do not belong into its record
 UNRECORDED_OPTIONS = {
@@ -35,8 +32,7 @@ class ScriptParser(argparse.ArgumentParser):
     """An argument parser that refuses in the one line all scripts refuse in."""
 
     def error(self, message: str):
-        message = message.removeprefix("argument ")
-        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+        self.exit(2, f"error: {message.removeprefix('argument ')}; see {self.prog} --help\n")
 
 
 def make_parser(doc: str, script: str) -> ScriptParser:
@@ -178,8 +174,8 @@ def command_line(parse_args: Callable[[Sequence[str] | None], argparse.Namespace
 
 def load_data(args: argparse.Namespace) -> ExpressionData:
     """Return the data the shared options name, and settle the counts that depend on them."""
-    options = {name: getattr(args, name) for name in DATA_OPTIONS}
-    data = load_expression_data(args.data_dir, **options)
+    names = inspect.signature(load_expression_data).parameters  # those of the options
+    data = load_expression_data(**{name: getattr(args, name) for name in names})
     for count in args.counts:
         name = count.option.removeprefix("--").replace("-", "_")
         if getattr(args, name) is None:

@@ -34,7 +34,7 @@ PATIENCE = 10  # seconds to wait for a scheduler, and for its first worker
 class Progress(tqdm):
     """One bar for a whole script: how much of the expected seconds is done, and the time left."""
 
-    def __init__(self, hidden: bool = False):
+    def __init__(self, hidden: bool):
         self.stages: dict[str, float] = {}
         super().__init__(
             total=1,
@@ -74,7 +74,7 @@ _workers: ContextVar[Workers] = ContextVar("workers")
 def workers(jobs: int, progress: bool, scheduler: str | None = None) -> Iterator[None]:
     """Let every `run_parallel` inside work on `jobs` processes, or on the cluster of a scheduler.
 
-    DataError: no scheduler with a worker answers at the address.
+    Raises DataError when no scheduler with a worker answers at the address.
     """
     cluster = connect(scheduler) if scheduler else nullcontext()
     with cluster as client, Progress(hidden=not progress) as bar:
@@ -126,10 +126,7 @@ def expect(stages: dict[str, float]) -> None:
 
 
 def run_parallel(function: Callable, tasks: Iterable[tuple], label: str) -> list:
-    """Return ``[function(*task) for task in tasks]``, computed by the workers.
-
-    `label`: what the progress bar shows meanwhile.
-    """
+    """Return ``[function(*task) for task in tasks]``, with `label` on the progress bar."""
     tasks, (jobs, client, bar, _) = list(tasks), _workers.get(Workers())
     move = functools.partial(bar.move, label) if bar is not None else lambda share: None
     move(0)
@@ -158,8 +155,9 @@ def run_on_cluster(function: Callable, tasks: list[tuple], move: Callable) -> li
     uses = Counter(map(id, values))
     for value in values:
         if isinstance(value, kinds) and uses[id(value)] > 1 and id(value) not in sent:
-            # `value` is kept, so that its identity stays its own
-            sent[id(value)] = value, client.submit(itself, value, pure=False)
+            # A result, which another worker repeats when the one that holds it is lost; `value` is
+            # kept, so that its identity stays its own.
+            sent[id(value)] = value, client.submit(lambda same: same, value, pure=False)
     tasks = [[sent.get(id(value), (None, value))[1] for value in task] for task in tasks]
     submit = functools.partial(client.submit, call, function, config=get_config(), pure=False)
     futures = [submit(arguments=task) for task in tasks]
@@ -168,11 +166,6 @@ def run_on_cluster(function: Callable, tasks: list[tuple], move: Callable) -> li
         results[future.key] = result
         move(len(results) / len(tasks))
     return [results[future.key] for future in futures]
-
-
-def itself(value):
-    """Return a value: what another worker repeats when the one that held it is lost."""
-    return value
 
 
 def call(function: Callable, arguments: list, config: dict):

@@ -46,10 +46,7 @@ class Report:
     ):
         """Start empty; `options` are those that change results, with the script and the seed.
 
-        Raises
-        ------
-        OSError
-            When nothing could be written into the folder, which is made at the end.
+        Raises OSError when nothing could be written into the folder, which is made at the end.
         """
         self.folder, self.figure_format, self.quiet = folder, figure_format, quiet
         existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
@@ -168,10 +165,9 @@ def describe(data: ExpressionData) -> str:
     """Return lines on what is analysed: patients, classes, genes, and what was read for them."""
 
     def group(name, y):
-        if y.empty:
-            return f"no {name} patients (what needs them is not computed)"
         counts = ", ".join(f"{(y == label).sum()} {label}" for label in data.classes)
-        return f"{len(y)} {name} patients ({counts})"
+        none = f"no {name} patients (what needs them is not computed)"
+        return none if y.empty else f"{len(y)} {name} patients ({counts})"
 
     kept = Pipeline(data.preprocessing.filtered_steps()).fit(data.X_train.to_numpy())[-1]
     does = "vary enough in the training patients"
