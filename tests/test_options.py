@@ -38,11 +38,12 @@ def parse_args(argv=None):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--seed", "-1"], "error: --seed: must be a whole number from 0 to .* - found '-1'; see"),
-        (["--seed", "1.5"], "must be a whole number from 0 to .* - found '1.5'"),
+        (
+            ["--seed", "1.5"],
+            "^error: --seed: must be a whole number from 0 to .* '1.5'; see a_script",
+        ),
         (["--seed", "٣"], "must be a whole number from 0 to .* - found '٣'"),
-        (["--seed", str(2**32)], "--seed: must be .* to 4294967295 - found '4294967296'"),
-        (["--jobs", "0"], "error: --jobs: must be a whole number from 1 to .* - found '0'"),
+        (["--seed", str(2**32)], "must be a whole number from 0 to 4294967295 - found '429"),
         (["--resamples", "99"], "error: --resamples: must be a whole number from 100 to .* '99'"),
         (["--figure-format", "gif"], "error: --figure-format: .*'gif'.*png.*pdf.*svg"),
         (["--see", "1"], "error: unrecognized arguments: --see 1; see a_script.py --help"),
@@ -76,10 +77,10 @@ def test_the_options_of_the_data_reach_the_loader(tmp_path):
     assert (args.resamples, args.repeats) == (300, 10)
 
 
-@pytest.mark.parametrize(("patients", "repeats"), [(72, 10), (144, 5), (300, 2), (2_000, 2)])
-def test_repetitions_shrink_in_proportion_as_patients_grow(patients, repeats):
-    assert Count("--repeats", 10, 1, "repetitions", fewest=2).default_for(patients) == repeats
-    assert Count("--genes", 10, 1, "genes").default_for(patients) == 10
+def test_repetitions_shrink_in_proportion_as_patients_grow():
+    repeats, genes = Count("--repeats", 10, 1, "", fewest=2), Count("--genes", 10, 1, "")
+    assert [repeats.default_for(patients) for patients in (72, 144, 300, 2_000)] == [10, 5, 2, 2]
+    assert genes.default_for(2_000) == 10
 
 
 def test_a_report_says_first_what_it_analyses_and_records_what_changes_results(
@@ -150,12 +151,8 @@ def test_what_surrounds_an_analysis_is_set_once():
     ("error", "status", "line"),
     [
         (DataError("a.csv: the rule - found; do"), 2, "^error: a.csv: the rule - found; do\n$"),
-        (
-            OSError(28, "No space left on device", "out.png"),
-            2,
-            "^error: out.png: must be .*No space left.*--output-dir",
-        ),
-        (OSError(28, "No space left on device"), 2, "^error: output: must be .*No space left"),
+        (OSError(28, "Full", "a.png"), 2, "^error: a.png: must be usable - Full; .*--output-dir"),
+        (OSError(28, "Full"), 2, "^error: output: must be usable - Full; .*--output-dir"),
         (KeyboardInterrupt(), 130, f"^{INTERRUPTED}$"),
     ],
 )
@@ -166,19 +163,8 @@ def test_what_stops_a_script_is_one_line(capsys, error, status, line):
         raise error
 
     assert main([]) == status
-    stderr = capsys.readouterr().err
-    assert stderr.count("\n") == 1
-    assert re.search(line, stderr), stderr
+    assert re.search(line, capsys.readouterr().err)
     assert plt.get_fignums() == []
-
-
-def test_a_mistake_of_ours_keeps_its_traceback():
-    @command_line(parse_args)
-    def main(args):
-        return 1 / 0
-
-    with pytest.raises(ZeroDivisionError, match="division by zero"):
-        main([])
 
 
 @pytest.mark.parametrize(

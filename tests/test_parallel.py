@@ -37,25 +37,20 @@ def test_results_are_the_same_in_the_same_order_with_any_number_of_jobs(jobs):
     assert ({row[2] for row in found} == {os.getpid()}) == (jobs == 1)
 
 
-def file_behind(values: np.ndarray) -> str | None:
-    """Return the file that is mapped into memory for an array, or that it is a view of."""
+def file_behind(table: pd.DataFrame, number: int) -> str | None:
+    """Return the file that is mapped into memory for the values of a table."""
+    values = table.to_numpy()
     while values is not None and not isinstance(values, np.memmap):
-        values = getattr(values, "base", None)
+        values = values.base
     return None if values is None else values.filename
 
 
-def files_behind(X: np.ndarray, table: pd.DataFrame, number: int) -> tuple:
-    return file_behind(X), file_behind(table.to_numpy())
-
-
-def test_processes_share_one_copy_of_a_matrix():
-    X = np.ones((50, 5_000))
-    tasks = [(X, pd.DataFrame(X), i) for i in range(6)]
+def test_processes_share_one_copy_of_a_table():
+    table = pd.DataFrame(np.ones((50, 5_000)))
     with workers(2, progress=False):
-        files = run_parallel(files_behind, tasks, "files")
-    arrays, tables = (set(names) for names in zip(*files, strict=True))
-    assert len(arrays) == 1
-    assert None not in arrays | tables
+        files = run_parallel(file_behind, [(table, i) for i in range(6)], "files")
+    assert len(set(files)) == 1
+    assert None not in files
 
 
 # --- progress ------------------------------------------------------------------------------------
@@ -124,32 +119,24 @@ def scheduler(tmp_path_factory):
             process.wait()
 
 
-def count_rows(X: np.ndarray, table: pd.DataFrame, i: int) -> tuple:
-    return X[i].sum(), table.iloc[i, 0], get_config()["assume_finite"], os.getpid()
-
-
-def fail(number: int) -> int:
-    return 1 // (number - 2)
+def count_row(X: np.ndarray, table: pd.DataFrame, i: int) -> tuple:
+    return X[i].sum(), table.iloc[i, 0], get_config()["assume_finite"]
 
 
 def test_a_cluster_returns_and_raises_the_same_and_gets_what_is_shared_once(scheduler):
     X = np.arange(60_000.0).reshape(30, 2_000)
     tasks = [(X, pd.DataFrame(X), i) for i in range(30)]
-    keys = []
     with workers(1, progress=False, scheduler=scheduler), config_context(assume_finite=True):
         _, client, _, sent = parallel._workers.get()
         client.wait_for_workers(2, timeout=60)
         for _ in range(2):
-            found = run_parallel(count_rows, tasks, "rows")
-            assert [row[:3] for row in found] == [(X[i].sum(), X[i, 0], True) for i in range(30)]
-            assert os.getpid() not in {row[3] for row in found}
-            keys += [future.key for _, future in sent.values()]
+            found = run_parallel(count_row, tasks, "rows")
+            assert found == [(X[i].sum(), X[i, 0], True) for i in range(30)]
+            assert list(sent) == [id(X)]  # each task has a table of its own
+        assert os.getpid() not in run_parallel(os.getpid, [()] * 4, "pids")
         with pytest.raises(ZeroDivisionError):
-            run_parallel(fail, [(i,) for i in range(4)], "failing")
-        assert run_parallel(fail, [(3,)], "not failing") == [1]
-        assert run_parallel(fail, [], "nothing") == []
-    assert len(keys) == 2  # of X alone: each task has a table of its own
-    assert keys[0] == keys[1]
+            run_parallel(divmod, [(1, 1), (1, 0)], "failing")
+        assert run_parallel(divmod, [], "nothing") == []
 
 
 def call_and_die_once(*args, died: Path, call=parallel.call, **options):
