@@ -15,17 +15,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 START, END = "<!-- results: written by `make readme` -->\n", "<!-- end of results -->\n"
 SENTENCES = 3  # of a script's answer in short
-# Each question, the scripts that answer it, and the figure that shows the answer best
 QUESTIONS = {
-    "Q1: Can gene expression tell the classes apart, and how sure are we?": {
-        "classifier_models": "patients"
-    },
-    "Q2: Which genes decide, and how surely those genes?": {"explainability": "heatmap"},
-    "Q3: What shows up without labels?": {
-        "clustering_analysis": "clusters",
-        "pca_plot": "pca_patients",
-    },
+    "Q1: Can gene expression tell the classes apart, and how sure are we?": ["classifier_models"],
+    "Q2: Which genes decide, and how surely those genes?": ["explainability"],
+    "Q3: What shows up without labels?": ["clustering_analysis", "pca_plot"],
 }
+BEST = ("patients", "heatmap", "clusters", "pca_patients")  # the figure that answers best
 SCRIPTS = [script for scripts in QUESTIONS.values() for script in scripts]
 
 
@@ -34,16 +29,16 @@ def render(outputs: Path, in_readme: bool = False) -> str:
     parts = []
     for question, scripts in QUESTIONS.items():
         parts.append(f"### {question}")
-        for script, best in scripts.items():
+        for script in scripts:
             record = outputs / script / "metrics.json"
             if record.exists():
-                parts += render_answer(json.loads(record.read_text("utf-8")), best, in_readme)
+                parts += render_answer(json.loads(record.read_text("utf-8")), in_readme)
             else:
                 parts.append(f"Not answered yet: `{script}.py` has not been run.")
     return "\n\n".join(parts) + "\n"
 
 
-def render_answer(record: dict, best: str, in_readme: bool) -> list[str]:
+def render_answer(record: dict, in_readme: bool) -> list[str]:
     """Return the paragraphs of one script: its answer, its best figure, its table, links."""
     headline, script = record["headline"], record["script"].removesuffix(".py")
     folder = "docs/figures" if in_readme else script
@@ -52,7 +47,7 @@ def render_answer(record: dict, best: str, in_readme: bool) -> list[str]:
     for file in record["files"]:
         linked = file.endswith(".png") or not in_readme  # of README.md's files only figures exist
         links.append(f"[{file}]({folder}/{file})" if linked else f"`{file}`")
-        if Path(file).stem == best and linked:
+        if linked and Path(file).stem in BEST and not file.endswith(".csv"):
             parts.append(f"![{headline['title']}]({folder}/{file})")
     return [*parts, markdown_table(headline["rows"]), f"All of `{script}.py`: {', '.join(links)}."]
 

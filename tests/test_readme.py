@@ -115,7 +115,7 @@ def test_the_lock_serves_every_python_and_names_no_index():
 def test_the_page_answers_each_question_in_three_lines_a_figure_a_table_and_links(tmp_path, capsys):
     headline = {"title": "Q2", "in_short": ["1.", "2.", "3.", "4."], "rows": [{"a": "b", "c": "|"}]}
     record = {"script": "explainability.py", "headline": headline}
-    record["files"] = ["genes.csv", "heatmap.png", "top_genes.png"]
+    record["files"] = ["heatmap.csv", "heatmap.png", "top_genes.png"]
     (tmp_path / "explainability").mkdir()
     (tmp_path / "explainability/metrics.json").write_text(json.dumps(record))
     assert summary.main(["--output-dir", str(tmp_path)]) == 0
@@ -125,12 +125,12 @@ def test_the_page_answers_each_question_in_three_lines_a_figure_a_table_and_link
     answer = (
         "- 1.\n- 2.\n- 3.\n\n![Q2](explainability/heatmap.png)\n\n"
         "| a | c |\n| --- | --- |\n| b | \\| |\n\nAll of `explainability.py`: "
-        "[genes.csv](explainability/genes.csv), [heatmap.png](explainability/heatmap.png), "
+        "[heatmap.csv](explainability/heatmap.csv), [heatmap.png](explainability/heatmap.png), "
         "[top_genes.png](explainability/top_genes.png).\n\n"
     )
     assert answer in page
     in_readme = answer.replace("(explainability/", "(docs/figures/")
-    in_readme = in_readme.replace("[genes.csv](docs/figures/genes.csv)", "`genes.csv`")
+    in_readme = in_readme.replace("[heatmap.csv](docs/figures/heatmap.csv)", "`heatmap.csv`")
     assert in_readme in render(tmp_path, in_readme=True)  # which has the figures alone
     assert summary.markdown_table([]) == "none"
 
