@@ -11,7 +11,6 @@ from expression.style import (
     COLORS,
     PAGE_WIDTH,
     class_palette,
-    direction_colors,
     draw_bars,
     group_palette,
     name_ticks,
@@ -84,11 +83,6 @@ def test_bars_are_named_from_the_top_with_room_for_more():
     assert heights == sorted(heights, reverse=True)
     assert [label.get_text()[-2:] for label in labels] == [name[-2:] for name in names]
     assert axes[0].get_ylim() == (9.5, -0.5)
-
-
-def test_the_colour_of_a_direction_is_that_of_the_class(data):
-    negative, positive = class_palette(data).values()
-    assert direction_colors(pd.Series([1, -1, 2]), data) == [positive, negative, positive]
 
 
 def test_one_colour_a_class_and_a_subtype_the_first_that_of_its_class(data):
