@@ -100,18 +100,17 @@ def test_a_strange_record_of_an_earlier_run_removes_nothing(report, record):
     assert (report.folder / "folder").is_dir()
 
 
-@pytest.mark.parametrize("stop", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_what_stops_the_writing_leaves_the_old_files(new_report, monkeypatch, stop):
-    def write_half(path, content):
+def test_what_stops_the_writing_leaves_the_old_files(new_report, monkeypatch):
+    def interrupt(path, content):
         path.write_text("half")
-        raise stop
+        raise KeyboardInterrupt
 
     report = new_report()
     report.add_table("table", ONE)
     report.write()
     old = contents(report.folder)
-    monkeypatch.setattr(Path, "write_bytes", write_half)
-    with pytest.raises(type(stop)):
+    monkeypatch.setattr(Path, "write_bytes", interrupt)
+    with pytest.raises(KeyboardInterrupt):
         new_report().write()
     assert contents(report.folder) == old
     assert [path.name for path in report.folder.parent.iterdir()] == ["a_script"]
@@ -184,9 +183,7 @@ def test_an_unwritable_folder_is_refused_before_any_computing(new_report, monkey
 
 
 def test_the_terminal_shows_the_data_the_answers_and_at_last_the_findings(new_report, capsys):
-    report = new_report()
-    report.show_table("Best model", ROWS)
-    report.write()
+    new_report().show_table("Best model", ROWS)
     assert capsys.readouterr() == ("", "")
     report = new_report(quiet=False)
     assert capsys.readouterr().out.startswith("A title\nData: 38 training patients")

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from expression.data import DATA_DIR, LABELS_FILE, TRAIN_FILE
+from expression.data import DATA_DIR, TRAIN_FILE
 from expression.models import MODELS
 
 SCRIPTS = ("classifier_models", "explainability", "clustering_analysis", "pca_plot")
@@ -38,7 +38,7 @@ def run(script: str, capsys, *argv) -> tuple[int, str, str]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def assert_refused(finished: tuple[int, str, str], *words: str) -> None:
@@ -104,15 +104,13 @@ def test_all_scripts_run_on_few_patients_with_strange_names(tmp_path, capsys, mo
         (["--data-dir", "nowhere"], ["nowhere", "no such file", "--data-dir"]),
         (["--data-dir", "half"], [TRAIN_FILE]),
         (["--train", DATA_DIR / TRAIN_FILE], ["--labels", "must name the file of classes"]),
-        (["--train", DATA_DIR / LABELS_FILE], [LABELS_FILE]),
         (["--labels", os.devnull], [os.devnull, "must be a table"]),
         (["--positive-class", "CML"], ["--positive-class", "ALL or AML", "'CML'"]),
         (["--expression", "log"], ["log2 values", "--expression intensity"]),
-        (["--seed", "-1"], ["--seed"]),
         (["--output-dir", "/dev/null/x"], ["/dev/null", "--output-dir"]),
     ],
-    ids=lambda value: " ".join(str(v) for v in value) if isinstance(value, list) else None,
-)  # fmt: skip
+    ids=str,
+)
 def test_bad_input_is_one_line_and_changes_nothing(outputs, capsys, monkeypatch, argv, words):
     half = outputs.parent / "half"
     half.mkdir()
