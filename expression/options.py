@@ -49,7 +49,7 @@ def make_parser(doc: str, script: str) -> ScriptParser:
     add("--data-dir", type=Path, default=DATA_DIR, metavar="DIR", help=about)
     about = f"results go to DIR/{script}/ (default: outputs beside the scripts)"
     add("--output-dir", type=Path, default=OUTPUT_DIR, metavar="DIR", help=about)
-    about = "scale: array intensities, their log2, counts (CPM, TPM), log2(x + 1) of these "
+    about = "scale: array intensities, or their log2; counts (or CPM, TPM), or their log2(x + 1) "
     about += "(default: intensity)"
     add("--expression", choices=EXPRESSION_SCALES, default="intensity", help=about)
     about = f"of genes that pass the filter, the N most variable at most (default: {MAX_GENES:,})"
