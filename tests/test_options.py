@@ -10,6 +10,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
+import scipy
 import threadpoolctl
 from sklearn import get_config
 from small_cohort import GENES, write_folder
@@ -101,6 +102,9 @@ def test_a_report_says_first_what_it_analyses_and_records_what_changes_results(
     assert max(map(len, report.record["data"])) <= 100
     assert (report.folder, report.figure_format) == (tmp_path / "a_script", "svg")
     assert (report.record["script"], report.record["seed"]) == ("a_script.py", 7)
+    assert report.record["input_sha256"] == data.checksum
+    assert report.record["versions"]["scipy"] == scipy.__version__
+    assert None not in report.record["versions"].values()
     assert report.record["options"] == {
         "expression": "intensity",
         "max_genes": 5_000,

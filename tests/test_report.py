@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from expression.rendering import interval_text, to_plain, to_text
+from expression.rendering import to_plain, to_text
 from expression.report import FIGURE_FORMATS, Report
 from expression.style import theme
 
@@ -195,15 +195,6 @@ def test_the_terminal_shows_the_data_the_answers_and_at_last_the_findings(new_re
     assert capsys.readouterr().out.split() == " ".join(end).split()  # wrapped
 
 
-def test_the_record_says_what_made_the_results(report, data):
-    _, record = metrics(report)
-    assert (record["script"], record["seed"]) == ("a_script.py", 0)
-    assert record["options"] == {"resamples": 100}
-    assert record["input_sha256"] == data.checksum
-    assert record["versions"]["numpy"] == np.__version__
-    assert None not in record["versions"].values()
-
-
 def test_metrics_text_is_the_answer_in_short_then_the_data_then_the_sections(report):
     report.add_section("before", "Before", {"a": 0.5, "longer": 12}, note="Measured on nobody.")
     report.add_headline("Best model", ROWS, IN_SHORT)
@@ -235,12 +226,6 @@ def test_notes_and_sentences_are_wrapped_at_100_characters(report):
     assert " ".join(wrapped.splitlines()) == note  # words, hyphenated and long ones too, stay whole
     assert [len(line) for line in wrapped.splitlines()] == [99, 99, 97, 95, 95, 120]
     assert f"In short\n--------\n{wrapped}\n{wrapped}\n\n" in text
-
-
-def test_an_interval_stands_in_brackets_where_there_is_one():
-    assert interval_text(0.9118, 0.7704, 0.9695) == "0.91 (0.77–0.97)"
-    assert interval_text(-0.5, -1, 0, digits=3) == "-0.500 (-1.000–0.000)"
-    assert interval_text(0.5, np.nan, np.nan) == "0.50"
 
 
 @pytest.mark.parametrize(
