@@ -8,62 +8,48 @@ section of README.md, with all figures in docs/figures; tests/test_readme.py hol
 
 import argparse
 import json
+import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 START, END = "<!-- results: written by `make readme` -->\n", "<!-- end of results -->\n"
 SENTENCES = 3  # of a script's answer in short
-# Each question, the scripts that answer it, and the figure that shows the answer best
 QUESTIONS = {
-    "Q1: Can gene expression tell the classes apart, and how sure are we?": {
-        "classifier_models": "patients"
-    },
-    "Q2: Which genes decide, and how surely those genes?": {"explainability": "heatmap"},
-    "Q3: What shows up without labels?": {
-        "clustering_analysis": "clusters",
-        "pca_plot": "pca_patients",
-    },
+    "Q1: Can gene expression tell the classes apart, and how sure are we?": ["classifier_models"],
+    "Q2: Which genes decide, and how surely those genes?": ["explainability"],
+    "Q3: What shows up without labels?": ["clustering_analysis", "pca_plot"],
 }
+BEST = ("patients", "heatmap", "clusters", "pca_patients")  # the figure that answers best
 SCRIPTS = [script for scripts in QUESTIONS.values() for script in scripts]
 
 
-def locate_in_outputs(script: str, file: str) -> str:
-    """Return where outputs/summary.md finds a file of a script."""
-    return f"{script}/{file}"
-
-
-def locate_in_readme(script: str, file: str) -> str | None:
-    """Return where README.md finds a file: of the outputs, the project holds the figures only."""
-    return f"docs/figures/{file}" if file.endswith(".png") else None
-
-
-def render(outputs: Path, locate: Callable = locate_in_outputs) -> str:
-    """Return the page in Markdown, with the links of one of the two functions above."""
+def render(outputs: Path, in_readme: bool = False) -> str:
+    """Return the page in Markdown, with links from the outputs or from README.md."""
     parts = []
     for question, scripts in QUESTIONS.items():
         parts.append(f"### {question}")
-        for script, best in scripts.items():
+        for script in scripts:
             record = outputs / script / "metrics.json"
             if record.exists():
-                parts += render_answer(json.loads(record.read_text("utf-8")), best, locate)
+                parts += render_answer(json.loads(record.read_text("utf-8")), in_readme)
             else:
                 parts.append(f"Not answered yet: `{script}.py` has not been run.")
     return "\n\n".join(parts) + "\n"
 
 
-def render_answer(record: dict, best: str, locate: Callable) -> list[str]:
+def render_answer(record: dict, in_readme: bool) -> list[str]:
     """Return the paragraphs of one script: its answer, its best figure, its table, links."""
     headline, script = record["headline"], record["script"].removesuffix(".py")
-    places = {file: locate(script, file) for file in record["files"]}
+    folder = "docs/figures" if in_readme else script
     parts = ["\n".join(f"- {sentence}" for sentence in headline["in_short"][:SENTENCES])]
-    for file, place in places.items():
-        if Path(file).stem == best and place:
-            parts.append(f"![{headline['title']}]({place})")
-    parts.append(markdown_table(headline["rows"]))
-    links = (f"[{file}]({place})" if place else f"`{file}`" for file, place in places.items())
-    return [*parts, f"All of `{script}.py`: {', '.join(links)}."]
+    links = []
+    for file in record["files"]:
+        linked = file.endswith(".png") or not in_readme  # of README.md's files only figures exist
+        links.append(f"[{file}]({folder}/{file})" if linked else f"`{file}`")
+        if linked and Path(file).stem in BEST and not file.endswith(".csv"):
+            parts.append(f"![{headline['title']}]({folder}/{file})")
+    return [*parts, markdown_table(headline["rows"]), f"All of `{script}.py`: {', '.join(links)}."]
 
 
 def markdown_table(rows: list[dict]) -> str:
@@ -86,18 +72,17 @@ def write_readme(outputs: Path) -> None:
     """Replace the results section of README.md, and the figures in docs/figures."""
     readme, figures = ROOT / "README.md", ROOT / "docs/figures"
     before, _, after = split_readme(readme.read_text("utf-8"))
-    page = render(outputs, locate_in_readme)
-    readme.write_text(f"{before}{START}{page}{END}{after}", "utf-8")
+    readme.write_text(f"{before}{START}{render(outputs, in_readme=True)}{END}{after}", "utf-8")
     for figure in figures.glob("*.png"):
         figure.unlink()
-    for figure in (path for script in SCRIPTS for path in (outputs / script).glob("*.png")):
-        (figures / figure.name).write_bytes(figure.read_bytes())
+    for script in SCRIPTS:
+        for figure in (outputs / script).glob("*.png"):
+            shutil.copy(figure, figures)
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
     about = "where the scripts wrote their outputs (default: outputs beside the scripts)"
     parser.add_argument("--output-dir", type=Path, default=ROOT / "outputs", help=about)
     parser.add_argument("--readme", action="store_true", help="write README.md, too")

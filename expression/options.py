@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,10 +20,6 @@ from expression.report import FIGURE_FORMATS, Report
 from expression.style import theme
 
 OUTPUT_DIR = Path(__file__).resolve().parents[1] / "outputs"
-DATA_OPTIONS = (
-    *("expression", "train", "test", "labels", "class_column", "classes", "positive_class"),
-    *("common_genes", "missing", "drop", "keep", "max_genes"),
-)
 FEW_PATIENTS = 72  # up to as many as the published data have, all repetitions are affordable
 # The options that do not change any result, and therefore do not belong into its record
 UNRECORDED_OPTIONS = {
@@ -35,8 +32,7 @@ class ScriptParser(argparse.ArgumentParser):
     """An argument parser that refuses in the one line all scripts refuse in."""
 
     def error(self, message: str):
-        message = message.removeprefix("argument ")
-        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+        self.exit(2, f"error: {message.removeprefix('argument ')}; see {self.prog} --help\n")
 
 
 def make_parser(doc: str, script: str) -> ScriptParser:
@@ -53,22 +49,16 @@ def make_parser(doc: str, script: str) -> ScriptParser:
     add("--data-dir", type=Path, default=DATA_DIR, metavar="DIR", help=about)
     about = f"results go to DIR/{script}/ (default: outputs beside the scripts)"
     add("--output-dir", type=Path, default=OUTPUT_DIR, metavar="DIR", help=about)
-    about = (
-        "scale of the values: array intensities, or their log2; counts (or CPM, TPM), or their "
-        "log2(x + 1) (default: intensity)"
-    )
+    about = "scale: array intensities, or their log2; counts (or CPM, TPM), or their log2(x + 1) "
+    about += "(default: intensity)"
     add("--expression", choices=EXPRESSION_SCALES, default="intensity", help=about)
-    about = "of the genes that pass the filter, at most the N most variable (default: {:,})"
-    about = about.format(MAX_GENES)
+    about = f"of genes that pass the filter, the N most variable at most (default: {MAX_GENES:,})"
     add("--max-genes", type=whole_number(MIN_GENES), default=MAX_GENES, metavar="N", help=about)
     about = "seed of everything random; the same seed gives the same bytes (default: 0)"
     add("--seed", type=whole_number(0), default=0, metavar="N", help=about)
     about = "processes to work in; changes the time only, not the results (default: all cores)"
     add("--jobs", type=whole_number(1), default=joblib.cpu_count(), metavar="N", help=about)
-    about = (
-        "address of a Dask scheduler, such as tcp://127.0.0.1:8786, whose workers do the work "
-        "instead; changes the time only"
-    )
+    about = "address of a Dask scheduler, such as tcp://127.0.0.1:8786, whose workers do the work"
     add("--scheduler", metavar="ADDRESS", help=about)
     about = "file format of the figures (default: png)"
     add("--figure-format", choices=FIGURE_FORMATS, default="png", help=about)
@@ -88,10 +78,8 @@ def _add_own_data_options(parser: ScriptParser) -> None:
     add("--train", type=Path, metavar="FILE", help=about)
     about = "expression of the test patients; may be left out, with all that needs them"
     add("--test", type=Path, metavar="FILE", help=about)
-    about = (
-        "table of patients and classes, or CLS (its codes follow the order of the patients in the "
-        "expression files, training first); not needed when those have a column of classes"
-    )
+    about = "table of patients and classes, or CLS (codes in the order of the patients in the "
+    about += "expression files, training first); not needed when those have a column of classes"
     add("--labels", type=Path, nargs="+", metavar="FILE", help=about)
     about = "the column of classes, where more than one column can be"
     add("--class-column", metavar="NAME", help=about)
@@ -110,11 +98,7 @@ def _add_own_data_options(parser: ScriptParser) -> None:
 
 
 class Count(NamedTuple):
-    """An option that is a whole number.
-
-    The default of a number of repetitions shrinks as patients grow, since intervals do: in
-    proportion beyond `FEW_PATIENTS`, but not below `fewest`.
-    """
+    """An option that is a whole number; where `fewest` is given, a number of repetitions."""
 
     option: str
     default: int
@@ -123,24 +107,21 @@ class Count(NamedTuple):
     fewest: int | None = None
 
     def default_for(self, patients: int) -> int:
+        """Return the default: repetitions shrink as patients grow, since intervals do."""
         if self.fewest is None or patients <= FEW_PATIENTS:
             return self.default
         return max(self.fewest, round(self.default * FEW_PATIENTS / patients))
 
 
 def add_counts(parser: ScriptParser, *counts: tuple) -> None:
-    """Add options of a script that are counts, each the fields of a `Count`.
-
-    `load_data` settles the defaults, once the number of patients is known.
-    """
+    """Add options of a script, each the fields of a `Count`; `load_data` settles the defaults."""
     add = parser.add_argument_group("options of this script").add_argument
     counts = [Count(*count) for count in counts]
     for count in counts:
         text = f"{count.about} (default: {count.default:,}"
         if count.fewest is not None:
             text += f"; beyond {FEW_PATIENTS} patients fewer in proportion, at least {count.fewest}"
-        options = {"type": whole_number(count.least), "metavar": "N", "help": f"{text})"}
-        add(count.option, **options)
+        add(count.option, type=whole_number(count.least), metavar="N", help=f"{text})")
     parser.set_defaults(counts=counts)
 
 
@@ -159,8 +140,8 @@ def whole_number(minimum: int, maximum: int = 2**32 - 1) -> Callable[[str], int]
 def command_line(parse_args: Callable[[Sequence[str] | None], argparse.Namespace]):
     """Decorate a script's ``main(args) -> None`` into ``main(argv=None) -> int``, a whole command.
 
-    Everything that surrounds an analysis is set here, once: the theme of the figures, the number of
-    processes, the progress bar. What stops a script is told in one line, with its exit status.
+    The theme of the figures, the processes and the progress bar are set here; what stops a script
+    is told in one line, with its exit status.
     """
 
     def decorate(main: Callable[[argparse.Namespace], None]):
@@ -175,17 +156,15 @@ def command_line(parse_args: Callable[[Sequence[str] | None], argparse.Namespace
                 with theme(), threadpool_limits(1), fast, work:
                     main(args)
                 return 0
-            except DataError as error:
-                print(f"error: {error}", file=sys.stderr)
-            except OSError as error:
-                what = error.filename or "output"
-                advice = "free it or choose another folder (see --output-dir)"
-                print(
-                    f"error: {what}: must be usable - {error.strerror}; {advice}", file=sys.stderr
-                )
             except KeyboardInterrupt:
                 print("interrupted: earlier outputs are as they were", file=sys.stderr)
                 return 130
+            except DataError as error:
+                message = str(error)
+            except OSError as error:
+                message = f"{error.filename or 'output'}: must be usable - {error.strerror}; "
+                message += "free it or choose another folder (see --output-dir)"
+            print(f"error: {message}", file=sys.stderr)
             return 2
 
         return command
@@ -195,9 +174,8 @@ def command_line(parse_args: Callable[[Sequence[str] | None], argparse.Namespace
 
 def load_data(args: argparse.Namespace) -> ExpressionData:
     """Return the data the shared options name, and settle the counts that depend on them."""
-    data = load_expression_data(
-        args.data_dir, **{name: getattr(args, name) for name in DATA_OPTIONS}
-    )
+    names = inspect.signature(load_expression_data).parameters  # those of the options
+    data = load_expression_data(**{name: getattr(args, name) for name in names})
     for count in args.counts:
         name = count.option.removeprefix("--").replace("-", "_")
         if getattr(args, name) is None:
@@ -208,10 +186,7 @@ def load_data(args: argparse.Namespace) -> ExpressionData:
 def start_report(
     args: argparse.Namespace, data: ExpressionData, title: str, stages: dict[str, float]
 ) -> Report:
-    """Return an empty report, that the shared options place and that records all others.
-
-    `stages` are those of the work to come, and roughly their seconds, for the progress bar.
-    """
+    """Return an empty report; `stages`: the work to come and roughly its seconds, for the bar."""
     expect(stages)
     return Report(
         title,

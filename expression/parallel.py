@@ -34,7 +34,7 @@ PATIENCE = 10  # seconds to wait for a scheduler, and for its first worker
 class Progress(tqdm):
     """One bar for a whole script: how much of the expected seconds is done, and the time left."""
 
-    def __init__(self, hidden: bool = False):
+    def __init__(self, hidden: bool):
         self.stages: dict[str, float] = {}
         super().__init__(
             total=1,
@@ -74,10 +74,7 @@ _workers: ContextVar[Workers] = ContextVar("workers")
 def workers(jobs: int, progress: bool, scheduler: str | None = None) -> Iterator[None]:
     """Let every `run_parallel` inside work on `jobs` processes, or on the cluster of a scheduler.
 
-    Raises
-    ------
-    DataError
-        When no scheduler with a worker answers at the address.
+    Raises DataError when no scheduler with a worker answers at the address.
     """
     cluster = connect(scheduler) if scheduler else nullcontext()
     with cluster as client, Progress(hidden=not progress) as bar:
@@ -101,8 +98,6 @@ def connect(scheduler: str):
         async with distributed.rpc(scheduler) as answering:
             return await answering.identity()
 
-    rule = "--scheduler: must be the address of a Dask scheduler with a worker"
-    advice = "start them as README.md says, or leave the option out"
     try:
         found = asyncio.run(asyncio.wait_for(identify(), PATIENCE))["type"]
         if found != "Scheduler":
@@ -110,30 +105,28 @@ def connect(scheduler: str):
         # dask warns of tasks from 10 MB; and the matrix is large
         dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"})
         client = distributed.Client(scheduler, timeout=PATIENCE, set_as_default=False)
+        try:
+            client.wait_for_workers(1, timeout=PATIENCE)
+        except TimeoutError:
+            client.close()
+            raise ValueError("no worker") from None
     except (OSError, ValueError) as error:
+        rule = "--scheduler: must be the address of a Dask scheduler with a worker"
+        advice = "start them as README.md says, or leave the option out"
         raise DataError(f"{rule} - {scheduler}: {str(error) or 'no answer'}; {advice}") from None
-    try:
-        client.wait_for_workers(1, timeout=PATIENCE)
-    except TimeoutError:
-        client.close()
-        raise DataError(f"{rule} - {scheduler}: no worker; {advice}") from None
     return client
 
 
 def expect(stages: dict[str, float]) -> None:
-    """Announce the stages to come: by the label of their `run_parallel`, roughly their seconds.
-
-    Only their proportions matter. Other labels stand for work besides, such as drawing.
+    """Announce the stages to come: by the label of their `run_parallel`, roughly their seconds, of
+    which only the proportions matter. Other labels stand for work besides, such as drawing.
     """
     if (bar := _workers.get(Workers()).progress) is not None:
         bar.stages = stages
 
 
 def run_parallel(function: Callable, tasks: Iterable[tuple], label: str) -> list:
-    """Return ``[function(*task) for task in tasks]``, computed by the workers.
-
-    `label` says on the progress bar what they do.
-    """
+    """Return ``[function(*task) for task in tasks]``, with `label` on the progress bar."""
     tasks, (jobs, client, bar, _) = list(tasks), _workers.get(Workers())
     move = functools.partial(bar.move, label) if bar is not None else lambda share: None
     move(0)
@@ -151,18 +144,20 @@ def run_parallel(function: Callable, tasks: Iterable[tuple], label: str) -> list
 def run_on_cluster(function: Callable, tasks: list[tuple], move: Callable) -> list:
     """Return what `run_parallel` does; what is lost with a worker is computed by another.
 
-    Not by joblib's backend for Dask: it scatters large arguments, and such data end with the worker
-    that holds them; and it falls back to this process when a single thread is left.
+    Joblib's backend for Dask scatters large arguments, which are lost with the worker that holds
+    them; and it falls back to this process when a single thread is left.
     """
     from distributed import as_completed
 
     _, client, _, sent = _workers.get()
     kinds = np.ndarray | pd.DataFrame | pd.Series
-    held = {id(value): value for task in tasks for value in task if isinstance(value, kinds)}
-    counts = Counter(id(value) for task in tasks for value in task)
-    for key, value in held.items():
-        if counts[key] > 1 and key not in sent:  # `value` is kept, so that its identity stays its
-            sent[key] = value, client.submit(itself, value, pure=False)
+    values = [value for task in tasks for value in task]
+    uses = Counter(map(id, values))
+    for value in values:
+        if isinstance(value, kinds) and uses[id(value)] > 1 and id(value) not in sent:
+            # A result, which another worker repeats when the one that holds it is lost; `value` is
+            # kept, so that its identity stays its own.
+            sent[id(value)] = value, client.submit(lambda same: same, value, pure=False)
     tasks = [[sent.get(id(value), (None, value))[1] for value in task] for task in tasks]
     submit = functools.partial(client.submit, call, function, config=get_config(), pure=False)
     futures = [submit(arguments=task) for task in tasks]
@@ -171,11 +166,6 @@ def run_on_cluster(function: Callable, tasks: list[tuple], move: Callable) -> li
         results[future.key] = result
         move(len(results) / len(tasks))
     return [results[future.key] for future in futures]
-
-
-def itself(value):
-    """Return a value: what another worker repeats when the one that held it is lost."""
-    return value
 
 
 def call(function: Callable, arguments: list, config: dict):

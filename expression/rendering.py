@@ -37,7 +37,7 @@ def escape_formulas(table: pd.DataFrame) -> pd.DataFrame:
     """Put a quote before text that a spreadsheet would run as a formula."""
 
     def escape(value):
-        formula = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
+        formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
         return f"'{value}" if formula else value
 
     return table.rename(columns=escape).map(escape)
@@ -47,14 +47,12 @@ def to_plain(value):
     """Return numbers, tables and arrays as what JSON knows; floats with six significant digits."""
     if isinstance(value, pd.DataFrame):
         return [to_plain(row) for row in value.reset_index().to_dict("records")]
-    if isinstance(value, pd.Series):
-        return to_plain(value.to_dict())
-    if isinstance(value, dict):
+    if isinstance(value, dict | pd.Series):
         return {str(key): to_plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
+    if isinstance(value, np.generic | np.ndarray):
+        return to_plain(value.tolist())
+    if isinstance(value, list | tuple):
         return [to_plain(entry) for entry in value]
-    if isinstance(value, np.generic):
-        return to_plain(value.item())
     if isinstance(value, float):
         return float(f"{value:.6g}") if np.isfinite(value) else None
     return value

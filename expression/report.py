@@ -2,20 +2,18 @@
 
 A script computes and draws; a `Report` collects what it found and writes it at the very end, all
 files beside its folder first and then renamed into it. Until then earlier outputs are untouched,
-and no file in the folder is ever half-written, even when the script is killed. Afterwards the
-folder holds this run: what an earlier one wrote and this one did not is gone, other files stay.
+and no file in the folder is ever half-written, even when the script is killed. Afterwards what an
+earlier run wrote and this one did not is gone; other files stay.
 """
 
 import io
 import json
 import os
-import shutil
+import platform
 import signal
-import sys
 import tempfile
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
@@ -30,15 +28,11 @@ from expression.rendering import escape_formulas, rows_to_text, to_plain, to_tex
 
 DATA = ["The data", "--------"]  # the heading of what was read
 FIGURE_FORMATS = ("png", "pdf", "svg")
-PACKAGES = ("matplotlib", "numpy", "pandas", "scikit-learn", "scipy", "seaborn", "shap")
+PACKAGES = ("matplotlib", "numpy", "pandas", "scikit-learn", "scipy", "seaborn", "shap", "xgboost")
 
 
 class Report:
-    """Collect a script's figures, tables and metrics, and write them at the end.
-
-    `add_section` fills metrics.txt, for people, and metrics.json, for programs, from the same
-    values, so that the two cannot disagree.
-    """
+    """Collect a script's figures, tables and metrics, and write them at the end."""
 
     def __init__(
         self,
@@ -52,10 +46,7 @@ class Report:
     ):
         """Start empty; `options` are those that change results, with the script and the seed.
 
-        Raises
-        ------
-        OSError
-            When nothing could be written into the folder, which is made at the end.
+        Raises OSError when nothing could be written into the folder, which is made at the end.
         """
         self.folder, self.figure_format, self.quiet = folder, figure_format, quiet
         existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
@@ -67,7 +58,7 @@ class Report:
         self.in_short = ""
         about = describe(data)
         self.text = [title, "=" * len(title), "", about, *map(wrap, data.caveats.splitlines()), ""]
-        self.show("\n".join([title, about]))
+        self.show(f"{title}\n{about}")
         options = dict(options)
         self.record = {
             "script": f"{options.pop('script')}.py",
@@ -81,7 +72,7 @@ class Report:
         }
 
     def add_figure(self, name: str, figure: plt.Figure) -> None:
-        """Render a figure, to become ``name.<figure format>``, and close it."""
+        """Add a figure, to become ``name.<figure format>``, and close it."""
         dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
         buffer = io.BytesIO()
         figure.savefig(buffer, format=self.figure_format, metadata=dates.get(self.figure_format))
@@ -90,9 +81,8 @@ class Report:
 
     def add_table(self, name: str, table: pd.DataFrame) -> None:
         """Add a table, index included, to become ``name.csv``."""
-        text = escape_formulas(table.reset_index()).to_csv(
-            index=False, float_format="%.6g", lineterminator="\n"
-        )
+        table = escape_formulas(table.reset_index())
+        text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
         self.files[f"{name}.csv"] = text.encode()
 
     def show(self, *texts: str) -> None:
@@ -106,10 +96,8 @@ class Report:
         self.show(f"{title}\n{rows_to_text(rows)}")
 
     def add_headline(self, title: str, rows: list[dict], in_short: list[str]) -> None:
-        """Add what a reader looks for first: sentences that answer the script's question, with
-        numbers, intervals and the caveat that matters; then a table of finished cells.
-
-        Both open metrics.txt, and README.md shows the same; the sentences end the terminal's.
+        """Add what a reader looks for first: sentences that answer the script's question, and a
+        table of finished cells. Both open metrics.txt, and the sentences end on the terminal.
         """
         self.record["headline"] = {"title": title, "in_short": in_short, "rows": to_plain(rows)}
         self.in_short = "\n".join(map(wrap, in_short))
@@ -124,21 +112,13 @@ class Report:
         note: str = "",
         shown: pd.DataFrame | None = None,
     ) -> None:
-        """Add values to both metrics files: under `title` and `note`, and under `key`.
-
-        A table prints one row a line; a mapping one entry a line, aligned. Floats print with
-        three digits after the point (small ones with two significant), and go into metrics.json
-        with six significant ones. People are `shown` the same values more briefly where given.
+        """Add values to both metrics files: for people under `title` and `note`, or what is `shown`
+        of them instead; and for programs under `key`.
         """
         self.record["results"][key] = to_plain(values)
         about = [wrap(note), ""] if note else []
-        self.text += [
-            title,
-            "-" * len(title),
-            *about,
-            to_text(values if shown is None else shown),
-            "",
-        ]
+        text = to_text(values if shown is None else shown)
+        self.text += [title, "-" * len(title), *about, text, ""]
 
     def write(self) -> None:
         """Write every file, and remove what else an earlier run wrote; then print the findings."""
@@ -147,24 +127,7 @@ class Report:
         metrics = {"metrics.json": f"{record}\n", "metrics.txt": "\n".join(self.text)}
         # The record first: even when the script is killed just then, it names all files of ours
         contents = {name: text.encode() for name, text in metrics.items()} | self.files
-        missing = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
-        try:
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
-            for path in self.folder.parent.glob(f".{self.folder.name}.*"):  # of a killed run
-                shutil.rmtree(path, ignore_errors=True)
-            try:
-                self._replace_files(contents)
-            except FileNotFoundError:  # another run that ends just now took them for a killed one's
-                self._replace_files(contents)
-        except BaseException:
-            for path in missing:
-                with suppress(OSError):
-                    path.rmdir()  # if empty
-            raise
-        files = f"Written to {self.folder}: {', '.join(self.record['files'])}"
-        self.show(self.in_short, wrap(files))
-
-    def _replace_files(self, contents: dict[str, bytes]) -> None:
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
         place = {"prefix": f".{self.folder.name}.", "dir": self.folder.parent}
         with tempfile.TemporaryDirectory(**place) as beside:  # the same disk: renaming is atomic
             for name, content in contents.items():
@@ -172,17 +135,16 @@ class Report:
             with interrupts_ignored():
                 self.folder.mkdir(exist_ok=True)
                 for name in written_files(self.folder) - set(contents):
-                    Path(self.folder, name).unlink()
+                    (self.folder / name).unlink(missing_ok=True)
                 for name in contents:
                     Path(beside, name).replace(self.folder / name)
+        files = f"Written to {self.folder}: {', '.join(self.record['files'])}"
+        self.show(self.in_short, wrap(files))
 
 
 @contextmanager
 def interrupts_ignored() -> Iterator[None]:
     """Let what takes a moment come to its end, so that outputs are all earlier ones or all new."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # interrupts reach the main thread only
-        return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
@@ -203,10 +165,9 @@ def describe(data: ExpressionData) -> str:
     """Return lines on what is analysed: patients, classes, genes, and what was read for them."""
 
     def group(name, y):
-        if y.empty:
-            return f"no {name} patients (what needs them is not computed)"
         counts = ", ".join(f"{(y == label).sum()} {label}" for label in data.classes)
-        return f"{len(y)} {name} patients ({counts})"
+        none = f"no {name} patients (what needs them is not computed)"
+        return none if y.empty else f"{len(y)} {name} patients ({counts})"
 
     kept = Pipeline(data.preprocessing.filtered_steps()).fit(data.X_train.to_numpy())[-1]
     does = "vary enough in the training patients"
@@ -223,6 +184,5 @@ def describe(data: ExpressionData) -> str:
 def package_versions() -> dict[str, str]:
     """Return the versions the results depend on, Python's included."""
     installed = {name.name.lower(): name.version for name in metadata.distributions()}
-    xgboost = installed.get("xgboost-cpu") or installed.get("xgboost")
-    versions = {name: installed[name] for name in PACKAGES} | {"xgboost": xgboost}
-    return {"python": ".".join(map(str, sys.version_info[:3]))} | versions
+    installed.setdefault("xgboost", installed.get("xgboost-cpu"))
+    return {"python": platform.python_version()} | {name: installed[name] for name in PACKAGES}

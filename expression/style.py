@@ -41,33 +41,29 @@ SET_COLORS = {"train": "0.3", "test": "0.8"}
 SERIES_COLORS = ("green", "purple", "orange", "black", "sky", "blue", "vermilion")
 SERIES_MARKERS = "os^DvP*"
 SERIES_DASHES = ("-", "--", ":", "-.")
+LOOK = {
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "font.size": 8,  # with the sizes below: the one font scale; drawing code names steps of it
+    **dict.fromkeys(("axes.labelsize", "legend.fontsize", "legend.title_fontsize"), "medium"),
+    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), "small"),
+    "axes.titleweight": "bold",
+    "axes.titlesize": "medium",
+    "figure.titleweight": "bold",
+    "figure.titlesize": "large",
+    "legend.frameon": False,
+    "svg.hashsalt": "expression",  # else every SVG gets ids of its own
+    "text.parse_math": False,  # a "$" in a name is a dollar
+}
 
 
 @contextmanager
 def theme() -> Iterator[None]:
     """Give all figures drawn inside one look, and close those that are left over."""
-    sns.set_theme(context="paper", style="ticks", palette=list(COLORS.values()))
-    plt.rcParams.update(
-        {
-            "figure.constrained_layout.use": True,
-            "figure.dpi": 100,
-            "savefig.dpi": 200,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "font.size": 8,  # with axes.labelsize &c: the one font scale; drawing code names steps
-            **dict.fromkeys(
-                ("axes.labelsize", "legend.fontsize", "legend.title_fontsize"), "medium"
-            ),
-            **dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), "small"),
-            "axes.titleweight": "bold",
-            "axes.titlesize": "medium",
-            "figure.titleweight": "bold",
-            "figure.titlesize": "large",
-            "legend.frameon": False,
-            "svg.hashsalt": "expression",  # else every SVG gets ids of its own
-            "text.parse_math": False,  # a "$" in a name is a dollar
-        }
-    )
+    sns.set_theme(context="paper", style="ticks", palette=list(COLORS.values()), rc=LOOK)
     try:
         yield
     finally:
