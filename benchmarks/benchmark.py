@@ -9,6 +9,7 @@ Compare numbers of one run only: they hang on the machine and on what else it do
 """
 
 import argparse
+import json
 import os
 import platform
 import subprocess
@@ -21,14 +22,30 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import psutil
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
 
-from expression import data, style
+from expression import data, models, style, tuning
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ["classifier_models", "explainability", "clustering_analysis", "pca_plot"]
 SIZES = ["300x20000", "600x10000", "600x20000", "1100x20000", "2096x54675"]
 PLANTED = 40  # genes that differ between the classes, and as many between the subtypes of ALL
 SHIFT = 2.0  # of a planted gene, in log2
+LOADERS = {
+    "load_expression_data": "expression.data.load_expression_data(sys.argv[1])",
+    "pandas.read_csv": "[pandas.read_csv(path) for path in sys.argv[2:]]",
+}
+LOADING = """
+import json, resource, sys, time, pandas, expression.data
+before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+tables = {}
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+print(json.dumps([time.process_time() - start, peak / 1024]))
+"""
 
 
 def simulate_cohort(folder: Path, patients: int, genes: int, seed: int) -> list[str]:
@@ -113,6 +130,58 @@ def run_scripts(name: str, folder: Path, jobs: int, limit: float, planted: list)
     return rows
 
 
+def measure_loading(name: str, folder: Path) -> dict:
+    """Return processor seconds and peak MiB of loading a cohort, beside pandas."""
+    row = {"cohort": name}
+    files = [folder, folder / data.TRAIN_FILE, folder / data.TEST_FILE]
+    for loader, code in LOADERS.items():
+        command = [sys.executable, "-c", LOADING.format(code), *files]
+        output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout
+        row[f"{loader} s"], row[f"{loader} MiB"] = json.loads(output)
+    return row
+
+
+def compare_tuning() -> pd.DataFrame:
+    """Return the processor seconds of tuning the models on the shipped data, ours and as plainly
+    written as scikit-learn allows, and whether both choose and predict the same."""
+    cohort = data.load_expression_data()
+    built = models.build_models(cohort.preprocessing, 0)
+    ours = {name: built[name] for name in models.classifier_names()}
+    plain = {}
+    for name in ours:
+        model = models.MODELS[name]
+        pipeline = clone(Pipeline([*model.values(cohort.preprocessing), *model.steps]))
+        models.set_random_states(pipeline, 0)
+        folds = StratifiedKFold(tuning.INNER_FOLDS, shuffle=True, random_state=0)
+        searched = clone(pipeline).set_params(**(model.search or {}))
+        options = {"scoring": "neg_brier_score", "cv": folds, "refit": False}
+        plain[name] = pipeline, GridSearchCV(searched, model.grid, **options)
+    X, y, X_test = cohort.X_train, cohort.y_train.cat.codes, cohort.X_test
+    with threadpool_limits(1):
+        start = time.process_time()
+        with config_context(assume_finite=True, skip_parameter_validation=True):
+            fitted = tuning.fit_models(ours, X, y)
+        middle = time.process_time()
+        for pipeline, search in plain.values():
+            pipeline.set_params(**search.fit(X, y).best_params_).fit(X, y)
+        end = time.process_time()
+    P = tuning.predict(fitted, X_test)
+    same = all(
+        fitted[name].best_params_ == search.best_params_
+        and np.allclose(P[name], pipeline.predict_proba(X_test)[:, 1])
+        for name, (pipeline, search) in plain.items()
+    )
+    row = {"here": middle - start, "plainly written": end - middle}
+    return pd.DataFrame([row | {"same parameters and predictions": "yes" if same else "no"}])
+
+
+def compare_jobs(alone: list[dict], rows: list[dict], jobs: int) -> pd.DataFrame:
+    """Return wall seconds of each script with one and with several processes (1: no loss)."""
+    one, many = (pd.DataFrame(runs).set_index("script")["wall s"] for runs in (alone, rows))
+    table = pd.DataFrame({"1 process": one, f"{jobs} processes": many})
+    return table.assign(efficiency=one / many / jobs).reset_index()
+
+
 def growth_exponents(runs: pd.DataFrame) -> pd.DataFrame:
     """Return a and b of processor seconds ~ patients^a genes^b, a row a script, least squares."""
     rows = {}
@@ -123,12 +192,8 @@ def growth_exponents(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, ["patients", "genes"]).T.rename_axis("script").reset_index()
 
 
-def write_results(folder: Path, runs: pd.DataFrame, jobs: int) -> None:
+def write_results(folder: Path, tables: dict[str, pd.DataFrame], runs: pd.DataFrame, jobs: int):
     """Write RESULTS.md, and the figure of processor time over the size of the cohort."""
-    tables = {
-        "The four scripts": runs,
-        "Growth: processor time ~ patients^a genes^b": growth_exponents(runs),
-    }
     cores, memory = os.cpu_count(), psutil.virtual_memory().total / 2**30
     lines = [
         "# What `make benchmark` measured\n",
@@ -168,12 +233,25 @@ def main() -> int:
 
     limit = 60 * args.limit
     rows = run_scripts("shipped", data.DATA_DIR, args.jobs, limit, [])
+    alone = run_scripts("shipped", data.DATA_DIR, 1, limit, [])
+    loading = [measure_loading("shipped", data.DATA_DIR)]
+    tables = {
+        "Tuning the models on the shipped data, processor seconds": compare_tuning(),
+        "Efficiency on the shipped data, wall seconds": compare_jobs(alone, rows, args.jobs),
+    }
     for size in args.sizes:
         with tempfile.TemporaryDirectory() as folder:
             patients, genes = map(int, size.split("x"))
             planted = simulate_cohort(Path(folder), patients, genes, seed=0)
             rows += run_scripts(size, Path(folder), args.jobs, limit, planted)
-        write_results(args.output_dir, pd.DataFrame(rows), args.jobs)
+            loading.append(measure_loading(size, Path(folder)))
+        runs = pd.DataFrame(rows)
+        measured = {
+            "The four scripts": runs,
+            "Growth: processor time ~ patients^a genes^b": growth_exponents(runs),
+            "Loading, beside pandas' C reader": pd.DataFrame(loading),
+        }
+        write_results(args.output_dir, measured | tables, runs, args.jobs)
     return 0
 
 

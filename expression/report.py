@@ -10,10 +10,11 @@ import io
 import json
 import os
 import platform
+import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -127,7 +128,21 @@ class Report:
         metrics = {"metrics.json": f"{record}\n", "metrics.txt": "\n".join(self.text)}
         # The record first: even when the script is killed just then, it names all files of ours
         contents = {name: text.encode() for name, text in metrics.items()} | self.files
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        missing = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            for path in self.folder.parent.glob(f".{self.folder.name}.*"):  # of a killed run
+                shutil.rmtree(path, ignore_errors=True)
+            self._replace_files(contents)
+        except BaseException:
+            for path in missing:
+                with suppress(OSError):
+                    path.rmdir()  # if empty
+            raise
+        files = f"Written to {self.folder}: {', '.join(self.record['files'])}"
+        self.show(self.in_short, wrap(files))
+
+    def _replace_files(self, contents: dict[str, bytes]) -> None:
         place = {"prefix": f".{self.folder.name}.", "dir": self.folder.parent}
         with tempfile.TemporaryDirectory(**place) as beside:  # the same disk: renaming is atomic
             for name, content in contents.items():
@@ -138,8 +153,6 @@ class Report:
                     (self.folder / name).unlink(missing_ok=True)
                 for name in contents:
                     Path(beside, name).replace(self.folder / name)
-        files = f"Written to {self.folder}: {', '.join(self.record['files'])}"
-        self.show(self.in_short, wrap(files))
 
 
 @contextmanager

@@ -100,10 +100,18 @@ def test_a_strange_record_of_an_earlier_run_removes_nothing(report, record):
     assert (report.folder / "folder").is_dir()
 
 
-def test_what_stops_the_writing_leaves_the_old_files(new_report, monkeypatch):
+def test_what_stops_the_writing_leaves_the_old_files_and_no_empty_folder(
+    new_report, monkeypatch, tmp_path
+):
     def interrupt(path, content):
         path.write_text("half")
         raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            new_report().write()
+    assert list(tmp_path.iterdir()) == []
 
     report = new_report()
     report.add_table("table", ONE)
@@ -128,6 +136,16 @@ def test_an_interrupt_in_the_last_step_comes_too_late(report, monkeypatch):
     assert set(contents(report.folder)) == {"metrics.json", "metrics.txt"}
     with pytest.raises(KeyboardInterrupt):  # and comes through again afterwards
         os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_the_next_run_removes_what_a_killed_one_left_beside_the_folder(report):
+    left, other = (report.folder.parent / name for name in (".a_script.x1y2z3", ".another.x1y2"))
+    for folder in (left, other):
+        folder.mkdir(parents=True)
+        (folder / "figure.png").write_bytes(b"half")
+    report.write()
+    assert not left.exists()
+    assert other.exists()
 
 
 def test_a_killed_run_leaves_no_file_that_its_record_does_not_name(report, monkeypatch):
