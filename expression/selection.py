@@ -25,7 +25,7 @@ from sklearn.pipeline import Pipeline
 from expression.models import MODELS, Importance, gene_importance, set_random_states
 from expression.parallel import run_parallel
 
-THRESHOLD = 0.75  # of the subsamples
+SELECTED_FROM = 0.75  # of the subsamples, from which on a gene is selected
 SUBSETS = 5  # of the patients, each without another fifth
 FEWER_PAIRS = 10  # for permuted labels and subsets of the patients: more selects no fewer there
 POOR = 0.4  # as Nogueira et al. read their index
@@ -42,11 +42,6 @@ class Rule(NamedTuple):
     bound: float  # on the expected number of falsely selected genes, under r-concavity
     worst_case: float  # the same without an assumption
 
-    @property
-    def standard_error(self) -> float:
-        """Return that of a frequency at the threshold, over subsamples of the same patients."""
-        return math.sqrt(THRESHOLD * (1 - THRESHOLD) / (2 * self.pairs))
-
 
 class Checks(NamedTuple):
     """What a rule does elsewhere: with permuted labels, and on subsets of the patients."""
@@ -57,12 +52,12 @@ class Checks(NamedTuple):
 
 def choose_rule(genes: int, pairs: int, expected_false: float) -> Rule:
     """Return the rule of the largest q whose bound is at most `expected_false`."""
-    allowed = bisect_right(
-        range(1, genes), expected_false, key=lambda q: false_selections(genes, q, THRESHOLD, pairs)
-    )
-    first = max(1, allowed)
-    bound = false_selections(genes, first, THRESHOLD, pairs)
-    return Rule(pairs, first, bound, first**2 / genes / (2 * THRESHOLD - 1))
+
+    def bound(first):
+        return false_selections(genes, first, SELECTED_FROM, pairs)
+
+    first = max(1, bisect_right(range(1, genes), expected_false, key=bound))
+    return Rule(pairs, first, bound(first), first**2 / genes / (2 * SELECTED_FROM - 1))
 
 
 def false_selections(genes: int, first: int, threshold: float, pairs: int) -> float:
@@ -110,20 +105,19 @@ def tail_bound(mean: float, threshold: float, n: int, r: float) -> float:
 def refit_on_pairs(
     pipelines: dict[str, Pipeline],
     X: pd.DataFrame,
-    cohorts: list[tuple[np.ndarray, np.ndarray]],
+    cohorts: list[tuple[np.ndarray, np.ndarray, list[int]]],
     rule: Rule,
-    seeds: list[list[int]],
     label: str,
 ) -> np.ndarray:
     """Return which genes are selected: cohorts x subsamples x (models, then all of them) x genes.
 
-    A cohort is rows of X (patients x genes), and their classes as 0 and 1; each has a seed of its
-    own. Subsamples are halves of it, stratified; two after another are complementary. Genes that a
-    model does not use it does not select. Of all models, the genes of best mean rank are selected.
+    A cohort is rows of X (patients x genes), their classes as 0 and 1, and a seed. Subsamples are
+    halves of it, stratified; two after another are complementary. Genes that a model does not use
+    it does not select. Of all models, the genes of best mean rank are selected.
     """
     unfitted = [(clone(pipeline), MODELS[name].importance) for name, pipeline in pipelines.items()]
     values, tasks = X.to_numpy(), []
-    for (rows, y), seed in zip(cohorts, seeds, strict=True):
+    for rows, y, seed in cohorts:
         rng = np.random.default_rng(seed)
         halves = StratifiedShuffleSplit(
             rule.pairs, train_size=0.5, test_size=0.5, random_state=int(rng.integers(2**31))
@@ -168,19 +162,20 @@ def check_rule(
 ) -> Checks:
     """Return what the rule does with permuted labels, and without each fifth of the patients."""
     rule = rule._replace(pairs=min(rule.pairs, FEWER_PAIRS))
-    rngs = [np.random.default_rng([seed, number]) for number in range(1, permutations + 1)]
-    permuted = [(np.arange(len(y)), rng.permutation(y)) for rng in rngs]
-    folds = StratifiedKFold(SUBSETS, shuffle=True, random_state=seed).split(y, y)
-    subsets = [(rows, y[rows]) for rows, _ in folds]
 
-    def frequencies(cohorts, stage, label):
-        seeds = [[seed, stage, number] for number in range(len(cohorts))]
-        selected = refit_on_pairs(pipelines, X, cohorts, rule, seeds, label)
+    def frequencies(cohorts, label):
+        selected = refit_on_pairs(pipelines, X, cohorts, rule, label)
         return pd.DataFrame(selected[:, :, -1].mean(axis=1), columns=X.columns)
 
+    everyone, permuted = np.arange(len(y)), []
+    for number in range(permutations):
+        y_permuted = np.random.default_rng([seed, number + 1]).permutation(y)
+        permuted.append((everyone, y_permuted, [seed, 1, number]))
+    folds = StratifiedKFold(SUBSETS, shuffle=True, random_state=seed).split(y, y)
+    subsets = [(rows, y[rows], [seed, 2, number]) for number, (rows, _) in enumerate(folds)]
     return Checks(
-        permuted=frequencies(permuted, 1, "permuted labels"),
-        subsets=frequencies(subsets, 2, "subsets of the patients") >= THRESHOLD,
+        permuted=frequencies(permuted, "permuted labels"),
+        subsets=frequencies(subsets, "subsets of the patients") >= SELECTED_FROM,
     )
 
 

@@ -1,16 +1,22 @@
 """A simulated cohort in which five genes differ, and quick models for it; shared by tests."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pandas as pd
+import pytest
+from sklearn import config_context
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_selection import SelectPercentile, f_classif
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
+from threadpoolctl import threadpool_limits
 from xgboost import XGBClassifier
 
 from expression.data import ExpressionData
+from expression.models import MODELS, ROUNDS
 from expression.preprocessing import Preprocessing
 
 SELECT = SelectPercentile(f_classif, percentile=50)
@@ -43,3 +49,15 @@ def simulate(effect: float, seed: int = 0) -> ExpressionData:
 
 def quick_pipelines() -> dict[str, Pipeline]:
     return {name: Pipeline([*Preprocessing().steps(), *steps]) for name, steps in QUICK.items()}
+
+
+@contextmanager
+def small_models(grids: dict[str, dict], trees: int = 10):
+    """Let all scripts have these grids and small forests, and do what `command_line` sets."""
+    forest = {"steps": [("model", RandomForestClassifier(trees))], "search": {ROUNDS: trees // 2}}
+    fast = config_context(assume_finite=True, skip_parameter_validation=True)
+    with pytest.MonkeyPatch.context() as patch, threadpool_limits(1), fast:
+        for name, grid in grids.items():
+            changes = forest if name == "Random Forest" else {}
+            patch.setitem(MODELS, name, MODELS[name]._replace(grid=grid, **changes))
+        yield

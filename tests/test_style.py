@@ -11,7 +11,6 @@ from expression.style import (
     COLORS,
     PAGE_WIDTH,
     class_palette,
-    direction_colors,
     draw_bars,
     group_palette,
     name_ticks,
@@ -113,11 +112,6 @@ def test_bars_are_named_from_the_top_with_room_for_more(count):
     assert labels[0].get_text() == "a gene with a ver…scription 00"
     assert len(labels) == count
     assert axes[0].get_ylim() == (9.5, -0.5)
-
-
-def test_the_colour_of_a_direction_is_that_of_the_class(data):
-    negative, positive = class_palette(data).values()
-    assert direction_colors(pd.Series([1, -1, 2]), data) == [positive, negative, positive]
 
 
 def test_one_colour_a_class(data):
