@@ -23,7 +23,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix, roc_curve
+from sklearn.metrics import ConfusionMatrixDisplay, roc_curve
 from sklearn.tree import plot_tree
 
 from expression import evaluation, style
@@ -73,14 +73,14 @@ def in_short(data: ExpressionData, results: Results) -> list[str]:
     """Return sentences for a reader who reads no table."""
     names, tested = classifier_names(), results.tested
     held_out = results.nested.table.loc["accuracy", "mean"]
-    sentences = [
+    of_training = [
         f"Training patients held out in folds: {held_out[names].min():.0%} to "
         f"{held_out[names].max():.0%} predicted correctly; by the majority class "
         f"{held_out[MAJORITY]:.0%}.",
         "No interval covers other laboratories, or patients chosen otherwise.",
     ]
     if not tested:
-        return sentences
+        return of_training
     majority = tested.correct[MAJORITY].iloc[0]
     better = (tested.scores.loc["accuracy", "lower"][names] > majority / len(tested.P)).sum()
     answer = {0: "No", len(names): "Yes"}.get(better, "In part")
@@ -101,7 +101,7 @@ def in_short(data: ExpressionData, results: Results) -> list[str]:
         f"Do not read a probability as a risk: its mean is {mean.min():.2f} to {mean.max():.2f} by "
         f"model, and {data.y_test.cat.codes.mean():.2f} of test patients have {data.classes[1]}.",
         f"Misclassified by every model in most random splits: patient {always}.",
-        *sentences,
+        *of_training,
     ]
 
 
@@ -113,35 +113,33 @@ def draw_figures(data: ExpressionData, results: Results) -> dict[str, plt.Figure
     if TREE in results.fitted:
         figures["decision_tree"] = draw_decision_tree(results.fitted[TREE].best_estimator_, data)
     if tested:
-        y, P = data.y_test.cat.codes, tested.P.drop(columns=MAJORITY)
-        figures["confusion_matrices"] = draw_confusion_matrices(y, P, tested.correct, data.classes)
-        figures["roc_curves"] = draw_roc_curves(y, P, tested.scores)
+        P = tested.P.drop(columns=MAJORITY)
+        figures["confusion_matrices"] = draw_confusion_matrices(P, data, tested.correct)
+        figures["roc_curves"] = draw_roc_curves(P, data, tested.scores)
         figures["patients"] = draw_patients(P, data)
         title = f"{n_test} of all {n_train + n_test} patients, held out in random splits"
         figures["monte_carlo_cv"] = draw_resampled(results.splits, title, "splits")
     return figures
 
 
-def draw_confusion_matrices(
-    y: pd.Series, P: pd.DataFrame, correct: pd.DataFrame, classes: tuple[str, str]
-) -> plt.Figure:
+def draw_confusion_matrices(P: pd.DataFrame, data: ExpressionData, correct) -> plt.Figure:
     """Draw the counts; `correct`: how many are, under other random states, states x models."""
     figure, axes = style.panel_grid(P.shape[1], columns=3, height=2.5)
-    classes = [style.wrap_name(name) for name in classes]
+    y, classes = data.y_test.cat.codes, [style.wrap_name(name) for name in data.classes]
+    look = {"cmap": "Greys", "colorbar": False, "im_kw": {"vmin": 0}, "display_labels": classes}
     for ax, (name, p) in zip(axes, P.items(), strict=True):
-        counts = confusion_matrix(y, p > 0.5)
-        display = ConfusionMatrixDisplay(counts, display_labels=classes)
-        display.plot(ax=ax, cmap="Greys", colorbar=False, im_kw={"vmin": 0})
-        varying = range_text(correct[name])
-        varying = varying and f"\n{varying} over random states"
-        ax.set(title=f"{name}\n{counts.trace()} correct{varying}")
+        ConfusionMatrixDisplay.from_predictions(y, (p > 0.5).astype(int), ax=ax, **look)
+        title = f"{name}\n{((p > 0.5) == y).sum()} correct"
+        if varying := range_text(correct[name]):
+            title += f"\n{varying} over random states"
+        ax.set_title(title)
     figure.suptitle(f"{len(y)} test patients: predicted classes")
     return figure
 
 
-def draw_roc_curves(y: pd.Series, P: pd.DataFrame, scores: pd.DataFrame) -> plt.Figure:
+def draw_roc_curves(P: pd.DataFrame, data: ExpressionData, scores: pd.DataFrame) -> plt.Figure:
     """Draw models, and baselines dashed; `scores` holds the AUC of each and its interval."""
-    figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 4.2))
+    y, (figure, ax) = data.y_test.cat.codes, plt.subplots(figsize=(style.PAGE_WIDTH, 4.2))
     for name, look in style.series_styles(P).items():
         key, auc = ("ROC AUC", name), "one threshold only"
         if key in scores.index:

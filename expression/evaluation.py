@@ -185,29 +185,21 @@ def probability_table(y: pd.Series, tested: Tested, splits: Resampled) -> pd.Dat
     states, and over the splits that held the patient out.
     """
     labels = [f"{low:g}-{high:g}" for low, high in itertools.pairwise(BINS)]
-    changes = tested.states.gt(0.5).groupby(level="patient").nunique() > 1
-    sd_states, sd_splits = _patient_sd(tested.states).mean(), _patient_sd(splits.P).mean()
+    states, held_out = (P.groupby(level="patient") for P in (tested.states, splits.P))
+    changes = tested.states.gt(0.5).groupby(level="patient").nunique().gt(1).sum()
+    sd_states, sd_splits = states.std().mean(), held_out.std().mean()
     rows = {}
     for name, p in tested.P.drop(columns=MAJORITY).items():
         bins = y.groupby(pd.cut(p, BINS, labels=labels, include_lowest=True), observed=False)
         counts = {label: f"{members.sum()} of {len(members)}" for label, members in bins}
-        rows[name] = {"mean": p.mean(), **counts, "class changes": changes[name].sum()}
+        rows[name] = {"mean": p.mean(), **counts, "class changes": changes[name]}
         rows[name] |= {"sd, states": sd_states[name], "sd, splits": sd_splits[name]}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
 
-def _patient_sd(P: pd.DataFrame) -> pd.DataFrame:
-    return P.groupby(level="patient").std()
-
-
-def prediction_strength(p):
-    """Return the prediction strength, 0 to 1, of Golub et al. from a share of votes."""
-    return (2 * p - 1).abs()
-
-
 def no_calls(P: pd.DataFrame) -> pd.DataFrame:
-    """Return which patients a model that votes does not classify."""
-    return (prediction_strength(P) < CLASSIFIED_FROM) & [MODELS[name].votes for name in P]
+    """Return which patients a model that votes does not classify, after Golub et al."""
+    return ((2 * P - 1).abs() < CLASSIFIED_FROM) & [MODELS[name].votes for name in P]
 
 
 def prediction_table(data: ExpressionData, P: pd.DataFrame, states: pd.DataFrame) -> pd.DataFrame:
@@ -215,7 +207,7 @@ def prediction_table(data: ExpressionData, P: pd.DataFrame, states: pd.DataFrame
 
     With the sd of each probability over random states.
     """
-    y, positive, sd = data.y_test.cat.codes, data.classes[1], _patient_sd(states)
+    y, positive, sd = data.y_test.cat.codes, data.classes[1], states.groupby(level="patient").std()
     errors = P[classifier_names()].gt(0.5).ne(y, axis=0).sum(axis=1)
     table = pd.DataFrame({"class": data.y_test, "errors": errors})
     for name, p in P.items():
@@ -223,7 +215,7 @@ def prediction_table(data: ExpressionData, P: pd.DataFrame, states: pd.DataFrame
         table[f"{name}: sd over random states"] = sd[name]
         table[f"{name}: predicted class"] = np.where(p > 0.5, *data.classes[::-1])
         if MODELS[name].votes:
-            table[f"{name}: prediction strength"] = prediction_strength(p)
+            table[f"{name}: prediction strength"] = (2 * p - 1).abs()
             table[f"{name}: classified"] = ~no_calls(P)[name]
     return table.loc[hardest_first(y, P)]
 
@@ -257,4 +249,4 @@ def patient_table(data: ExpressionData, held_out: pd.DataFrame) -> pd.DataFrame:
     table["held out"] = errors.size().reindex(table.index, fill_value=0)
     rates = errors.mean()
     table = table.join(rates).assign(mean=rates[classifier_names()].mean(axis=1))
-    return table.join(_patient_sd(held_out).add_prefix("sd of probability: "))
+    return table.join(held_out.groupby(level="patient").std().add_prefix("sd of probability: "))

@@ -26,13 +26,11 @@ def expression_tables(data: ExpressionData) -> tuple[pd.DataFrame, pd.DataFrame]
 
     The genes are those that pass the variation filter on the training patients.
     """
-    tables = []
-    for steps in (data.preprocessing.log2_steps(), data.preprocessing.steps()):
-        pipeline = Pipeline(steps).fit(data.X_train.to_numpy())
-        genes = pd.Index(pipeline.get_feature_names_out(data.X_train.columns), name="accession")
-        table = pipeline.transform(data.X_all.to_numpy())
-        tables.append(pd.DataFrame(table, data.X_all.index, genes))
-    return tuple(tables)
+    pipeline = Pipeline(data.preprocessing.steps()).fit(data.X_train.to_numpy())
+    genes = pd.Index(pipeline.get_feature_names_out(data.X_train.columns), name="accession")
+    X, patients = data.X_all.to_numpy(), data.X_all.index
+    log2, expression = (steps.transform(X) for steps in (pipeline[:-1], pipeline))
+    return pd.DataFrame(log2, patients, genes), pd.DataFrame(expression, patients, genes)
 
 
 def explain(pipeline: Pipeline, X: pd.DataFrame, seed: int) -> pd.DataFrame:
