@@ -7,27 +7,13 @@ import pandas as pd
 import pytest
 from sklearn import config_context
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.feature_selection import SelectPercentile, f_classif
-from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
-from xgboost import XGBClassifier
 
 from expression.data import ExpressionData
-from expression.models import MODELS, ROUNDS
+from expression.models import MODELS, ROUNDS, build_models, classifier_names
 from expression.preprocessing import Preprocessing
 
-SELECT = SelectPercentile(f_classif, percentile=50)
-XGBOOST = XGBClassifier(n_estimators=10, max_depth=1, colsample_bytree=0.2, n_jobs=1)
-QUICK = {
-    "Logistic Regression": [("select", SELECT), ("scale", StandardScaler()),
-                            ("model", LogisticRegression())],
-    "Decision Tree": [("model", DecisionTreeClassifier(max_depth=2, random_state=0))],
-    "Random Forest": [("model", RandomForestClassifier(10, random_state=0))],
-    "XGBoost": [("model", XGBOOST)],
-}  # fmt: skip
 UP, DOWN = ["g000", "g001", "g002"], ["g003", "g004"]
 N_GENES = 300
 
@@ -48,7 +34,13 @@ def simulate(effect: float, seed: int = 0) -> ExpressionData:
 
 
 def quick_pipelines() -> dict[str, Pipeline]:
-    return {name: Pipeline([*Preprocessing().steps(), *steps]) for name, steps in QUICK.items()}
+    """Return the classifiers behind the preprocessing, unfitted, with few trees."""
+    few = {"Random Forest": {ROUNDS: 10}, "XGBoost": {ROUNDS: 50}}
+    models, values = build_models(Preprocessing(), seed=0), Preprocessing().steps()
+    return {
+        name: Pipeline([*values, *models[name].steps(few.get(name, {})).steps])
+        for name in classifier_names()
+    }
 
 
 @contextmanager

@@ -5,12 +5,12 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from planted import DOWN, QUICK, UP, quick_pipelines, simulate
+from planted import DOWN, UP, quick_pipelines, simulate
 from scipy.stats import mannwhitneyu, ttest_ind
 from sklearn.metrics import roc_auc_score
 
 from expression import genes
-from expression.models import MODELS
+from expression.models import MODELS, classifier_names
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def planted():
 
 
 @pytest.mark.parametrize("many", [False, True])
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", classifier_names())
 def test_shap_values_add_up_to_the_output_for_the_positive_class(planted, name, many, monkeypatch):
     X, y = planted.X_train, planted.y_train.cat.codes.to_numpy()
     pipeline = quick_pipelines()[name].fit(X.to_numpy(), y)
