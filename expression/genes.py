@@ -110,11 +110,7 @@ def max_t_p(X: np.ndarray, y: np.ndarray, permutations: int, seed: int) -> np.nd
 
 
 def gene_table(
-    data: ExpressionData,
-    expression: pd.DataFrame,
-    log2: pd.DataFrame,
-    frequency: np.ndarray,
-    seed: int,
+    data: ExpressionData, expression: pd.DataFrame, log2: pd.DataFrame, frequency, seed: int
 ) -> pd.DataFrame:
     """Return all that is known of each gene beside the single models, the surest genes first.
 
@@ -149,16 +145,12 @@ def gene_table(
 
 
 def model_tables(
-    pipelines: dict[str, Pipeline],
-    explanations: dict[str, pd.DataFrame],
-    expression: pd.DataFrame,
-    columns: pd.Index,
-    selected: np.ndarray,
+    pipelines: dict[str, Pipeline], explanations: dict, expression: pd.DataFrame, columns, selected
 ) -> dict[str, pd.DataFrame]:
     """Return what each model says of each gene of `expression`, training patients x genes.
 
-    The pipelines were fitted on `columns`; `explanations` are their SHAP values; `selected` is
-    subsamples x models x genes.
+    The pipelines were fitted on the genes `columns`; `explanations` are their SHAP values;
+    `selected` is subsamples x models x genes.
     `direction` is 1 if contributions to the positive class grow with expression, -1 if they fall.
     """
     genes, tables = expression.columns, {}

@@ -3,9 +3,8 @@
 Complementary-pairs stability selection: the models are refitted on both halves of many random
 splits of the patients. A subsample selects its first genes, in the order of their mean rank over
 the models; a gene is selected that most subsamples select. How many genes are the first follows
-from a bound on the expected number of falsely selected genes, and so from the number of genes
-alone. A falsely selected gene is one that a subsample selects no more often than a gene drawn at
-random.
+from a bound on the expected number of falsely selected genes, those that a subsample selects no
+more often than a gene drawn at random, and so from the number of genes alone.
 
 References: Meinshausen & Bühlmann (2010), JRSS B 72:417; Shah & Samworth (2013), JRSS B 75:55
 (complementary pairs, bounds); Nogueira, Sechidis & Brown (2018), JMLR 18(174) (stability index).
@@ -22,7 +21,7 @@ from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 from sklearn.pipeline import Pipeline
 
-from expression.models import MODELS, Importance, gene_importance, set_random_states
+from expression.models import MODELS, gene_importance, set_random_states
 from expression.parallel import run_parallel
 
 SELECTED_FROM = 0.75  # of the subsamples, from which on a gene is selected
@@ -103,11 +102,7 @@ def tail_bound(mean: float, threshold: float, n: int, r: float) -> float:
 
 
 def refit_on_pairs(
-    pipelines: dict[str, Pipeline],
-    X: pd.DataFrame,
-    cohorts: list[tuple[np.ndarray, np.ndarray, list[int]]],
-    rule: Rule,
-    label: str,
+    pipelines: dict[str, Pipeline], X: pd.DataFrame, cohorts: list[tuple], rule: Rule, label: str
 ) -> np.ndarray:
     """Return which genes are selected: cohorts x subsamples x (models, then all of them) x genes.
 
@@ -126,39 +121,24 @@ def refit_on_pairs(
             for half in pair:
                 drawn = values, X.columns, rows[half], y[half], int(rng.integers(2**31))
                 tasks.append((unfitted, *drawn, rule.first))
-    selected = run_parallel(select_on_subsample, tasks, label)
+    selected = run_parallel(_select_on_subsample, tasks, label)
     return np.reshape(selected, (len(cohorts), 2 * rule.pairs, len(unfitted) + 1, X.shape[1]))
 
 
-def select_on_subsample(
-    unfitted: list[tuple[Pipeline, Importance]],
-    X: np.ndarray,
-    genes: pd.Index,
-    rows: np.ndarray,
-    y: np.ndarray,
-    seed: int,
-    first: int,
-) -> np.ndarray:
+def _select_on_subsample(unfitted, X, genes, rows, y, seed, first) -> np.ndarray:
     """Return which genes each model and all of them select on one subsample, rows of X."""
-    importances = []
-    for pipeline, importance in unfitted:
-        fitted = clone(pipeline)
-        set_random_states(fitted, seed)
-        fitted.fit(X[rows], y)
-        importances.append(gene_importance(importance, fitted, genes).to_numpy())
-    importances = np.array(importances)
+    importances = np.empty((len(unfitted), len(genes)))
+    for i, (pipeline, importance) in enumerate(unfitted):
+        pipeline = clone(pipeline)
+        set_random_states(pipeline, seed)
+        importances[i] = gene_importance(importance, pipeline.fit(X[rows], y), genes)
     ranks = rank_genes(importances)
     consensus = rank_genes(-ranks.mean(axis=0))
     return np.vstack([(ranks <= first) & (importances > 0), consensus <= first])
 
 
 def check_rule(
-    pipelines: dict[str, Pipeline],
-    X: pd.DataFrame,
-    y: np.ndarray,
-    rule: Rule,
-    permutations: int,
-    seed: int,
+    pipelines: dict[str, Pipeline], X: pd.DataFrame, y, rule: Rule, permutations: int, seed: int
 ) -> Checks:
     """Return what the rule does with permuted labels, and without each fifth of the patients."""
     rule = rule._replace(pairs=min(rule.pairs, FEWER_PAIRS))
@@ -167,10 +147,11 @@ def check_rule(
         selected = refit_on_pairs(pipelines, X, cohorts, rule, label)
         return pd.DataFrame(selected[:, :, -1].mean(axis=1), columns=X.columns)
 
-    everyone, permuted = np.arange(len(y)), []
-    for number in range(permutations):
-        y_permuted = np.random.default_rng([seed, number + 1]).permutation(y)
-        permuted.append((everyone, y_permuted, [seed, 1, number]))
+    rngs = [np.random.default_rng([seed, number + 1]) for number in range(permutations)]
+    permuted = [
+        (np.arange(len(y)), rng.permutation(y), [seed, 1, number])
+        for number, rng in enumerate(rngs)
+    ]
     folds = StratifiedKFold(SUBSETS, shuffle=True, random_state=seed).split(y, y)
     subsets = [(rows, y[rows], [seed, 2, number]) for number, (rows, _) in enumerate(folds)]
     return Checks(
