@@ -78,7 +78,7 @@ def headline_rows(table: pd.DataFrame) -> list[dict]:
     return pd.DataFrame(cells).to_dict("records")
 
 
-def draw_importances(models: dict, data: ExpressionData, names: pd.Series) -> plt.Figure:
+def draw_importances(models: dict[str, pd.DataFrame], data: ExpressionData) -> plt.Figure:
     """Draw each model's first genes by its own importance; coefficients with their sign."""
     figure, axes = style.panel_grid(len(models), columns=2, height=2.4)
     negative, positive = style.class_palette(data).values()
@@ -87,7 +87,7 @@ def draw_importances(models: dict, data: ExpressionData, names: pd.Series) -> pl
         importance = MODELS[name].importance
         sizes = first["importance"] * (first["direction"] if importance.signed else 1)
         colors = np.where(first["direction"] > 0, positive, negative)
-        style.draw_bars(ax, sizes, colors, names[first.index], N_PANEL)
+        style.draw_bars(ax, sizes, colors, data.gene_names[first.index], N_PANEL)
         ax.set(title=name, xlabel=importance.label)
     towards = {f"towards {label}": color for label, color in style.class_palette(data).items()}
     look = {"title": "Higher expression pushes", "loc": "outside lower center", "ncols": 2}
@@ -97,10 +97,11 @@ def draw_importances(models: dict, data: ExpressionData, names: pd.Series) -> pl
     return figure
 
 
-def draw_shap_summary(explanations: dict, data: ExpressionData, expression, names) -> plt.Figure:
+def draw_shap_summary(explanations: dict, data: ExpressionData, expression) -> plt.Figure:
     """Draw each model's first genes by the SHAP values of the patients: not shap's own beeswarm,
     whose dots depend on NumPy's global random state."""
     figure, axes = style.panel_grid(len(explanations), columns=2, height=2.7)
+    names, expression = data.gene_names, expression.loc[data.X_train.index]
     z = (expression - expression.mean()) / expression.std()
     color = plt.cm.ScalarMappable(plt.Normalize(-2, 2), "coolwarm")
     for ax, (name, values) in zip(axes, explanations.items(), strict=True):
@@ -262,8 +263,8 @@ def main(args: argparse.Namespace) -> None:
     X, y = data.X_train[expression.columns], data.y_train.cat.codes.to_numpy()
     models = build_models(data.preprocessing, args.seed)
     models = {name: models[name] for name, model in MODELS.items() if model.importance}
-    fitted = fit_models(models, data.X_train, y)
-    pipelines = {name: tuned.best_estimator_ for name, tuned in fitted.items()}
+    tuned = fit_models(models, data.X_train, y)
+    pipelines = {name: fitted.best_estimator_ for name, fitted in tuned.items()}
     rule = selection.choose_rule(len(X.columns), args.pairs, args.expected_false)
     (selected,) = selection.refit_on_pairs(
         pipelines, X, [(np.arange(len(y)), y, [args.seed, 0])], rule, "subsamples"
@@ -273,13 +274,13 @@ def main(args: argparse.Namespace) -> None:
 
     checks = selection.check_rule(pipelines, X, y, rule, args.permutations, args.seed)
     table.insert(4, "subsets", checks.subsets.sum())
-    train = expression.loc[X.index]
     explanations = {n: genes.explain(p, data.X_train, args.seed) for n, p in pipelines.items()}
-    models = genes.model_tables(pipelines, explanations, train, data.X_train.columns, selected)
+    columns = data.X_train.columns
+    models = genes.model_tables(pipelines, explanations, expression, columns, selected)
 
-    leading, names = table.head(N_LEADING), table["gene"]
-    report.add_figure("importances", draw_importances(models, data, names))
-    report.add_figure("shap_summary", draw_shap_summary(explanations, data, train, names))
+    leading = table.head(N_LEADING)
+    report.add_figure("importances", draw_importances(models, data))
+    report.add_figure("shap_summary", draw_shap_summary(explanations, data, expression))
     report.add_figure("selection_frequency", draw_frequencies(leading, models, checks, rule))
     report.add_figure("heatmap", draw_heatmap(data, expression, leading))
     report.add_figure("top_genes", draw_top_genes(data, expression, leading, args.seed))

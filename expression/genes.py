@@ -147,7 +147,7 @@ def gene_table(
 def model_tables(
     pipelines: dict[str, Pipeline], explanations: dict, expression: pd.DataFrame, columns, selected
 ) -> dict[str, pd.DataFrame]:
-    """Return what each model says of each gene of `expression`, training patients x genes.
+    """Return what each model says of each gene of `expression`, patients x genes.
 
     The pipelines were fitted on the genes `columns`; `explanations` are their SHAP values;
     `selected` is subsamples x models x genes.

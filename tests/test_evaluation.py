@@ -24,7 +24,8 @@ def example():
 
 def test_scores_by_hand(example):
     y, P = example
-    table = evaluation.score(y, P.assign(**{MAJORITY: 0.3}))
+    C = P["B"].where(P.index != "h", 0.9)
+    table = evaluation.score(y, P.assign(C=C, **{MAJORITY: 0.3}))
     A = table.xs("A", level="model")
     assert A["accuracy"] == A["sensitivity"] == A["specificity"] == 6 / 8
     assert A["ROC AUC"] == 15 / 16
@@ -32,6 +33,10 @@ def test_scores_by_hand(example):
     assert table["Brier score", "B"] == 0
     assert ("ROC AUC", "B") not in table  # of 0 and 1 it is the balanced accuracy
     assert table["balanced accuracy", "B"] == roc_auc_score(y, P["B"])
+    C = table.xs("C", level="model")
+    assert C["sensitivity"] == 1
+    assert C["specificity"] == 3 / 4
+    assert C["balanced accuracy"] == 7 / 8
     assert table.xs(MAJORITY, level="model").to_dict() == {"accuracy": 0.5}  # more tells nothing
 
 

@@ -87,7 +87,7 @@ def test_the_summary_draws_the_positive_class():
     X, y = data.X_train, data.y_train.cat.codes.to_numpy()
     forest = quick_pipelines()["Random Forest"].fit(X.to_numpy(), y)
     found = {"Random Forest": genes.explain(forest, X, seed=0)}
-    figure = explainability.draw_shap_summary(found, data, np.log2(X), data.gene_names)
+    figure = explainability.draw_shap_summary(found, data, np.log2(X))
     ax = figure.axes[0]
     rows = [text.get_text() for text in ax.get_yticklabels()]
     row = next(i for i, gene in enumerate(rows) if gene in UP)
