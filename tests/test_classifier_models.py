@@ -60,11 +60,11 @@ def found(outputs):
 
 
 @pytest.fixture(scope="module")
-def test_scores(found):
+def measures(found):
     return pd.DataFrame(found["results"]["test"]).set_index(["measure", "model"])
 
 
-def test_metrics_are_those_of_the_predictions(outputs, found, test_scores, data):
+def test_metrics_are_those_of_the_predictions(outputs, found, measures, data):
     assert {path.name for path in outputs.iterdir()} == FILES
     rows = pd.DataFrame(found["headline"]["rows"]).set_index("model")
     assert list(rows.index) == list(MODELS)
@@ -73,22 +73,22 @@ def test_metrics_are_those_of_the_predictions(outputs, found, test_scores, data)
     predicted = pd.DataFrame({m: table[f"{m}: probability of AML"] > 0.5 for m in MODELS})
     for model in MODELS:
         correct = predicted[model] == y
-        scores = test_scores.loc[("accuracy", model)].astype(float)
+        scores = measures.loc[("accuracy", model)].astype(float)
         assert scores["estimate"] == pytest.approx(correct.mean(), abs=1e-5)
         cell = f"{correct.sum()} of 34 ({scores['lower']:.0%}–{scores['upper']:.0%})"
         assert rows.loc[model, "test patients"] == cell
         lowest, highest = (scores[["lowest", "highest"]] * 34).round().astype(int)
         cell = rows.loc[model, "3 random states"]
         assert cell == "" if lowest == highest else cell.endswith(f"({lowest}–{highest})")
-        assert (model == MAJORITY) == (("sensitivity", model) not in test_scores.index)
+        assert (model == MAJORITY) == (("sensitivity", model) not in measures.index)
     errors = predicted[classifier_names()].ne(y, axis=0).sum(axis=1)
     assert (table["errors"] == errors).all()
     assert list(pd.read_csv(outputs / "predictions.csv")["errors"]) == sorted(errors)[::-1]
 
 
-def test_in_short_answers_for_a_physician(outputs, found, test_scores):
+def test_in_short_answers_for_a_physician(outputs, found, measures):
     sentences = found["headline"]["in_short"]
-    better = (test_scores.loc["accuracy", "lower"][classifier_names()] > 20 / 34).sum()
+    better = (measures.loc["accuracy", "lower"][classifier_names()] > 20 / 34).sum()
     answer = "Yes" if better == 4 else "In part"
     start = f"{answer}: on the test patients {better} of 4 models are more accurate"
     assert sentences[0].startswith(start)
