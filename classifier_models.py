@@ -23,8 +23,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix, roc_curve
-from sklearn.tree import DecisionTreeClassifier, plot_tree
+from sklearn.metrics import ConfusionMatrixDisplay, roc_curve
+from sklearn.tree import plot_tree
 
 from expression import evaluation, style
 from expression.data import ExpressionData
@@ -38,6 +38,7 @@ from expression.tuning import INNER_FOLDS, fit_models, tuning_table
 TITLE = "Q1: accuracy of the models and baselines (95 % interval)"
 STAGES = {"tuning": 3, "other random states": 9, "nested cross-validation": 72}
 STAGES |= {"Monte-Carlo cross-validation": 30, "drawing": 6}  # and roughly their seconds
+TREE = "Decision Tree"  # the model that is drawn
 MAX_SHOWN, MAX_LISTED = 60, 5  # patients in a figure, in metrics.txt
 
 
@@ -61,8 +62,7 @@ def headline_rows(results: Results) -> list[dict]:
             correct, score = tested.correct[row["model"]], tested.scores.loc[key]
             limits = f"({score['lower']:.0%}–{score['upper']:.0%})"
             row["test patients"] = f"{correct.iloc[0]} of {len(tested.P)} {limits}"
-            if len(correct) > 1:
-                row[f"{len(correct)} random states"] = range_text(correct)
+            row[f"{len(correct)} random states"] = range_text(correct)
         for what, found in (("nested CV", results.nested), ("Monte-Carlo CV", results.splits)):
             if found:
                 row[what] = interval_text(*found.table.loc[key, ["mean", "lower", "upper"]])
@@ -73,20 +73,21 @@ def in_short(data: ExpressionData, results: Results) -> list[str]:
     """Return sentences for a reader who reads no table."""
     names, tested = classifier_names(), results.tested
     held_out = results.nested.table.loc["accuracy", "mean"]
-    sentences = [
+    of_training = [
         f"Training patients held out in folds: {held_out[names].min():.0%} to "
         f"{held_out[names].max():.0%} predicted correctly; by the majority class "
         f"{held_out[MAJORITY]:.0%}.",
         "No interval covers other laboratories, or patients chosen otherwise.",
     ]
     if not tested:
-        return sentences
+        return of_training
     majority = tested.correct[MAJORITY].iloc[0]
     better = (tested.scores.loc["accuracy", "lower"][names] > majority / len(tested.P)).sum()
     answer = {0: "No", len(names): "Yes"}.get(better, "In part")
-    rows = {row.pop("model"): list(row.values()) for row in headline_rows(results)}
-    counts = ", ".join(f"{name} {rows[name][0]}" for name in names)
-    varying = ", ".join(f"{name} {rows[name][1]}" for name in names if rows[name][1])
+    rows = {row["model"]: row["test patients"] for row in headline_rows(results)}
+    counts = ", ".join(f"{name} {rows[name]}" for name in names)
+    ranges = {name: range_text(tested.correct[name]) for name in names}
+    varying = ", ".join(f"{name} {found}" for name, found in ranges.items() if found)
     p = tested.pairs["p"].min()
     alike = "cannot be ranked" if p * len(tested.pairs) > 0.05 else "are not equally good"
     mean, rates = tested.P[names].mean(), evaluation.patient_table(data, results.splits.P)
@@ -100,7 +101,7 @@ def in_short(data: ExpressionData, results: Results) -> list[str]:
         f"Do not read a probability as a risk: its mean is {mean.min():.2f} to {mean.max():.2f} by "
         f"model, and {data.y_test.cat.codes.mean():.2f} of test patients have {data.classes[1]}.",
         f"Misclassified by every model in most random splits: patient {always}.",
-        *sentences,
+        *of_training,
     ]
 
 
@@ -109,48 +110,42 @@ def draw_figures(data: ExpressionData, results: Results) -> dict[str, plt.Figure
     n_train, n_test, tested = len(data.y_train), len(data.y_test), results.tested
     title = f"{n_train} training patients, held out in folds (nested cross-validation)"
     figures = {"nested_cv": draw_resampled(results.nested, title, "repetitions")}
-    for pipeline in (results.fitted[name].best_estimator_ for name in classifier_names()):
-        if isinstance(pipeline[-1], DecisionTreeClassifier):
-            figures["decision_tree"] = draw_decision_tree(pipeline, data)
+    if TREE in results.fitted:
+        figures["decision_tree"] = draw_decision_tree(results.fitted[TREE].best_estimator_, data)
     if tested:
-        y, P = data.y_test.cat.codes, tested.P.drop(columns=MAJORITY)
-        figures["confusion_matrices"] = draw_confusion_matrices(y, P, tested.correct, data.classes)
-        figures["roc_curves"] = draw_roc_curves(y, P, tested.scores)
+        P = tested.P.drop(columns=MAJORITY)
+        figures["confusion_matrices"] = draw_confusion_matrices(P, data, tested.correct)
+        figures["roc_curves"] = draw_roc_curves(P, data, tested.scores)
         figures["patients"] = draw_patients(P, data)
         title = f"{n_test} of all {n_train + n_test} patients, held out in random splits"
         figures["monte_carlo_cv"] = draw_resampled(results.splits, title, "splits")
     return figures
 
 
-def draw_confusion_matrices(
-    y: pd.Series, P: pd.DataFrame, correct: pd.DataFrame, classes: tuple[str, str]
-) -> plt.Figure:
+def draw_confusion_matrices(P: pd.DataFrame, data: ExpressionData, correct) -> plt.Figure:
     """Draw the counts; `correct`: how many are, under other random states, states x models."""
     figure, axes = style.panel_grid(P.shape[1], columns=3, height=2.5)
-    classes = [style.wrap_name(name) for name in classes]
+    y, classes = data.y_test.cat.codes, [style.wrap_name(name) for name in data.classes]
+    look = {"cmap": "Greys", "colorbar": False, "im_kw": {"vmin": 0}, "display_labels": classes}
     for ax, (name, p) in zip(axes, P.items(), strict=True):
-        counts = confusion_matrix(y, p > 0.5)
-        display = ConfusionMatrixDisplay(counts, display_labels=classes)
-        display.plot(ax=ax, cmap="Greys", colorbar=False, im_kw={"vmin": 0})
-        by_state = range_text(correct[name]) and f"\n{range_text(correct[name])} by state"
-        ax.set(title=f"{name}\n{counts.trace()} correct{by_state}")
+        ConfusionMatrixDisplay.from_predictions(y, (p > 0.5).astype(int), ax=ax, **look)
+        title = f"{name}\n{((p > 0.5) == y).sum()} correct"
+        if varying := range_text(correct[name]):
+            title += f"\n{varying} over random states"
+        ax.set_title(title)
     figure.suptitle(f"{len(y)} test patients: predicted classes")
     return figure
 
 
-def draw_roc_curves(y: pd.Series, P: pd.DataFrame, scores: pd.DataFrame) -> plt.Figure:
+def draw_roc_curves(P: pd.DataFrame, data: ExpressionData, scores: pd.DataFrame) -> plt.Figure:
     """Draw models, and baselines dashed; `scores` holds the AUC of each and its interval."""
-    figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 4.2))
+    y, (figure, ax) = data.y_test.cat.codes, plt.subplots(figsize=(style.PAGE_WIDTH, 4.2))
     for name, look in style.series_styles(P).items():
         key, auc = ("ROC AUC", name), "one threshold only"
         if key in scores.index:
             auc = interval_text(*scores.loc[key, ["estimate", "lower", "upper"]], 3)
         width = max(1, 5 - 0.6 * len(ax.lines))  # later curves leave earlier ones visible below
-        look = look | {
-            "marker": "",
-            "lw": width,
-            "linestyle": "--" if MODELS[name].baseline else "-",
-        }
+        look |= {"marker": "", "lw": width, "linestyle": "--" if MODELS[name].baseline else "-"}
         # not RocCurveDisplay, whose legend knows no intervals
         ax.plot(*roc_curve(y, P[name])[:2], **look, label=f"{name}: {auc}")
     ax.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
@@ -189,7 +184,7 @@ def draw_patients(P: pd.DataFrame, data: ExpressionData) -> plt.Figure:
     sns.heatmap(image, ax=ax, xticklabels=False, **options)
     style.name_ticks(ax.xaxis, shown, 0.8 * style.PAGE_WIDTH, first=0.5)
     ax.hlines([1, 1 + len(classifier_names())], 0, len(shown), color="black", lw=1.5)
-    no_call = f"? no-call: prediction strength below {evaluation.THRESHOLD:g}"
+    no_call = f"? no-call: prediction strength below {evaluation.CLASSIFIED_FROM:g}"
     ax.set(xlabel=f"test patient, the hardest first (× error; {no_call})", ylabel="")
     count = f"{len(y)} hardest of {len(data.y_test)}" if len(y) < len(data.y_test) else len(y)
     figure.suptitle(f"{count} test patients: probability of {style.wrap_name(data.classes[1], 40)}")
@@ -231,9 +226,9 @@ def report_test(report: Report, data: ExpressionData, results: Results) -> None:
     report.add_section("test", f"The {len(y)} test patients", tested.scores, note, shown)
     note = (
         f"Calibrated in the large: mean {y.mean():.2f}. 0-0.2, ...: of test patients with such a "
-        f"probability, how many have {positive}. Unsure: patients whose class changes with the "
-        "random state. Sd: mean over patients of that of their probability, over random states and "
-        "over splits that held them out."
+        f"probability, how many have {positive}. Class changes: patients whose class changes "
+        "with the random state. Sd: mean over patients of that of their probability, over random "
+        "states and over splits that held them out."
     )
     table = evaluation.probability_table(y, tested, splits)
     report.add_section("probabilities", f"The probability of {positive}", table, note)
@@ -257,13 +252,13 @@ def report_training(report: Report, results: Results) -> None:
     """Add what the training patients say: tuning, and the nested cross-validation."""
     nested, tuning = results.nested, tuning_table(results.fitted)
     note = (
-        f"Chosen on {INNER_FOLDS} folds by the Brier score, whose best in the grid (tuned) is "
-        f"optimistically biased. Nested: held out in {evaluation.OUTER_FOLDS} folds, "
+        f"Chosen on {INNER_FOLDS} folds by the Brier score, whose best in the grid (best inner) "
+        f"is optimistically biased. Nested: held out in {evaluation.OUTER_FOLDS} folds, "
         f"{len(nested.scores)} times over, all but the choice of grids repeated inside; mean, and "
         "95 % interval of so many patients (Newcombe), without the variance over other patients."
     )
     shown = brief_table(nested.table, ["balanced accuracy", "Brier score"])
-    shown["tuned"] = tuning.groupby(level="model")["Brier score"].min()
+    shown["best inner"] = tuning.groupby(level="model")["Brier score"].min()
     report.add_section("nested_cv", "Nested cross-validation", nested.table, note, shown)
     chosen = {n: parameter_text(results.fitted[n].best_params_) for n in classifier_names()}
     report.add_section("tuning", "Chosen hyper-parameters", chosen)
@@ -278,9 +273,8 @@ def main(args: argparse.Namespace) -> None:
     models, tested, splits = build_models(data.preprocessing, seed), None, None
     fitted = fit_models(models, data.X_train, data.y_train.cat.codes)
     if len(data.y_test):
-        tested = evaluation.measure_on_test(data, fitted, 1, seed)
-        report.show_table("Predicted correctly", headline_rows(Results(fitted, tested)))
         tested = evaluation.measure_on_test(data, fitted, args.random_states, seed)
+        report.show_table("Predicted correctly", headline_rows(Results(fitted, tested)))
     nested = evaluation.nested_cv(data, models, args.repeats, seed)
     if tested:
         splits = evaluation.monte_carlo_cv(data, models, tested, args.monte_carlo, seed)

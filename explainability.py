@@ -8,9 +8,9 @@ The trap: another 38 patients would give another list of importances. So the mod
 complementary subsamples, each half of the training patients, and a gene is selected only if it
 keeps coming back: in at least 75 % of the subsamples it is among the q genes of best mean rank over
 the models (stability selection). q is the largest number whose bound on the expected number of
-falsely selected genes is at most --expected-false; it follows from the number of genes alone. The
-same on permuted labels shows what is selected where there is nothing to find, and on four fifths of
-the patients how much of the list hangs on them. The test patients are looked at last.
+falsely selected genes is at most --expected-false. The same on permuted labels shows what is
+selected where there is nothing to find, and on four fifths of the patients how much of the list
+hangs on them. The test patients are looked at last.
 
 Input: a data folder (see expression/data.py). Written to outputs/explainability/:
     metrics.txt, metrics.json                  the selected genes, and the evidence for each gene
@@ -23,19 +23,20 @@ References: those of the methods are in expression/selection.py and expression/g
 import expression.early  # noqa: F401 (an interrupt during the imports)
 import argparse
 import sys
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from scipy.cluster.hierarchy import linkage
 
 from expression import genes, selection, style
 from expression.data import ExpressionData
 from expression.models import MODELS, build_models
 from expression.options import add_counts, command_line, load_data, make_parser, start_report
 from expression.report import Report
-from expression.selection import SUBSETS, THRESHOLD, Checks, Rule
+from expression.selection import SELECTED_FROM, SUBSETS, Checks, Rule
+from expression.tuning import fit_models
 
 N_LEADING, N_PANEL = 20, 10  # genes of a table or figure, and of one panel
 TITLE = "Genes that consistently tell the classes apart"
@@ -61,52 +62,49 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 def headline_rows(table: pd.DataFrame) -> list[dict]:
     """Return a row of finished cells for each selected gene, the first `N_LEADING` of them."""
-    shown = table[table["selected"]].head(N_LEADING)
-    names = [style.shorten(name, 24) for name in shown["gene"]]
-    cells = pd.DataFrame({"gene": names, "higher in": shown["higher_in"]})
-    cells.insert(1, "accession", shown.index)
-    for column, header, text in (
-        ("frequency", "subsamples", "{:.0%}"),
-        ("subsets", "subsets", f"{{}} of {SUBSETS}"),
-        ("auc", "AUC train", "{:.2f}"),
-        ("test_auc", "AUC test", "{:.2f}"),
-    ):
-        if column in shown:
-            cells[header] = shown[column].map(text.format)
-    if "literature" in shown:
-        cells["literature"] = shown["literature"].map(lambda label: "yes" if label else "")
-    return cells.to_dict("records")
+    shown = table[table["selected"]].head(N_LEADING).reset_index()
+    columns = {
+        "gene": ("gene", partial(style.shorten, width=24)),
+        "accession": ("accession", str),
+        "higher_in": ("higher in", str),
+        "frequency": ("subsamples", "{:.0%}".format),
+        "subsets": ("subsets", f"{{}} of {SUBSETS}".format),
+        "auc": ("AUC train", "{:.2f}".format),
+        "test_auc": ("AUC test", "{:.2f}".format),
+        "literature": ("literature", lambda label: "yes" if label else ""),
+    }
+    columns = {name: column for name, column in columns.items() if name in shown}
+    cells = {header: shown[name].map(text) for name, (header, text) in columns.items()}
+    return pd.DataFrame(cells).to_dict("records")
 
 
-def draw_importances(
-    models: dict[str, pd.DataFrame], data: ExpressionData, names: pd.Series
-) -> plt.Figure:
+def draw_importances(models: dict[str, pd.DataFrame], data: ExpressionData) -> plt.Figure:
     """Draw each model's first genes by its own importance; coefficients with their sign."""
     figure, axes = style.panel_grid(len(models), columns=2, height=2.4)
+    negative, positive = style.class_palette(data).values()
     for ax, (name, table) in zip(axes, models.items(), strict=True):
         first = table[table["rank"].notna()].nsmallest(N_PANEL, "rank")
         importance = MODELS[name].importance
         sizes = first["importance"] * (first["direction"] if importance.signed else 1)
-        colors = style.direction_colors(first["direction"], data)
-        style.draw_bars(ax, sizes, colors, names[first.index], N_PANEL)
+        colors = np.where(first["direction"] > 0, positive, negative)
+        style.draw_bars(ax, sizes, colors, data.gene_names[first.index], N_PANEL)
         ax.set(title=name, xlabel=importance.label)
-    style.add_direction_legend(figure, data, "Higher expression pushes")
-    figure.suptitle(
-        f"The {N_PANEL} genes each model uses most, {len(data.X_train)} training patients"
-    )
+    towards = {f"towards {label}": color for label, color in style.class_palette(data).items()}
+    look = {"title": "Higher expression pushes", "loc": "outside lower center", "ncols": 2}
+    figure.legend(handles=style.color_handles(towards), **look)
+    count = f"{len(data.X_train)} training patients"
+    figure.suptitle(f"The {N_PANEL} genes each model uses most, {count}")
     return figure
 
 
-def draw_shap_summary(
-    explanations: dict, data: ExpressionData, expression: pd.DataFrame, names: pd.Series
-) -> plt.Figure:
+def draw_shap_summary(explanations: dict, data: ExpressionData, expression) -> plt.Figure:
     """Draw each model's first genes by the SHAP values of the patients: not shap's own beeswarm,
     whose dots depend on NumPy's global random state."""
     figure, axes = style.panel_grid(len(explanations), columns=2, height=2.7)
+    names, expression = data.gene_names, expression.loc[data.X_train.index]
     z = (expression - expression.mean()) / expression.std()
     color = plt.cm.ScalarMappable(plt.Normalize(-2, 2), "coolwarm")
-    for ax, (name, explanation) in zip(axes, explanations.items(), strict=True):
-        values = explanation.values
+    for ax, (name, values) in zip(axes, explanations.items(), strict=True):
         size = values.abs().mean()
         first = size[size > 0].nlargest(N_PANEL).index
         dots = pd.DataFrame({"value": values[first].stack(), "z": z[first].stack()}).dropna()
@@ -114,7 +112,7 @@ def draw_shap_summary(
         look = {"hue": "z", "palette": color.cmap, "hue_norm": color.norm, "legend": False}
         sns.swarmplot(dots, x="value", y="gene", size=2, warn_thresh=1, ax=ax, **look)
         ax.axvline(0, color="0.3", linewidth=0.6, zorder=0)
-        label = f"SHAP value ({explanation.unit} of {data.classes[1]})"
+        label = f"SHAP value ({MODELS[name].importance.shap_unit} of {data.classes[1]})"
         ax.set(title=name, xlabel=style.wrap_name(label, 40), ylabel="")
         style.name_ticks(ax.yaxis, names[first], ax.bbox.height / figure.dpi)
         ax.set_ylim(N_PANEL - 0.5, -0.5)
@@ -125,9 +123,7 @@ def draw_shap_summary(
     return figure
 
 
-def draw_frequencies(
-    leading: pd.DataFrame, models: dict[str, pd.DataFrame], checks: Checks, rule: Rule
-) -> plt.Figure:
+def draw_frequencies(leading, models: dict, checks: Checks, rule: Rule) -> plt.Figure:
     """Draw how often the leading genes are selected, by all models and by each."""
     figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 4.4))
     look = {"label": "mean rank over the models", "rows": len(leading)}
@@ -137,7 +133,7 @@ def draw_frequencies(
         ax.plot(models[name].loc[leading.index, "frequency"], range(len(leading)), **look)
     look = {"color": "0.93", "zorder": 0, "label": "reached with permuted labels"}
     ax.axvspan(0, checks.permuted.max(axis=None), **look)
-    ax.axvline(THRESHOLD, color="0.3", linestyle="--", label="selected from here")
+    ax.axvline(SELECTED_FROM, color="0.3", linestyle="--", label="selected from here")
     xlabel = f"share of {2 * rule.pairs} subsamples with the gene among the first {rule.first}"
     ax.set(xlim=(-0.01, 1.01), xlabel=xlabel)
     figure.legend(loc="outside lower center", ncols=4)
@@ -145,9 +141,7 @@ def draw_frequencies(
     return figure
 
 
-def draw_heatmap(
-    data: ExpressionData, expression: pd.DataFrame, leading: pd.DataFrame
-) -> plt.Figure:
+def draw_heatmap(data: ExpressionData, expression, leading) -> plt.Figure:
     """Draw the leading genes in all patients, both clustered (Ward); selected genes in bold."""
     train = expression.loc[data.X_train.index, leading.index]
     z = ((expression[leading.index] - train.mean()) / train.std()).T
@@ -156,9 +150,8 @@ def draw_heatmap(
     if len(data.X_test):
         bars["set"] = data.sample_set.map(style.SET_COLORS)
         palette = palette | style.SET_COLORS
-    look = {"row_linkage": linkage(z, "ward"), "col_linkage": linkage(z.T, "ward")}
-    look |= {"cmap": "PRGn_r", "vmin": -2.5, "vmax": 2.5, "cbar_kws": {"ticks": [-2, 0, 2]}}
-    look |= {"dendrogram_ratio": (0.1, 0.12), "colors_ratio": 0.025}
+    look = {"cmap": "PRGn_r", "vmin": -2.5, "vmax": 2.5, "cbar_kws": {"ticks": [-2, 0, 2]}}
+    look |= {"method": "ward", "dendrogram_ratio": (0.1, 0.12), "colors_ratio": 0.025}
     with plt.rc_context({"figure.constrained_layout.use": False}):  # seaborn sets its own
         grid = sns.clustermap(z, col_colors=bars, figsize=(style.PAGE_WIDTH, 5.4), **look)
     ax, rows = grid.ax_heatmap, grid.dendrogram_row.reordered_ind
@@ -197,20 +190,22 @@ def draw_top_genes(data: ExpressionData, expression, leading, seed: int) -> plt.
 
 def report_headline(report: Report, data: ExpressionData, table, rule: Rule, checks: Checks):
     """Open with the selected genes, and what they are worth."""
-    selected, permuted = table[table["selected"]], (checks.permuted >= THRESHOLD).sum(axis=1)
-    near = table[(table["frequency"] - THRESHOLD).abs() <= 2 * rule.standard_error]["selected"]
+    selected, permuted = table[table["selected"]], (checks.permuted >= SELECTED_FROM).sum(axis=1)
+    error = np.sqrt(SELECTED_FROM * (1 - SELECTED_FROM) / (2 * rule.pairs))
+    near = table["selected"][(table["frequency"] - SELECTED_FROM).abs() <= 2 * error]
     found, again = checks.subsets.sum(axis=1), checks.subsets[selected.index].sum(axis=1)
+    permutations = f"{len(permuted)} permutation{'s' * (len(permuted) > 1)}"
     lists = [
         f"{', '.join(genes_of['gene'][:N_LEADING])} (higher in {label})"
         for label, genes_of in selected.groupby("higher_in", sort=False)
     ]
     in_short = [
-        f"{len(selected)} of {len(table):,} genes are selected by {THRESHOLD:.0%} or more of "
+        f"{len(selected)} of {len(table):,} genes are selected by {SELECTED_FROM:.0%} or more of "
         f"{2 * rule.pairs} subsamples of half the {len(data.y_train)} training patients: "
         f"{'; '.join(lists) or 'none'}.",
         f"The rule selects at most {rule.bound:.2f} genes on average that subsamples pick no more "
         f"often than at random, if frequencies are r-concave (else {rule.worst_case:.1f}); with "
-        f"permuted labels, {permuted.mean():.1f} in all (of {len(permuted)} permutations, each of "
+        f"permuted labels, {permuted.mean():.1f} in all (of {permutations}, each of "
         f"{2 * min(rule.pairs, selection.FEWER_PAIRS)} subsamples).",
         f"Near the threshold other subsamples decide: {near.sum()} of these and {(~near).sum()} "
         "other genes lie within two standard errors of it.",
@@ -236,13 +231,13 @@ def report_evidence(report: Report, stability, table, rule: Rule, checks: Checks
         "first genes of a subsample (q)": rule.first,
         "bound on false selections, r-concave": rule.bound,
         "bound on false selections, worst case": rule.worst_case,
-        "selected with permuted labels": list((checks.permuted >= THRESHOLD).sum(axis=1)),
+        "selected with permuted labels": list((checks.permuted >= SELECTED_FROM).sum(axis=1)),
         "selected without a fifth of the patients": list(checks.subsets.sum(axis=1)),
     }
     note = (
         f"A gene is selected that is one of the {rule.first} of best mean rank over the models in "
-        f"{THRESHOLD:.0%} of the subsamples; a model ranks genes it does not use last. The bound "
-        "counts genes selected no more often than at random (Shah & Samworth 2013)."
+        f"{SELECTED_FROM:.0%} of the subsamples; a model ranks genes it does not use last. The "
+        "bound counts genes selected no more often than at random (Shah & Samworth 2013)."
     )
     report.add_section("selection", "Stability selection", values, note)
     note = (
@@ -266,23 +261,26 @@ def main(args: argparse.Namespace) -> None:
     report = start_report(args, data, "Which genes decide, and how surely", STAGES)
     log2, expression = genes.expression_tables(data)
     X, y = data.X_train[expression.columns], data.y_train.cat.codes.to_numpy()
-    pipelines = genes.tune_pipelines(build_models(data.preprocessing, args.seed), data.X_train, y)
+    models = build_models(data.preprocessing, args.seed)
+    models = {name: models[name] for name, model in MODELS.items() if model.importance}
+    tuned = fit_models(models, data.X_train, y)
+    pipelines = {name: fitted.best_estimator_ for name, fitted in tuned.items()}
     rule = selection.choose_rule(len(X.columns), args.pairs, args.expected_false)
     (selected,) = selection.refit_on_pairs(
-        pipelines, X, [(np.arange(len(y)), y)], rule, [[args.seed, 0]], "subsamples"
+        pipelines, X, [(np.arange(len(y)), y, [args.seed, 0])], rule, "subsamples"
     )
     table = genes.gene_table(data, expression, log2, selected[:, -1].mean(axis=0), args.seed)
     report.show_table(TITLE, headline_rows(table))
 
     checks = selection.check_rule(pipelines, X, y, rule, args.permutations, args.seed)
     table.insert(4, "subsets", checks.subsets.sum())
-    train = expression.loc[X.index]
-    explanations = genes.explain_models(pipelines, data.X_train, args.seed)
-    models = genes.model_tables(pipelines, explanations, train, data.X_train.columns, selected)
+    explanations = {n: genes.explain(p, data.X_train, args.seed) for n, p in pipelines.items()}
+    columns = data.X_train.columns
+    models = genes.model_tables(pipelines, explanations, expression, columns, selected)
 
-    leading, names = table.head(N_LEADING), table["gene"]
-    report.add_figure("importances", draw_importances(models, data, names))
-    report.add_figure("shap_summary", draw_shap_summary(explanations, data, train, names))
+    leading = table.head(N_LEADING)
+    report.add_figure("importances", draw_importances(models, data))
+    report.add_figure("shap_summary", draw_shap_summary(explanations, data, expression))
     report.add_figure("selection_frequency", draw_frequencies(leading, models, checks, rule))
     report.add_figure("heatmap", draw_heatmap(data, expression, leading))
     report.add_figure("top_genes", draw_top_genes(data, expression, leading, args.seed))

@@ -17,18 +17,13 @@ from scipy.stats import binomtest
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from sklearn.model_selection import RepeatedStratifiedKFold
 
+from expression import intervals
 from expression.data import ExpressionData
-from expression.intervals import (
-    auc_interval,
-    newcombe_interval,
-    summarise_splits,
-    wilson_interval,
-)
 from expression.models import MAJORITY, MODELS, Unfitted, classifier_names
 from expression.tuning import Fitted, predict, predict_held_out, predict_under_random_states
 
 OUTER_FOLDS = 5
-THRESHOLD = 0.3  # of the prediction strength, from which on Golub et al. classify a patient
+CLASSIFIED_FROM = 0.3  # of the prediction strength, from which on Golub et al. classify a patient
 BINS = (0, 0.2, 0.8, 1)  # of probabilities, to compare with how many patients are positive
 
 
@@ -64,15 +59,13 @@ def measure_on_test(
 ) -> Tested:
     """Predict the test patients, also with the tuned models refitted under other random states.
 
-    There are `count` states with the seed's own.
+    There are `count` states, 2 or more, with the seed's own.
     """
     X, y, y_train = data.X_test, data.y_test.cat.codes, data.y_train.cat.codes
     P = predict(fitted, X)
-    states = [pd.concat({seed: P}, names=["state", "patient"])]
-    if count > 1:
-        others = np.random.default_rng(seed).integers(2**31, size=count - 1).tolist()
-        states.append(predict_under_random_states(fitted, data.X_train, y_train, X, others))
-    states = pd.concat(states)
+    others = np.random.default_rng(seed).integers(2**31, size=count - 1).tolist()
+    states = predict_under_random_states(fitted, data.X_train, y_train, X, others)
+    states = pd.concat([pd.concat({seed: P}, names=["state", "patient"]), states])
     over = score_splits(y, states)
     scores = interval_table(score(y, P), y, over)
     correct = (over["accuracy"] * len(y)).round().astype(int)
@@ -102,7 +95,7 @@ def monte_carlo_cv(
     P = predict_held_out(models, data.X_all, y, splits, "Monte-Carlo cross-validation")
     scores = score_splits(y, P)
     accuracy = given.scores.loc["accuracy", "estimate"]
-    table = summarise_splits(scores["accuracy"], len(y_train), len(y_test)).assign(
+    table = intervals.summarise_splits(scores["accuracy"], len(y_train), len(y_test)).assign(
         **{"given split": accuracy}, percentile=percentile_of(accuracy, scores["accuracy"])
     )
     return Resampled(P, scores, pd.concat({"accuracy": table}, names=["measure", "model"]))
@@ -169,12 +162,12 @@ def _interval(scores: pd.Series, measure: str, model: str, positive: int, negati
     value, counts = scores[measure, model], {"sensitivity": positive, "specificity": negative}
     if measure == "balanced accuracy":
         rates = [scores[rate, model] for rate in counts]
-        return newcombe_interval(rates, counts.values())
+        return intervals.newcombe_interval(rates, counts.values())
     if measure == "ROC AUC":
-        return auc_interval(value, positive, negative)
+        return intervals.auc_interval(value, positive, negative)
     if measure == "Brier score":
         return np.nan, np.nan
-    return wilson_interval(value, counts.get(measure, positive + negative))
+    return intervals.wilson_interval(value, counts.get(measure, positive + negative))
 
 
 def percentile_of(value: pd.Series, scores: pd.DataFrame) -> pd.Series:
@@ -192,30 +185,21 @@ def probability_table(y: pd.Series, tested: Tested, splits: Resampled) -> pd.Dat
     states, and over the splits that held the patient out.
     """
     labels = [f"{low:g}-{high:g}" for low, high in itertools.pairwise(BINS)]
-    changes = tested.states.gt(0.5).groupby(level="patient").nunique() > 1
-    sds = {"state": _patient_sd(tested.states), "split": _patient_sd(splits.P)}
+    states, held_out = (P.groupby(level="patient") for P in (tested.states, splits.P))
+    changes = tested.states.gt(0.5).groupby(level="patient").nunique().gt(1).sum()
+    sd_states, sd_splits = states.std().mean(), held_out.std().mean()
     rows = {}
     for name, p in tested.P.drop(columns=MAJORITY).items():
         bins = y.groupby(pd.cut(p, BINS, labels=labels, include_lowest=True), observed=False)
         counts = {label: f"{members.sum()} of {len(members)}" for label, members in bins}
-        rows[name] = {"mean": p.mean(), **counts, "unsure": changes[name].sum()}
-        for what, sd in sds.items():
-            rows[name][f"sd, {what}s"] = sd[name].mean()
+        rows[name] = {"mean": p.mean(), **counts, "class changes": changes[name]}
+        rows[name] |= {"sd, states": sd_states[name], "sd, splits": sd_splits[name]}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
 
-def _patient_sd(P: pd.DataFrame) -> pd.DataFrame:
-    return P.groupby(level="patient").std()
-
-
-def prediction_strength(p):
-    """Return the prediction strength, 0 to 1, of Golub et al. from a share of votes."""
-    return (2 * p - 1).abs()
-
-
 def no_calls(P: pd.DataFrame) -> pd.DataFrame:
-    """Return whom a model that votes does not classify, its strength being below `THRESHOLD`."""
-    return (prediction_strength(P) < THRESHOLD) & [MODELS[name].votes for name in P]
+    """Return which patients a model that votes does not classify, after Golub et al."""
+    return ((2 * P - 1).abs() < CLASSIFIED_FROM) & [MODELS[name].votes for name in P]
 
 
 def prediction_table(data: ExpressionData, P: pd.DataFrame, states: pd.DataFrame) -> pd.DataFrame:
@@ -223,17 +207,17 @@ def prediction_table(data: ExpressionData, P: pd.DataFrame, states: pd.DataFrame
 
     With the sd of each probability over random states.
     """
-    errors = P[classifier_names()].gt(0.5).ne(data.y_test.cat.codes, axis=0).sum(axis=1)
+    y, positive, sd = data.y_test.cat.codes, data.classes[1], states.groupby(level="patient").std()
+    errors = P[classifier_names()].gt(0.5).ne(y, axis=0).sum(axis=1)
     table = pd.DataFrame({"class": data.y_test, "errors": errors})
-    sd, positive = _patient_sd(states), data.classes[1]
     for name, p in P.items():
         table[f"{name}: probability of {positive}"] = p
         table[f"{name}: sd over random states"] = sd[name]
         table[f"{name}: predicted class"] = np.where(p > 0.5, *data.classes[::-1])
         if MODELS[name].votes:
-            table[f"{name}: prediction strength"] = prediction_strength(p)
+            table[f"{name}: prediction strength"] = (2 * p - 1).abs()
             table[f"{name}: classified"] = ~no_calls(P)[name]
-    return table.loc[hardest_first(data.y_test.cat.codes, P)]
+    return table.loc[hardest_first(y, P)]
 
 
 def hardest_first(y: pd.Series, P: pd.DataFrame) -> pd.Index:
@@ -265,4 +249,4 @@ def patient_table(data: ExpressionData, held_out: pd.DataFrame) -> pd.DataFrame:
     table["held out"] = errors.size().reindex(table.index, fill_value=0)
     rates = errors.mean()
     table = table.join(rates).assign(mean=rates[classifier_names()].mean(axis=1))
-    return table.join(_patient_sd(held_out).add_prefix("sd of probability: "))
+    return table.join(held_out.groupby(level="patient").std().add_prefix("sd of probability: "))

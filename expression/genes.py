@@ -6,7 +6,6 @@ Young (1993), Resampling-based multiple testing (step-down maxT).
 """
 
 import warnings
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,22 +13,12 @@ from scipy import stats
 from sklearn.pipeline import Pipeline
 
 from expression.data import ExpressionData
-from expression.models import MODELS, Unfitted, gene_importance
-from expression.selection import THRESHOLD, rank_genes
-from expression.tuning import fit_models
+from expression.models import MODELS, gene_importance
+from expression.selection import SELECTED_FROM, rank_genes
 
 MAX_BACKGROUND, MAX_EXPLAINED = 100, 200  # patients, for SHAP values
 MAX_T_PERMUTATIONS = 1_000
 MAX_EXACT = 2_500  # pairs of a patient of either class, for an exact Mann-Whitney test
-
-
-class Explanation(NamedTuple):
-    """How one model's output comes about: ``base + values.sum(axis=1)`` is the output."""
-
-    values: pd.DataFrame  # SHAP values, patients x genes, towards the positive class
-    base: float  # the mean output over the background
-    probability: pd.Series  # of the positive class
-    unit: str  # of the output: "probability" or "log-odds"
 
 
 def expression_tables(data: ExpressionData) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -37,28 +26,19 @@ def expression_tables(data: ExpressionData) -> tuple[pd.DataFrame, pd.DataFrame]
 
     The genes are those that pass the variation filter on the training patients.
     """
-    tables = []
-    for steps in (data.preprocessing.log2_steps(), data.preprocessing.steps()):
-        pipeline = Pipeline(steps).fit(data.X_train.to_numpy())
-        genes = pd.Index(pipeline.get_feature_names_out(data.X_train.columns), name="accession")
-        table = pipeline.transform(data.X_all.to_numpy())
-        tables.append(pd.DataFrame(table, data.X_all.index, genes))
-    return tuple(tables)
+    pipeline = Pipeline(data.preprocessing.steps()).fit(data.X_train.to_numpy())
+    genes = pd.Index(pipeline.get_feature_names_out(data.X_train.columns), name="accession")
+    X, patients = data.X_all.to_numpy(), data.X_all.index
+    log2, expression = (steps.transform(X) for steps in (pipeline[:-1], pipeline))
+    return pd.DataFrame(log2, patients, genes), pd.DataFrame(expression, patients, genes)
 
 
-def tune_pipelines(
-    models: dict[str, Unfitted], X: pd.DataFrame, y: np.ndarray
-) -> dict[str, Pipeline]:
-    """Return the models that can be explained, tuned as in Q1 and fitted on the patients of X."""
-    explained = {name: models[name] for name, model in MODELS.items() if model.importance}
-    return {name: s.best_estimator_ for name, s in fit_models(explained, X, y).items()}
+def explain(pipeline: Pipeline, X: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Return SHAP values, patients x genes, towards the positive class.
 
-
-def explain(name: str, pipeline: Pipeline, X: pd.DataFrame, seed: int) -> Explanation:
-    """Return the `Explanation` of the model `name`, for the patients of X it was fitted on.
-
-    The SHAP values are interventional, against the same patients. Of very many, `MAX_EXPLAINED`
-    drawn at random are explained, against `MAX_BACKGROUND`.
+    X is what the pipeline was fitted on. The values are interventional, against the same patients;
+    with the mean output, a patient's add up to the output: log-odds or a probability. Of very many
+    patients, `MAX_EXPLAINED` drawn at random are explained, against `MAX_BACKGROUND`.
     """
     with warnings.catch_warnings(action="ignore", category=PendingDeprecationWarning):
         import shap  # takes seconds, and calls what matplotlib 3.11 announces to deprecate
@@ -66,20 +46,11 @@ def explain(name: str, pipeline: Pipeline, X: pd.DataFrame, seed: int) -> Explan
     drawn = X.sample(min(len(X), MAX_EXPLAINED), random_state=seed)
     Z = pipeline[:-1].transform(drawn.to_numpy())
     masker = shap.maskers.Independent(Z[:MAX_BACKGROUND], max_samples=MAX_BACKGROUND)
-    found = shap.Explainer(pipeline[-1], masker)(Z)
-    values, base = found.values, found.base_values
+    values = shap.Explainer(pipeline[-1], masker)(Z).values
     if values.ndim == 3:  # trees of scikit-learn: patients x genes x classes, the positive one last
-        values, base = values[..., 1], base[..., 1]
-    values = pd.DataFrame(values, drawn.index, pipeline[:-1].get_feature_names_out(X.columns))
-    probability = pd.Series(pipeline[-1].predict_proba(Z)[:, 1].astype(float), drawn.index)
-    values, probability = values.sort_index(), probability.sort_index()
-    return Explanation(values, float(base[0]), probability, MODELS[name].importance.shap_unit)
-
-
-def explain_models(
-    pipelines: dict[str, Pipeline], X: pd.DataFrame, seed: int
-) -> dict[str, Explanation]:
-    return {name: explain(name, pipeline, X, seed) for name, pipeline in pipelines.items()}
+        values = values[..., 1]
+    genes = pipeline[:-1].get_feature_names_out(X.columns)
+    return pd.DataFrame(values, drawn.index, genes).sort_index()
 
 
 def class_difference(
@@ -88,25 +59,25 @@ def class_difference(
     """Return how each gene differs, on its own, between the classes of the patients of y.
 
     `expression` is preprocessed, `log2` the same before each array is standardised. Differences
-    are positive minus negative class. The AUC and its one-sided Mann-Whitney p-value are those of
-    the direction `sign`, or of the one seen here: below 0.5 a gene points the other way. The test
-    is exact where no values are tied and the patients are few.
+    are positive minus negative class. The AUC is that of the direction `sign`, with its one-sided
+    Mann-Whitney p-value, exact where no values are tied and the patients are few; below 0.5 a gene
+    points the other way. Without `sign` it is that of the direction seen here, which has no p.
     """
     low, high = (expression.loc[y.index[y.cat.codes == code]] for code in (0, 1))
-    difference = high.mean() - low.mean()
-    sign = np.sign(difference if sign is None else sign)
+    difference, given = high.mean() - low.mean(), sign is not None
+    sign = np.sign(sign if given else difference)
     tied = (expression.loc[y.index].nunique() < len(y)).any()
-    exact = len(high) * len(low) <= MAX_EXACT and not tied
+    exact = given and len(high) * len(low) <= MAX_EXACT and not tied
     options = {"alternative": "greater", "method": "exact" if exact else "asymptotic"}
     rank_test = stats.mannwhitneyu(high * sign, low * sign, **options)
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "signal_to_noise": difference / (high.std() + low.std()),
             "log2_fold_change": log2.loc[high.index].mean() - log2.loc[low.index].mean(),
             "auc": rank_test.statistic / (len(high) * len(low)),
-            "auc_p": rank_test.pvalue,
         }
     )
+    return table.assign(auc_p=rank_test.pvalue) if given else table
 
 
 def welch_statistics(X: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -139,57 +110,53 @@ def max_t_p(X: np.ndarray, y: np.ndarray, permutations: int, seed: int) -> np.nd
 
 
 def gene_table(
-    data: ExpressionData,
-    expression: pd.DataFrame,
-    log2: pd.DataFrame,
-    frequency: np.ndarray,
-    seed: int,
+    data: ExpressionData, expression: pd.DataFrame, log2: pd.DataFrame, frequency, seed: int
 ) -> pd.DataFrame:
     """Return all that is known of each gene beside the single models, the surest genes first.
 
     `expression` and `log2` are of all patients; `frequency` is the share of subsamples that select
     each gene of theirs.
     """
-    table = pd.DataFrame({"gene": data.gene_names, "description": data.descriptions})
-    table = table.loc[expression.columns].assign(
-        selected=frequency >= THRESHOLD, frequency=frequency
-    )
-    train = class_difference(expression, log2, data.y_train)
-    table["higher_in"] = np.where(train["signal_to_noise"] > 0, *data.classes[::-1])
-    y = data.y_train.cat.codes
-    positive, negative = (expression.loc[y.index[y == code]] for code in (1, 0))
+    y, genes = data.y_train, expression.columns
+    difference = class_difference(expression, log2, y)
+    negative, positive = (expression.loc[y.index[y.cat.codes == code]] for code in (0, 1))
     welch = stats.ttest_ind(positive, negative, equal_var=False)
-    values = expression.loc[y.index].to_numpy()
-    table = table.join(train.drop(columns="auc_p")).assign(  # p of a direction chosen there
-        welch_t=welch.statistic,
-        welch_p=welch.pvalue,
-        welch_q=stats.false_discovery_control(welch.pvalue),
-        max_t_p=max_t_p(values, y.to_numpy(), MAX_T_PERMUTATIONS, seed),
+    values, codes = expression.loc[y.index].to_numpy(), y.cat.codes.to_numpy()
+    table = pd.DataFrame(
+        {
+            "gene": data.gene_names[genes],
+            "description": data.descriptions[genes],
+            "selected": frequency >= SELECTED_FROM,
+            "frequency": frequency,
+            "higher_in": np.where(difference["signal_to_noise"] > 0, *data.classes[::-1]),
+            **difference,
+            "welch_t": welch.statistic,
+            "welch_p": welch.pvalue,
+            "welch_q": stats.false_discovery_control(welch.pvalue),
+            "max_t_p": max_t_p(values, codes, MAX_T_PERMUTATIONS, seed),
+        }
     )
     if len(data.y_test):
-        test = class_difference(expression, log2, data.y_test, train["signal_to_noise"])
+        test = class_difference(expression, log2, data.y_test, difference["signal_to_noise"])
         table = table.join(test.add_prefix("test_"))
     if data.informative_genes is not None:
-        table["literature"] = data.informative_genes.reindex(table.index).fillna("")
+        table["literature"] = data.informative_genes.reindex(genes).fillna("")
     return table.iloc[np.lexsort([-table["signal_to_noise"].abs(), -table["frequency"]])]
 
 
 def model_tables(
-    pipelines: dict[str, Pipeline],
-    explanations: dict[str, Explanation],
-    expression: pd.DataFrame,
-    columns: pd.Index,
-    selected: np.ndarray,
+    pipelines: dict[str, Pipeline], explanations: dict, expression: pd.DataFrame, columns, selected
 ) -> dict[str, pd.DataFrame]:
-    """Return what each model says of each gene of `expression`, training patients x genes.
+    """Return what each model says of each gene of `expression`, patients x genes.
 
-    The pipelines were fitted on `columns`; `selected` is subsamples x models x genes.
+    The pipelines were fitted on the genes `columns`; `explanations` are their SHAP values;
+    `selected` is subsamples x models x genes.
     `direction` is 1 if contributions to the positive class grow with expression, -1 if they fall.
     """
     genes, tables = expression.columns, {}
     for i, (name, pipeline) in enumerate(pipelines.items()):
         importance = gene_importance(MODELS[name].importance, pipeline, columns)[genes]
-        shap = explanations[name].values.reindex(columns=genes, fill_value=0.0)
+        shap = explanations[name].reindex(columns=genes, fill_value=0.0)
         centred = expression.loc[shap.index] - expression.loc[shap.index].mean()
         tables[name] = pd.DataFrame(
             {

@@ -3,9 +3,8 @@
 Complementary-pairs stability selection: the models are refitted on both halves of many random
 splits of the patients. A subsample selects its first genes, in the order of their mean rank over
 the models; a gene is selected that most subsamples select. How many genes are the first follows
-from a bound on the expected number of falsely selected genes, and so from the number of genes
-alone. A falsely selected gene is one that a subsample selects no more often than a gene drawn at
-random.
+from a bound on the expected number of falsely selected genes, those that a subsample selects no
+more often than a gene drawn at random, and so from the number of genes alone.
 
 References: Meinshausen & Bühlmann (2010), JRSS B 72:417; Shah & Samworth (2013), JRSS B 75:55
 (complementary pairs, bounds); Nogueira, Sechidis & Brown (2018), JMLR 18(174) (stability index).
@@ -22,10 +21,10 @@ from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 from sklearn.pipeline import Pipeline
 
-from expression.models import MODELS, Importance, gene_importance, set_random_states
+from expression.models import MODELS, gene_importance, set_random_states
 from expression.parallel import run_parallel
 
-THRESHOLD = 0.75  # of the subsamples
+SELECTED_FROM = 0.75  # of the subsamples, from which on a gene is selected
 SUBSETS = 5  # of the patients, each without another fifth
 FEWER_PAIRS = 10  # for permuted labels and subsets of the patients: more selects no fewer there
 POOR = 0.4  # as Nogueira et al. read their index
@@ -42,11 +41,6 @@ class Rule(NamedTuple):
     bound: float  # on the expected number of falsely selected genes, under r-concavity
     worst_case: float  # the same without an assumption
 
-    @property
-    def standard_error(self) -> float:
-        """Return that of a frequency at the threshold, over subsamples of the same patients."""
-        return math.sqrt(THRESHOLD * (1 - THRESHOLD) / (2 * self.pairs))
-
 
 class Checks(NamedTuple):
     """What a rule does elsewhere: with permuted labels, and on subsets of the patients."""
@@ -57,12 +51,12 @@ class Checks(NamedTuple):
 
 def choose_rule(genes: int, pairs: int, expected_false: float) -> Rule:
     """Return the rule of the largest q whose bound is at most `expected_false`."""
-    allowed = bisect_right(
-        range(1, genes), expected_false, key=lambda q: false_selections(genes, q, THRESHOLD, pairs)
-    )
-    first = max(1, allowed)
-    bound = false_selections(genes, first, THRESHOLD, pairs)
-    return Rule(pairs, first, bound, first**2 / genes / (2 * THRESHOLD - 1))
+
+    def bound(first):
+        return false_selections(genes, first, SELECTED_FROM, pairs)
+
+    first = max(1, bisect_right(range(1, genes), expected_false, key=bound))
+    return Rule(pairs, first, bound(first), first**2 / genes / (2 * SELECTED_FROM - 1))
 
 
 def false_selections(genes: int, first: int, threshold: float, pairs: int) -> float:
@@ -108,22 +102,17 @@ def tail_bound(mean: float, threshold: float, n: int, r: float) -> float:
 
 
 def refit_on_pairs(
-    pipelines: dict[str, Pipeline],
-    X: pd.DataFrame,
-    cohorts: list[tuple[np.ndarray, np.ndarray]],
-    rule: Rule,
-    seeds: list[list[int]],
-    label: str,
+    pipelines: dict[str, Pipeline], X: pd.DataFrame, cohorts: list[tuple], rule: Rule, label: str
 ) -> np.ndarray:
     """Return which genes are selected: cohorts x subsamples x (models, then all of them) x genes.
 
-    A cohort is rows of X (patients x genes), and their classes as 0 and 1; each has a seed of its
-    own. Subsamples are halves of it, stratified; two after another are complementary. Genes that a
-    model does not use it does not select. Of all models, the genes of best mean rank are selected.
+    A cohort is rows of X (patients x genes), their classes as 0 and 1, and a seed. Subsamples are
+    halves of it, stratified; two after another are complementary. Genes that a model does not use
+    it does not select. Of all models, the genes of best mean rank are selected.
     """
     unfitted = [(clone(pipeline), MODELS[name].importance) for name, pipeline in pipelines.items()]
     values, tasks = X.to_numpy(), []
-    for (rows, y), seed in zip(cohorts, seeds, strict=True):
+    for rows, y, seed in cohorts:
         rng = np.random.default_rng(seed)
         halves = StratifiedShuffleSplit(
             rule.pairs, train_size=0.5, test_size=0.5, random_state=int(rng.integers(2**31))
@@ -132,55 +121,42 @@ def refit_on_pairs(
             for half in pair:
                 drawn = values, X.columns, rows[half], y[half], int(rng.integers(2**31))
                 tasks.append((unfitted, *drawn, rule.first))
-    selected = run_parallel(select_on_subsample, tasks, label)
+    selected = run_parallel(_select_on_subsample, tasks, label)
     return np.reshape(selected, (len(cohorts), 2 * rule.pairs, len(unfitted) + 1, X.shape[1]))
 
 
-def select_on_subsample(
-    unfitted: list[tuple[Pipeline, Importance]],
-    X: np.ndarray,
-    genes: pd.Index,
-    rows: np.ndarray,
-    y: np.ndarray,
-    seed: int,
-    first: int,
-) -> np.ndarray:
+def _select_on_subsample(unfitted, X, genes, rows, y, seed, first) -> np.ndarray:
     """Return which genes each model and all of them select on one subsample, rows of X."""
-    importances = []
-    for pipeline, importance in unfitted:
-        fitted = clone(pipeline)
-        set_random_states(fitted, seed)
-        fitted.fit(X[rows], y)
-        importances.append(gene_importance(importance, fitted, genes).to_numpy())
-    importances = np.array(importances)
+    importances = np.empty((len(unfitted), len(genes)))
+    for i, (pipeline, importance) in enumerate(unfitted):
+        pipeline = clone(pipeline)
+        set_random_states(pipeline, seed)
+        importances[i] = gene_importance(importance, pipeline.fit(X[rows], y), genes)
     ranks = rank_genes(importances)
     consensus = rank_genes(-ranks.mean(axis=0))
     return np.vstack([(ranks <= first) & (importances > 0), consensus <= first])
 
 
 def check_rule(
-    pipelines: dict[str, Pipeline],
-    X: pd.DataFrame,
-    y: np.ndarray,
-    rule: Rule,
-    permutations: int,
-    seed: int,
+    pipelines: dict[str, Pipeline], X: pd.DataFrame, y, rule: Rule, permutations: int, seed: int
 ) -> Checks:
     """Return what the rule does with permuted labels, and without each fifth of the patients."""
     rule = rule._replace(pairs=min(rule.pairs, FEWER_PAIRS))
-    rngs = [np.random.default_rng([seed, number]) for number in range(1, permutations + 1)]
-    permuted = [(np.arange(len(y)), rng.permutation(y)) for rng in rngs]
-    folds = StratifiedKFold(SUBSETS, shuffle=True, random_state=seed).split(y, y)
-    subsets = [(rows, y[rows]) for rows, _ in folds]
 
-    def frequencies(cohorts, stage, label):
-        seeds = [[seed, stage, number] for number in range(len(cohorts))]
-        selected = refit_on_pairs(pipelines, X, cohorts, rule, seeds, label)
+    def frequencies(cohorts, label):
+        selected = refit_on_pairs(pipelines, X, cohorts, rule, label)
         return pd.DataFrame(selected[:, :, -1].mean(axis=1), columns=X.columns)
 
+    rngs = [np.random.default_rng([seed, number + 1]) for number in range(permutations)]
+    permuted = [
+        (np.arange(len(y)), rng.permutation(y), [seed, 1, number])
+        for number, rng in enumerate(rngs)
+    ]
+    folds = StratifiedKFold(SUBSETS, shuffle=True, random_state=seed).split(y, y)
+    subsets = [(rows, y[rows], [seed, 2, number]) for number, (rows, _) in enumerate(folds)]
     return Checks(
-        permuted=frequencies(permuted, 1, "permuted labels"),
-        subsets=frequencies(subsets, 2, "subsets of the patients") >= THRESHOLD,
+        permuted=frequencies(permuted, "permuted labels"),
+        subsets=frequencies(subsets, "subsets of the patients") >= SELECTED_FROM,
     )
 
 

@@ -142,15 +142,3 @@ def draw_bars(ax: plt.Axes, sizes: pd.Series, colors, names: Sequence[str], rows
     ax.set_ylim(rows - 0.5, -0.5)
     inches = ax.get_window_extent().height / ax.figure.dpi
     name_ticks(ax.yaxis, names, inches, rows)
-
-
-def add_direction_legend(figure: plt.Figure, data: ExpressionData, title: str) -> None:
-    """Add which colour of a bar means which class."""
-    handles = color_handles({f"towards {c}": color for c, color in class_palette(data).items()})
-    figure.legend(handles=handles, title=title, loc="outside lower center", ncols=2)
-
-
-def direction_colors(direction: pd.Series, data: ExpressionData) -> list[str]:
-    """Return the colour of the class to which each gene or contribution pushes."""
-    negative, positive = class_palette(data).values()
-    return [positive if sign > 0 else negative for sign in direction]

@@ -1,12 +1,13 @@
 """How models are tuned and fitted, and what they predict for patients they have not seen.
 
-Tuning is the grid search of scikit-learn's `GridSearchCV`, but what models and grid points share is
-computed once a fold: filter, logarithm and standardisation; gene selections; boosting rounds.
+Tuning is the grid search of scikit-learn's `GridSearchCV`, but what models share is computed once a
+fold: filter, logarithm and standardisation; and of boosting, rounds that grid points share.
 
 The functions take X, patients x genes in array intensities, and y, 0 and 1 (the positive class),
 and fit on arrays: scikit-learn checks a DataFrame column by column, which takes longer than a fit.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -32,19 +33,24 @@ class Fitted(NamedTuple):
 
 def fit_models(models: dict[str, Unfitted], X: pd.DataFrame, y: Iterable[int]) -> dict[str, Fitted]:
     """Return the models tuned and fitted on the patients of X and y; the same in every script."""
-    arrays = X.to_numpy(), np.asarray(y)
-    tasks = [({name: model}, *arrays) for name, model in models.items()]
-    fitted = {}
-    for found in run_parallel(_tune_and_fit, tasks, "tuning"):
-        fitted |= found
-    return fitted
+    X, y = X.to_numpy(), np.asarray(y)
+    tasks = [({name: model}, X, y) for name, model in models.items()]
+    found = run_parallel(_tune_and_fit, tasks, "tuning")
+    return {name: fitted for part in found for name, fitted in part.items()}
 
 
 def _tune_and_fit(models: dict[str, Unfitted], X: np.ndarray, y: np.ndarray) -> dict[str, Fitted]:
-    results, values, fitted = _search_grids(models, X, y), _fit_values(models, X), {}
+    tuned = {name: u for name, u in models.items() if not u.model.baseline}
+    scores = _search_grids(tuned, X, y) if tuned else {}
+    values, fitted = _fit_values(models, X), {}
     for name, unfitted in models.items():
-        result, (preprocessing, Z) = results.get(name), values[unfitted.model.values]
-        best = {} if result is None else result["parameters"][result["Brier score"].idxmin()]
+        best, result = {}, None
+        if name in tuned:
+            mean, sd = np.mean(scores[name], axis=0), np.std(scores[name], axis=0)
+            points = list(ParameterGrid(unfitted.model.grid or {}))
+            result = pd.DataFrame({"parameters": points, "Brier score": mean, "sd": sd})
+            best = points[mean.argmin()]
+        preprocessing, Z = values[unfitted.model.values]
         steps = unfitted.steps(best).fit(Z, y)
         fitted[name] = Fitted(Pipeline([*preprocessing.steps, *steps.steps]), best, result)
     return fitted
@@ -57,57 +63,40 @@ def _fit_values(models: dict[str, Unfitted], X: np.ndarray) -> dict:
     return {key: (pipeline, pipeline.fit_transform(X)) for key, pipeline in pipelines.items()}
 
 
-def _search_grids(
-    models: dict[str, Unfitted], X: np.ndarray, y: np.ndarray
-) -> dict[str, pd.DataFrame]:
-    """Return the mean and sd over the inner folds of the Brier score of every grid point.
+def _search_grids(models: dict[str, Unfitted], X: np.ndarray, y: np.ndarray) -> dict[str, list]:
+    """Return the Brier scores of every model, inner folds x grid points.
 
     The Brier score is proper (honest probabilities score best), has no ties as accuracy does on
     38 patients, and unlike the log-loss does not punish a tree's 0 and 1 with infinity.
     """
-    models = {name: u for name, u in models.items() if not u.model.baseline}
-    if not models:
-        return {}
     [seed] = {u.seed for u in models.values()}
-    cv = StratifiedKFold(INNER_FOLDS, shuffle=True, random_state=seed)
-    scores, results = {name: [] for name in models}, {}
+    cv, scores = StratifiedKFold(INNER_FOLDS, shuffle=True, random_state=seed), defaultdict(list)
     for train, held_out in cv.split(X, y):
         values = _fit_values(models, X[train])
         for name, unfitted in models.items():
             preprocessing, Z = values[unfitted.model.values]
             fold = Z, y[train], preprocessing.transform(X[held_out]), y[held_out]
             scores[name].append(_score_grid(unfitted, *fold))
-    for name, unfitted in models.items():
-        mean, sd = np.mean(scores[name], axis=0), np.std(scores[name], axis=0)
-        points = list(ParameterGrid(unfitted.model.grid or {}))
-        results[name] = pd.DataFrame({"parameters": points, "Brier score": mean, "sd": sd})
-    return results
+    return scores
 
 
 def _score_grid(unfitted: Unfitted, Z, y, Z_held_out, y_held_out) -> list[float]:
     """Return the Brier score of every grid point on held-out patients.
 
-    The steps before the classifier are fitted once for all classifiers that follow them.
+    One fit of the most boosting rounds is scored at every number of rounds.
     """
-    model = unfitted.model
+    model, scores, fitted, steps = unfitted.model, [], None, None
     grid, search = model.grid or {}, model.search or {}
-    before = {key: values for key, values in grid.items() if not key.startswith("model__")}
-    rounds = {ROUNDS: grid[ROUNDS]} if model.staged else {}
-    rest = {key: values for key, values in grid.items() if key not in before | rounds}
-    most = {key: max(values) for key, values in rounds.items()}
-    scores = {}
-    for first in ParameterGrid(before):
-        selection = unfitted.steps(search | first).steps[:-1]
-        selection = Pipeline([("all", "passthrough"), *selection])
-        selected, selected_held_out = selection.fit_transform(Z, y), selection.transform(Z_held_out)
-        for second in ParameterGrid(rest):
-            classifier = unfitted.steps(search | second | most)[-1].fit(selected, y)
-            for third in ParameterGrid(rounds):
-                stage = {"iteration_range": (0, third[ROUNDS])} if rounds else {}
-                p = positive_probability(classifier, selected_held_out, **stage)
-                point = frozenset((first | second | third).items())
-                scores[point] = np.mean((p - y_held_out) ** 2)
-    return [scores[frozenset(point.items())] for point in ParameterGrid(grid)]
+    for point in ParameterGrid(grid):
+        parameters, stage = search | point, {}
+        if model.staged:
+            parameters[ROUNDS] = max(grid[ROUNDS])
+            stage = {"iteration_range": (0, point[ROUNDS])}
+        if parameters != fitted:
+            steps, fitted = unfitted.steps(parameters).fit(Z, y), parameters
+        p = positive_probability(steps, Z_held_out, **stage)
+        scores.append(np.mean((p - y_held_out) ** 2))
+    return scores
 
 
 def tuning_table(fitted: dict[str, Fitted]) -> pd.DataFrame:

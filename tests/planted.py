@@ -1,27 +1,19 @@
 """A simulated cohort in which five genes differ, and quick models for it; shared by tests."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pandas as pd
+import pytest
+from sklearn import config_context
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.feature_selection import SelectPercentile, f_classif
-from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.tree import DecisionTreeClassifier
-from xgboost import XGBClassifier
+from threadpoolctl import threadpool_limits
 
 from expression.data import ExpressionData
+from expression.models import MODELS, ROUNDS, build_models, classifier_names
 from expression.preprocessing import Preprocessing
 
-SELECT = SelectPercentile(f_classif, percentile=50)
-XGBOOST = XGBClassifier(n_estimators=10, max_depth=1, colsample_bytree=0.2, n_jobs=1)
-QUICK = {
-    "Logistic Regression": [("select", SELECT), ("scale", StandardScaler()),
-                            ("model", LogisticRegression())],
-    "Decision Tree": [("model", DecisionTreeClassifier(max_depth=2, random_state=0))],
-    "Random Forest": [("model", RandomForestClassifier(10, random_state=0))],
-    "XGBoost": [("model", XGBOOST)],
-}  # fmt: skip
 UP, DOWN = ["g000", "g001", "g002"], ["g003", "g004"]
 N_GENES = 300
 
@@ -42,4 +34,22 @@ def simulate(effect: float, seed: int = 0) -> ExpressionData:
 
 
 def quick_pipelines() -> dict[str, Pipeline]:
-    return {name: Pipeline([*Preprocessing().steps(), *steps]) for name, steps in QUICK.items()}
+    """Return the classifiers behind the preprocessing, unfitted, with few trees."""
+    few = {"Random Forest": {ROUNDS: 10}, "XGBoost": {ROUNDS: 50}}
+    models, values = build_models(Preprocessing(), seed=0), Preprocessing().steps()
+    return {
+        name: Pipeline([*values, *models[name].steps(few.get(name, {})).steps])
+        for name in classifier_names()
+    }
+
+
+@contextmanager
+def small_models(grids: dict[str, dict], trees: int = 10):
+    """Let all scripts have these grids and small forests, and do what `command_line` sets."""
+    forest = {"steps": [("model", RandomForestClassifier(trees))], "search": {ROUNDS: trees // 2}}
+    fast = config_context(assume_finite=True, skip_parameter_validation=True)
+    with pytest.MonkeyPatch.context() as patch, threadpool_limits(1), fast:
+        for name, grid in grids.items():
+            changes = forest if name == "Random Forest" else {}
+            patch.setitem(MODELS, name, MODELS[name]._replace(grid=grid, **changes))
+        yield

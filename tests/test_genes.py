@@ -3,12 +3,14 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
-from planted import DOWN, QUICK, UP, quick_pipelines, simulate
+from planted import DOWN, UP, quick_pipelines, simulate
 from scipy.stats import mannwhitneyu, ttest_ind
 from sklearn.metrics import roc_auc_score
 
 from expression import genes
+from expression.models import MODELS, classifier_names
 
 
 @pytest.fixture(scope="module")
@@ -16,53 +18,25 @@ def planted():
     return simulate(effect=4)
 
 
-@pytest.fixture(scope="module")
-def fitted(planted):
-    X, y = planted.X_train.to_numpy(), planted.y_train.cat.codes.to_numpy()
-    return {name: pipeline.fit(X, y) for name, pipeline in quick_pipelines().items()}
-
-
-@pytest.fixture(scope="module")
-def explanations(planted, fitted):
-    return {name: genes.explain(name, p, planted.X_train, seed=0) for name, p in fitted.items()}
-
-
-@pytest.mark.parametrize("name", QUICK)
-def test_shap_values_add_up_to_the_output_for_the_positive_class(
-    planted, fitted, explanations, name
-):
-    explanation = explanations[name]
-    total = explanation.values.sum(axis=1) + explanation.base
-    p = fitted[name].predict_proba(planted.X_train.to_numpy())[:, 1]
-    output = p if explanation.unit == "probability" else np.log(p / (1 - p))
-    np.testing.assert_allclose(total, output, atol=1e-4)
-    np.testing.assert_allclose(explanation.probability, p, atol=1e-6)
-    assert list(total.index) == list(planted.X_train.index)
-    assert explanation.base == pytest.approx(output.mean(), abs=1e-4)
-
-
-@pytest.mark.parametrize("name", QUICK)
-def test_a_planted_gene_pushes_to_the_class_it_is_higher_in(planted, explanations, name):
-    values = explanations[name].values
-    first = values.abs().mean().nlargest(1).index[0]
-    assert first in UP + DOWN
-    high = planted.X_train[first] > planted.X_train[first].median()
-    direction = 1 if first in UP else -1
-    low, high = (
-        direction * values.loc[~high, first].mean(),
-        direction * values.loc[high, first].mean(),
-    )
-    assert low < 0 < high
-
-
-def test_of_many_patients_some_are_explained(planted, fitted, monkeypatch):
-    monkeypatch.setattr(genes, "MAX_EXPLAINED", 12)
-    monkeypatch.setattr(genes, "MAX_BACKGROUND", 8)
-    explanation = genes.explain("Random Forest", fitted["Random Forest"], planted.X_train, seed=0)
-    assert len(explanation.values) == 12
-    assert set(explanation.values.index) < set(planted.X_train.index)
-    total = explanation.values.sum(axis=1) + explanation.base
-    np.testing.assert_allclose(total, explanation.probability, atol=1e-6)
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("name", classifier_names())
+def test_shap_values_add_up_to_the_output_for_the_positive_class(planted, name, many, monkeypatch):
+    X, y = planted.X_train, planted.y_train.cat.codes.to_numpy()
+    pipeline = quick_pipelines()[name].fit(X.to_numpy(), y)
+    if many:  # patients: some of them are explained
+        monkeypatch.setattr(genes, "MAX_EXPLAINED", 12)
+        monkeypatch.setattr(genes, "MAX_BACKGROUND", 12)
+    values = genes.explain(pipeline, X, seed=0)
+    assert len(values) == (12 if many else 40)
+    assert list(values.index) == [patient for patient in X.index if patient in values.index]
+    output = pipeline.predict_proba(X.loc[values.index].to_numpy())[:, 1]
+    if MODELS[name].importance.shap_unit == "log-odds":
+        output = np.log(output / (1 - output))
+    np.testing.assert_allclose(values.sum(axis=1) + output.mean(), output, atol=1e-4)
+    first = values.abs().mean().idxmax()
+    z = X.loc[values.index, first] > X[first].median()
+    direction = {**dict.fromkeys(UP, 1), **dict.fromkeys(DOWN, -1)}[first]
+    assert direction * values.loc[~z, first].mean() < 0 < direction * values.loc[z, first].mean()
 
 
 def test_welch_statistics_are_those_of_scipy():
@@ -88,7 +62,6 @@ def test_adjusted_p_follows_westfall_and_young_step_by_step():
         expected[gene] = before = max(before, reached.mean())
     found = genes.max_t_p(X, y, 20_000, seed=0)
     np.testing.assert_allclose(found, expected, atol=0.015)
-    assert found[order[0]] == found.min()
 
 
 def test_adjusted_p_bounds_any_false_finding_where_nothing_differs():
@@ -101,6 +74,8 @@ def test_class_difference_against_scikit_learn_and_by_hand(planted):
     log2, expression = genes.expression_tables(planted)
     y = planted.y_train
     table = genes.class_difference(expression, log2, y)
+    again = genes.class_difference(expression, log2, y, table["signal_to_noise"])
+    pd.testing.assert_frame_equal(again.drop(columns="auc_p"), table)
     for gene in ("g000", "g003", "g050"):
         x = expression.loc[y.index, gene]
         case, control = x[y == "case"], x[y == "control"]
@@ -110,22 +85,19 @@ def test_class_difference_against_scikit_learn_and_by_hand(planted):
         assert table.loc[gene, "auc"] == pytest.approx(auc)
         high, low = (case, control) if effect > 0 else (control, case)
         test = mannwhitneyu(high, low, alternative="greater", method="exact")
-        assert table.loc[gene, "auc_p"] == pytest.approx(test.pvalue)
+        assert again.loc[gene, "auc_p"] == pytest.approx(test.pvalue)
     assert table.loc[UP, "log2_fold_change"].mean() == pytest.approx(4, abs=0.5)
     against = genes.class_difference(expression, log2, y, -table["signal_to_noise"])
     np.testing.assert_allclose(against["auc"], 1 - table["auc"])
 
 
-def test_the_rank_test_of_zyxin_in_the_test_patients_is_exact(data):
-    log2, expression = genes.expression_tables(data)
-    table = genes.class_difference(expression, log2, data.y_test)
-    assert table.loc["X95735_at", "auc_p"] == pytest.approx(2.2e-8, rel=0.05)
-
-
-def test_genes_are_those_that_vary_in_training(data):
+def test_genes_are_those_that_vary_in_training_and_the_rank_test_of_zyxin_is_exact(data):
     log2, expression = genes.expression_tables(data)
     assert expression.shape == log2.shape == (72, 3_051)
     np.testing.assert_allclose(expression.mean(axis=1), 0, atol=1e-12)
+    up = pd.Series(1, expression.columns)
+    table = genes.class_difference(expression, log2, data.y_test, up)
+    assert table.loc["X95735_at", "auc_p"] == pytest.approx(2.2e-8, rel=0.05)
 
 
 def test_the_surest_genes_come_first(planted):
