@@ -62,7 +62,8 @@ def headline_rows(results: Results) -> list[dict]:
             correct, score = tested.correct[row["model"]], tested.scores.loc[key]
             limits = f"({score['lower']:.0%}–{score['upper']:.0%})"
             row["test patients"] = f"{correct.iloc[0]} of {len(tested.P)} {limits}"
-            row[f"{len(correct)} random states"] = range_text(correct)
+            if len(correct) > 1:
+                row[f"{len(correct)} random states"] = range_text(correct)
         for what, found in (("nested CV", results.nested), ("Monte-Carlo CV", results.splits)):
             if found:
                 row[what] = interval_text(*found.table.loc[key, ["mean", "lower", "upper"]])
@@ -273,8 +274,9 @@ def main(args: argparse.Namespace) -> None:
     models, tested, splits = build_models(data.preprocessing, seed), None, None
     fitted = fit_models(models, data.X_train, data.y_train.cat.codes)
     if len(data.y_test):
+        at_once = evaluation.measure_on_test(data, fitted, 1, seed)
+        report.show_table("Predicted correctly", headline_rows(Results(fitted, at_once)))
         tested = evaluation.measure_on_test(data, fitted, args.random_states, seed)
-        report.show_table("Predicted correctly", headline_rows(Results(fitted, tested)))
     nested = evaluation.nested_cv(data, models, args.repeats, seed)
     if tested:
         splits = evaluation.monte_carlo_cv(data, models, tested, args.monte_carlo, seed)

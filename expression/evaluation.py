@@ -59,13 +59,15 @@ def measure_on_test(
 ) -> Tested:
     """Predict the test patients, also with the tuned models refitted under other random states.
 
-    There are `count` states, 2 or more, with the seed's own.
+    There are `count` states with the seed's own.
     """
     X, y, y_train = data.X_test, data.y_test.cat.codes, data.y_train.cat.codes
     P = predict(fitted, X)
-    others = np.random.default_rng(seed).integers(2**31, size=count - 1).tolist()
-    states = predict_under_random_states(fitted, data.X_train, y_train, X, others)
-    states = pd.concat([pd.concat({seed: P}, names=["state", "patient"]), states])
+    states = [pd.concat({seed: P}, names=["state", "patient"])]
+    if count > 1:
+        others = np.random.default_rng(seed).integers(2**31, size=count - 1).tolist()
+        states.append(predict_under_random_states(fitted, data.X_train, y_train, X, others))
+    states = pd.concat(states)
     over = score_splits(y, states)
     scores = interval_table(score(y, P), y, over)
     correct = (over["accuracy"] * len(y)).round().astype(int)
