@@ -27,9 +27,8 @@ from sklearn.pipeline import Pipeline
 
 from expression.data import ExpressionData
 from expression.parallel import run_parallel
-from expression.preprocessing import Preprocessing, Steps
+from expression.preprocessing import Steps
 
-BATCHES = 20  # of the permutations, each a task
 MIN_GROUP = 5  # patients, for an effect size with an interval
 ERROR = "reconstruction error"
 
@@ -52,17 +51,6 @@ class Components(NamedTuple):
         scores = pd.DataFrame(Z @ self.loadings.to_numpy(), X.index, self.loadings.columns)
         rest = np.square(Z).sum(axis=1) - np.square(scores.iloc[:, :retained]).sum(axis=1)
         return scores.assign(**{ERROR: np.sqrt(np.maximum(rest, 0) / Z.shape[1])})
-
-
-def candidate_genes(X: pd.DataFrame, preprocessing: Preprocessing) -> np.ndarray:
-    """Return the genes of X that a fit to most of its patients can keep; no others are carried.
-
-    What varies too little does so among fewer patients as well; and of very many genes, none beyond
-    twice the number kept comes among them when a few patients leave.
-    """
-    wider = preprocessing._replace(max_genes=2 * preprocessing.max_genes)
-    fitted = Pipeline(wider.filtered_steps()).fit(X.to_numpy())
-    return fitted.get_feature_names_out(X.columns)
 
 
 def fit_components(X: pd.DataFrame, steps: Steps, count: int | None = None) -> Components:
@@ -91,19 +79,17 @@ def parallel_analysis(
     X: the patients of the fit.
     """
     Z, ratio = fitted.centred(X), fitted.ratio
-    batches = np.array_split(np.arange(permutations), BATCHES)
-    tasks = [(Z, [(seed, number) for number in batch]) for batch in batches]
-    null = np.vstack(run_parallel(permuted_ratios, tasks, "permutations"))[:, : len(ratio)]
+    tasks = [(Z, (seed, number)) for number in range(permutations)]
+    null = np.vstack(run_parallel(permuted_ratio, tasks, "permutations"))[:, : len(ratio)]
     table = pd.DataFrame({"ratio": ratio, "cumulative": ratio.cumsum()})
     table["permuted_95"] = np.quantile(null, 0.95, axis=0)
     return table.assign(retained=(table["ratio"] > table["permuted_95"]).cummin())
 
 
-def permuted_ratios(Z: np.ndarray, seeds: list[tuple[int, int]]) -> np.ndarray:
-    """Return the explained variance of Z, its columns permuted one by one, a row a seed."""
-    permuted = (np.random.default_rng(seed).permuted(Z, axis=0) for seed in seeds)
-    eigenvalues = [eigvalsh(P @ P.T)[::-1] for P in permuted]
-    return np.reshape(eigenvalues, (len(seeds), len(Z))) / np.square(Z).sum()
+def permuted_ratio(Z: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
+    """Return the explained variance of Z, its columns permuted one by one."""
+    permuted = np.random.default_rng(seed).permuted(Z, axis=0)
+    return eigvalsh(permuted @ permuted.T)[::-1] / np.square(Z).sum()
 
 
 def held_out_scores(
@@ -115,15 +101,13 @@ def held_out_scores(
     As many folds as patients leave one out at a time.
     """
     splits = KFold(folds, shuffle=True, random_state=seed).split(X)
-    values, genes = X.to_numpy(), np.array(X.columns)
-    tasks = [(values, genes, steps, loadings, retained, *split) for split in splits]
+    tasks = [(X, steps, loadings, retained, *split) for split in splits]
     scores, cosines = zip(*run_parallel(score_fold, tasks, "held-out patients"), strict=True)
-    return pd.concat(scores).sort_index().set_axis(X.index), pd.DataFrame(cosines).abs().mean()
+    return pd.concat(scores).loc[X.index], pd.DataFrame(cosines).abs().mean()
 
 
 def score_fold(
-    values: np.ndarray,
-    genes: np.ndarray,
+    X: pd.DataFrame,
     steps: Steps,
     loadings: pd.DataFrame,
     retained: int,
@@ -132,12 +116,11 @@ def score_fold(
 ) -> tuple[pd.DataFrame, pd.Series]:
     """Return the scores of the held-out rows from a fit to the others, and the cosines between its
     components, which come in another order and of other signs, and those of the loadings."""
-    count = max(2 * loadings.shape[1], retained)
-    fitted = fit_components(pd.DataFrame(values[others], columns=genes), steps, count)
+    fitted = fit_components(X.iloc[others], steps, max(2 * loadings.shape[1], retained))
     cosines = loadings.T @ fitted.loadings.reindex(loadings.index, fill_value=0)
     first, second = linear_sum_assignment(-cosines.abs())
     matched = pd.Series(cosines.to_numpy()[first, second], loadings.columns[first])
-    found = fitted.scores(pd.DataFrame(values[held_out], held_out, genes), retained)
+    found = fitted.scores(X.iloc[held_out], retained)
     scores = found.iloc[:, second].set_axis(matched.index, axis=1) * np.sign(matched)
     # Fewer components where fewer genes vary without the held-out patients
     scores = scores.reindex(columns=loadings.columns, fill_value=0).join(found[ERROR])
@@ -147,10 +130,10 @@ def score_fold(
 Contrasts = dict[str, tuple[pd.Series, pd.Series]]  # the patients on the two sides, by name
 
 
-def contrasts(data: ExpressionData, groups: pd.Series) -> tuple[Contrasts, Contrasts]:
+def contrasts(data: ExpressionData) -> tuple[Contrasts, Contrasts]:
     """Return the comparisons of the classes, and of other groups with the rest, in training; and
     those of test with training patients, also by class, as shares differ."""
-    y, (negative, positive) = data.y_all, data.classes
+    y, groups, (negative, positive) = data.y_all, data.groups, data.classes
     test = data.sample_set == "test"
     train = ~test
     in_training = {f"{positive} - {negative}": (train & (y == positive), train & (y == negative))}
