@@ -81,11 +81,6 @@ def test_a_component_behind_one_not_retained_is_not_retained(monkeypatch):
     assert list(variance_of(X)["retained"][:4]) == [True, False, False, False]
 
 
-def test_the_number_retained_of_the_shipped_data_does_not_hang_on_the_seed(data):
-    for seed in range(1, 3):
-        assert 8 <= variance_of(data.X_train, PREPROCESSED, seed)["retained"].sum() <= 10
-
-
 # The components
 
 
@@ -169,15 +164,13 @@ def test_fewer_genes_than_patients_are_enough(data, count):
 # What components separate
 
 
-def test_cohen_d_by_hand():
-    d, _, _ = components.cohen_d(np.array([4.0, 6.0]), np.array([1.0, 3.0, 5.0]))
-    assert d == pytest.approx(2 / np.sqrt((2 + 8) / 3))
-
-
 @pytest.mark.parametrize(("n_a", "n_b", "shift"), [(8, 30, 0), (11, 27, 3), (900, 1_100, 2)])
 def test_interval_of_cohen_d_inverts_the_noncentral_t_distribution(n_a, n_b, shift):
     rng, unit = np.random.default_rng(0), np.sqrt(1 / n_a + 1 / n_b)
-    d, low, high = components.cohen_d(rng.normal(shift, 1, n_a), rng.normal(0, 1, n_b))
+    a, b = rng.normal(shift, 1, n_a), rng.normal(0, 1, n_b)
+    d, low, high = components.cohen_d(a, b)
+    pooled = ((n_a - 1) * a.var(ddof=1) + (n_b - 1) * b.var(ddof=1)) / (n_a + n_b - 2)
+    assert d == pytest.approx((a.mean() - b.mean()) / np.sqrt(pooled))
     tails = nct.cdf(d / unit, n_a + n_b - 2, np.array([low, high]) / unit)
     np.testing.assert_allclose(tails, [0.975, 0.025], atol=1e-4)
 

@@ -126,13 +126,6 @@ def test_options_limit_the_tables_and_the_folds(of_few_genes, few_genes, tmp_pat
     assert list(table(files, "loadings")) == ["PC1", "PC2", "gene"]
 
 
-@pytest.mark.parametrize("option", ["--permutations", "--folds", "--components"])
-def test_options_refuse_what_they_cannot_use(option, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        pca_plot.main([option, "1"])
-    assert f"{option}: must be a whole number from" in capsys.readouterr().err
-
-
 @pytest.fixture
 def noise(few_genes):
     """Values without structure, long names, no subtypes, nobody to test, no list of genes."""
