@@ -176,7 +176,7 @@ def draw_k_selection(stability: pd.DataFrame, names: dict[str, str]) -> plt.Figu
     """Draw the stability against k, with the mean and range of the null data sets."""
     size = (style.PAGE_WIDTH, 3.2)
     figure, axes = plt.subplots(1, len(METHODS), sharex=True, sharey=True, figsize=size)
-    rows = stability.rename_axis(columns="draw").stack().reset_index(name="value")
+    rows = stability.T.stack(["method", "k"]).reset_index(name="value")
     rows["data"] = rows["cohort"].map(names) + np.where(rows["draw"] > 0, ", without clusters", "")
     palette = dict(zip(rows["data"].unique(), SHADES, strict=False))
     look = {"hue": "data", "palette": palette, "errorbar": ("pi", 100), "legend": False}
@@ -215,8 +215,9 @@ def report_stability(report: Report, choices: dict[str, Choice], stability: pd.D
         "a rule settled on these patients without their labels."
     )
     report.add_section("k_selection", "Stability by number of clusters", table, note)
-    table = stability.add_prefix("null ").rename(columns={"null 0": "value"})
-    report.add_table("k_selection", table)
+    table = pd.concat({name: stability[name] for name in choices}, names=["cohort"])
+    columns = {draw: f"null {draw}" if draw else "value" for draw in table}
+    report.add_table("k_selection", table.rename(columns=columns))
 
 
 def report_agreement(report: Report, agreements: pd.DataFrame, kinds: dict[str, int]) -> None:
@@ -233,8 +234,7 @@ def report_agreement(report: Report, agreements: pd.DataFrame, kinds: dict[str, 
 def report_contents(report: Report, contents: pd.DataFrame, choices: dict[str, Choice]) -> None:
     """Add what the chosen clusters hold, of the most stable method."""
     keys = [(name, by_k.loc[k, "most stable"], k) for name, (k, _, by_k) in choices.items()]
-    levels = ["cohort", "method", "k"]
-    table = pd.concat({key: contents.xs(key, level=levels) for key in keys}, names=levels)
+    table = contents[contents.index.droplevel("cluster").isin(keys)]
     report.add_section("contents", "What the clusters of the most stable method hold", table)
     report.add_table("contents", contents)
 
@@ -265,7 +265,7 @@ def main(args: argparse.Namespace) -> None:
 
     work = args.subsamples, args.nulls, args.seed
     stability, resampled = clusters.assess_cohorts(features, ks, *work)
-    choices = {name: clusters.choose_clusters(stability.loc[name]) for name in cohorts}
+    choices = {name: clusters.choose_clusters(stability[name]) for name in cohorts}
     sensitivity = agreement.vary_features(
         cohorts, data.preprocessing, truths, kinds, args.genes, args.seed
     )

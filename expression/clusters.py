@@ -111,18 +111,15 @@ def assess_cohorts(
 ) -> tuple[pd.DataFrame, dict[str, Clusters]]:
     """Return the stability of the clusters, and those of the subsamples of each cohort.
 
-    Stability: indexed by cohort, method and k, with a column a draw (0: the cohort; others: null
-    data sets). Clusters of the subsamples: see `resample`.
+    Stability: a row a method and k, a column a cohort and draw (0: the cohort; others: null data
+    sets). Clusters of the subsamples: see `resample`.
     """
-    draws = range(nulls + 1)
-    keys = list(itertools.product(features, draws))
+    keys = list(itertools.product(features, range(nulls + 1)))
     tasks = [(features[name], ks, subsamples, seed, draw) for name, draw in keys]
     assessed = dict(zip(keys, run_parallel(assess_draw, tasks, "stability"), strict=True))
-    stability = {
-        name: pd.DataFrame({draw: assessed[name, draw][0] for draw in draws}) for name in features
-    }
-    table = pd.concat(stability, names=["cohort", "method", "k"])
-    return table, {name: assessed[name, 0][1] for name in features}
+    stability = pd.DataFrame({key: found for key, (found, _) in assessed.items()})
+    stability = stability.rename_axis(index=["method", "k"], columns=["cohort", "draw"])
+    return stability, {name: assessed[name, 0][1] for name in features}
 
 
 def assess_draw(

@@ -24,6 +24,7 @@ from sklearn.base import clone
 from sklearn.decomposition import KernelPCA
 from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 
 from expression.data import ExpressionData
 from expression.parallel import run_parallel
@@ -36,18 +37,14 @@ ERROR = "reconstruction error"
 class Components(NamedTuple):
     """Principal components, fitted on some patients."""
 
-    pipeline: Pipeline  # the fitted preprocessing
-    mean: np.ndarray  # of each gene kept, after preprocessing
+    pipeline: Pipeline  # the fitted preprocessing, then each gene to mean 0
     loadings: pd.DataFrame  # genes kept x components; the largest of a component is positive
     ratio: pd.Series  # each component's share of the variance
-
-    def centred(self, X: pd.DataFrame) -> np.ndarray:
-        return self.pipeline.transform(X.to_numpy()) - self.mean
 
     def scores(self, X: pd.DataFrame, retained: int) -> pd.DataFrame:
         """Return patients x components, and the error of the first `retained`: what they leave of
         a patient, root mean square over the genes, in units of the preprocessed values."""
-        Z = self.centred(X)
+        Z = self.pipeline.transform(X.to_numpy())
         scores = pd.DataFrame(Z @ self.loadings.to_numpy(), X.index, self.loadings.columns)
         rest = np.square(Z).sum(axis=1) - np.square(scores.iloc[:, :retained]).sum(axis=1)
         return scores.assign(**{ERROR: np.sqrt(np.maximum(rest, 0) / Z.shape[1])})
@@ -58,17 +55,15 @@ def fit_components(X: pd.DataFrame, steps: Steps, count: int | None = None) -> C
 
     They come from the patients x patients products, which stay small with any number of genes.
     """
-    pipeline = clone(Pipeline(steps))
+    pipeline = clone(Pipeline([*steps, ("centre", StandardScaler(with_std=False))]))
     Z = pipeline.fit_transform(X.to_numpy())
-    mean = Z.mean(axis=0)
-    Z = Z - mean
     pca = KernelPCA(count, eigen_solver="dense", remove_zero_eig=True).fit(Z)
     loadings = Z.T @ pca.eigenvectors_ / np.sqrt(pca.eigenvalues_)
     loadings *= np.sign(loadings[np.abs(loadings).argmax(axis=0), np.arange(loadings.shape[1])])
     names = pd.Index([f"PC{i + 1}" for i in range(loadings.shape[1])], name="component")
     genes = pd.Index(pipeline.get_feature_names_out(X.columns), name="accession")
     ratio = pd.Series(pca.eigenvalues_ / np.square(Z).sum(), names, name="ratio")
-    return Components(pipeline, mean, pd.DataFrame(loadings, genes, names), ratio)
+    return Components(pipeline, pd.DataFrame(loadings, genes, names), ratio)
 
 
 def parallel_analysis(
@@ -78,7 +73,7 @@ def parallel_analysis(
 
     X: the patients of the fit.
     """
-    Z, ratio = fitted.centred(X), fitted.ratio
+    Z, ratio = fitted.pipeline.transform(X.to_numpy()), fitted.ratio
     tasks = [(Z, (seed, number)) for number in range(permutations)]
     null = np.vstack(run_parallel(permuted_ratio, tasks, "permutations"))[:, : len(ratio)]
     table = pd.DataFrame({"ratio": ratio, "cumulative": ratio.cumsum()})
@@ -107,12 +102,7 @@ def held_out_scores(
 
 
 def score_fold(
-    X: pd.DataFrame,
-    steps: Steps,
-    loadings: pd.DataFrame,
-    retained: int,
-    others: np.ndarray,
-    held_out: np.ndarray,
+    X: pd.DataFrame, steps: Steps, loadings: pd.DataFrame, retained: int, others, held_out
 ) -> tuple[pd.DataFrame, pd.Series]:
     """Return the scores of the held-out rows from a fit to the others, and the cosines between its
     components, which come in another order and of other signs, and those of the loadings."""

@@ -25,7 +25,7 @@ def few_starts_in_one_thread(monkeypatch):
 
 def choice_of(features, *work) -> clusters.Choice:
     stability, _ = clusters.assess_cohorts({"one": features - features.mean(axis=0)}, *work)
-    return choose_clusters(stability.loc["one"])
+    return choose_clusters(stability["one"])
 
 
 # --- methods
