@@ -118,11 +118,11 @@ def vary_features(
     default = {"genes": genes}
     choices = {f"default: {genes:,} genes": default}
     choices |= {name: default | change for name, change in ALTERNATIVES.items()}
-    keys = list(itertools.product(cohorts, choices))
     ks = sorted(set(kinds.values()))
+    keys = list(itertools.product(cohorts, choices))
     tasks = [(cohorts[c].to_numpy(), preprocessing, choices[name], ks, seed) for c, name in keys]
-    purity = {}
     results = run_parallel(cluster_features, tasks, "features")
+    purity = {}
     for (cohort, name), found in zip(keys, results, strict=True):
         for (kind, k), method in itertools.product(kinds.items(), METHODS):
             truth = truths.loc[cohorts[cohort].index, kind]

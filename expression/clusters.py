@@ -232,7 +232,7 @@ def choose_clusters(stability: pd.DataFrame) -> Choice:
             "p": mean.ge(mean[0], axis=0).mean(axis=1),
         }
     )
-    centred = mean.sub(mean.mean(axis=1), axis=0)
-    furthest = centred.div(mean.std(axis=1), axis=0).fillna(0).max()
+    beyond = mean.sub(mean.mean(axis=1), axis=0).div(mean.std(axis=1), axis=0)
+    furthest = beyond.fillna(0).max()
     k = by_k.index[by_k["z"] >= by_k["z"].max() - 1].min()
     return Choice(int(k), float((furthest >= furthest[0]).mean()), by_k)

@@ -55,10 +55,8 @@ class GeneFilter(SelectorMixin, BaseEstimator):
         What the values are: intensities, which must be positive, or counts per million.
     min_share : float
         Of counts, the least share of the patients that must express a gene, inclusive.
-    min_genes : int
-        The fewest genes that must pass.
-    max_genes : int or None
-        The most genes that are kept.
+    min_genes, max_genes : int
+        The fewest genes that must pass, and the most that are kept (None: all).
 
     Attributes
     ----------
@@ -75,13 +73,7 @@ class GeneFilter(SelectorMixin, BaseEstimator):
         self.max_genes = max_genes
 
     def fit(self, X, y=None):
-        """Learn which genes of X, patients x genes, to keep; `y` is ignored.
-
-        Raises
-        ------
-        DataError
-            When fewer than `min_genes` pass.
-        """
+        """Learn which genes of X, patients x genes, to keep; DataError when too few pass."""
         X = validate_data(self, X, dtype="numeric", ensure_min_samples=2)
         if self.scale == "counts":
             passing = (X >= MIN_CPM).sum(axis=0) >= max(2, round(self.min_share * len(X)))

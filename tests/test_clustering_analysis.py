@@ -122,7 +122,8 @@ def test_same_bytes_whatever_the_jobs_without_test_set_and_subtypes(
 
 def test_too_many_clusters_end_in_one_line(capsys, tmp_path):
     assert main(["--output-dir", str(tmp_path), *QUICK, "--clusters", "40"]) == 2
-    assert capsys.readouterr().err.startswith("error: --clusters: must be at most")
+    rule = "error: --clusters: must be at most 29, as subsamples have 30 of 38 patients - found 40"
+    assert capsys.readouterr().err.startswith(rule)
 
 
 # --- figures

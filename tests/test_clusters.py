@@ -10,7 +10,6 @@ from threadpoolctl import threadpool_limits
 
 from expression import clusters
 from expression.clusters import METHODS, choose_clusters, cluster, component_scores, feature_matrix
-from expression.files import DataError
 from expression.preprocessing import Preprocessing
 
 SIZES = (12, 10, 8)
@@ -66,17 +65,6 @@ def test_spectral_clustering_stands_a_graph_in_pieces():
         np.testing.assert_array_equal(clusters.number_by_size(found[3]), truth)
 
 
-def test_numbers_of_clusters_follow_size_and_then_the_first_patient():
-    found = clusters.number_by_size(np.array([7, 7, 0, 3, 3, 3, 5]))
-    np.testing.assert_array_equal(found, [2, 2, 3, 1, 1, 1, 4])
-
-
-def test_too_many_clusters_for_the_subsamples_are_refused():
-    with pytest.raises(DataError, match=r"--clusters: must be at most 7.*found 8"):
-        clusters.check_cluster_number(8, 10)
-    clusters.check_cluster_number(7, 10)
-
-
 # --- features
 
 
@@ -93,13 +81,6 @@ def test_scores_keep_the_distances_between_patients_in_any_order(data):
     np.testing.assert_allclose(np.linalg.norm(scores[0] - scores[1:], axis=1), distance)
     backward = component_scores(feature_matrix(X[::-1], Preprocessing(), 1_000))[::-1]
     np.testing.assert_allclose(np.linalg.norm(backward[0] - backward[1:], axis=1), distance)
-
-
-def test_of_many_patients_the_leading_components_are_kept():
-    rng = np.random.default_rng(3)
-    scores = component_scores(rng.normal(size=(150, 200)) * np.linspace(3, 1, 200))
-    assert scores.shape == (150, clusters.MOST_COMPONENTS)
-    assert (np.diff(scores.var(axis=0)) < 0).all()
 
 
 # --- stability and the null
