@@ -248,12 +248,11 @@ def main(args: argparse.Namespace) -> None:
     names = {name: COHORTS[name].format(len(X)) for name, X in cohorts.items()}
     ks = range(2, args.clusters + 1)
     clusters.check_cluster_number(args.clusters, len(data.X_train))
-    features = {
-        name: clusters.feature_matrix(X.to_numpy(), data.preprocessing, args.genes)
-        for name, X in cohorts.items()
-    }
-    scores = {name: clusters.component_scores(matrix) for name, matrix in features.items()}
-    found = {name: clusters.cluster(scores[name], ks, args.seed) for name in cohorts}
+    features, scores, found = {}, {}, {}
+    for name, X in cohorts.items():
+        features[name] = clusters.feature_matrix(X.to_numpy(), data.preprocessing, args.genes)
+        scores[name] = clusters.component_scores(features[name])
+        found[name] = clusters.cluster(scores[name], ks, args.seed)
     groups, palette = data.groups, style.group_palette(data)
     truths = pd.DataFrame({"class": data.y_all.astype(str)})
     if data.subtypes is not None:

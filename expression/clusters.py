@@ -35,11 +35,11 @@ SUBSAMPLE_SHARE = 0.8
 MOST_COMPONENTS = 100  # all of up to 101 patients; the leading ones of more
 LEVEL = 0.05  # of the test for clusters
 
-Key = tuple[str, int]  # method, number of clusters
-Clusters = dict[Key, np.ndarray]  # of the patients
+Clusters = dict[tuple[str, int], np.ndarray]  # of the patients, by method and number of clusters
 
 
-# From scores, patients x components, to the clusters of the patients by k
+# Each method: from scores, patients x components, to the clusters of the patients by k. What starts
+# at random takes the best of so many restarts.
 
 
 def agglomerative(scores, ks, restarts, seed):
