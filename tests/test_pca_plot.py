@@ -22,17 +22,12 @@ FILES = TABLES | FIGURES | {"metrics.txt", "metrics.json"}
 
 def run(folder, data, *options, figures=True) -> dict[str, bytes]:
     """Run the script on the data, in this process, and return its files."""
-    defaults = {"permutations": 40, "folds": 50, "components": 10}
-
-    def load_data(args):
-        args.__dict__.update({k: v for k, v in defaults.items() if getattr(args, k) is None})
-        return data
-
+    argv = ["--output-dir", str(folder), "--quiet", "--jobs", "1", "--components", "10"]
+    argv += ["--permutations", "40", "--folds", "50", *options]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pca_plot, "load_data", load_data)
+        patch.setattr(pca_plot, "load_data", lambda args: data)
         if not figures:
             patch.setattr(pca_plot.Report, "add_figure", lambda *given: None)
-        argv = ["--output-dir", str(folder), "--quiet", "--jobs", "1", *options]
         assert pca_plot.main(argv) == 0
     return {path.name: path.read_bytes() for path in (folder / "pca_plot").iterdir()}
 
