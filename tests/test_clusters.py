@@ -17,7 +17,7 @@ SIZES = (12, 10, 8)
 
 @pytest.fixture(autouse=True)
 def few_starts_in_one_thread(monkeypatch):
-    monkeypatch.setattr(clusters, "RESTARTS", 5)
+    monkeypatch.setattr(clusters.cluster, "__defaults__", (5,))  # starts of KMeans
     with threadpool_limits(1), config_context(skip_parameter_validation=True):
         yield
 

