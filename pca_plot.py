@@ -180,7 +180,8 @@ def main(args: argparse.Namespace) -> None:
     report = start_report(args, data, "Principal components of gene expression", STAGES)
     X, steps, n = data.X_train, data.preprocessing.steps(), len(data.X_train)
     fitted = components.fit_components(X, steps)
-    title, rows = f"Components of {n:,} training patients", component_rows(fitted, data.gene_names)
+    title = f"Components of {n:,} training patients"
+    rows = component_rows(fitted, data.gene_names)
     report.show_table(title, rows)
 
     variance = components.parallel_analysis(fitted, X, args.permutations, args.seed)
