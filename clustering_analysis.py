@@ -41,7 +41,6 @@ from scipy.cluster.hierarchy import dendrogram, linkage
 
 from expression import agreement, clusters, style
 from expression.clusters import METHODS, Choice, Clusters
-from expression.data import ExpressionData
 from expression.options import add_counts, command_line, load_data, make_parser, start_report
 from expression.report import Report
 
@@ -64,21 +63,15 @@ def parse_args(argv=None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def kinds_of_label(data: ExpressionData) -> pd.DataFrame:
-    """Return the labels that clusters are compared with, patients x kinds."""
-    truths = pd.DataFrame({"class": data.y_all.astype(str)})
-    return truths if data.subtypes is None else truths.assign(subtype=data.groups)
-
-
 def headline_rows(agreements: pd.DataFrame, kinds: dict[str, int]) -> list[dict]:
     """Return what each method reaches in each cohort, as finished cells."""
-    rows = {}
+    columns = {}
     for kind, k in kinds.items():
-        for (cohort, method), values in agreements.xs((kind, k), level=("labels", "k")).iterrows():
-            row = rows.setdefault((cohort, method), {"patients": cohort, "method": method})
-            row[f"purity, {kind}, k = {k}"] = f"{values['purity']:.3f}"
-            row[f"ARI, {kind}"] = f"{values['ARI']:.3f}"
-    return list(rows.values())
+        table = agreements.xs((kind, k), level=("labels", "k"))
+        columns[f"purity, {kind}, k = {k}"] = table["purity"]
+        columns[f"ARI, {kind}"] = table["ARI"]
+    cells = pd.DataFrame(columns).map("{:.3f}".format).rename_axis(["patients", "method"])
+    return cells.reset_index().to_dict("records")
 
 
 def summarise(
@@ -109,7 +102,7 @@ def summarise(
             majority = f"majority {table.loc[method, 'majority class']:.3f}"
             chosen.append(f"{purity[method]:.3f} ({method}; {majority}) on {name}")
             best.append(f"{purity.max():.3f} ({', '.join(purity.index[purity == purity.max()])})")
-        varied = sensitivity.xs(kind, axis=1, level="labels")
+        varied = sensitivity.xs(kind, level="labels")
         sentences.append(
             f"{k} clusters against the {kind}: purity of the most stable method "
             f"{' and '.join(chosen)}; best across methods, optimistically biased as labels chose "
@@ -179,12 +172,11 @@ def draw_consensus(
     return figure
 
 
-def draw_k_selection(validity: pd.DataFrame, names: dict[str, str]) -> plt.Figure:
+def draw_k_selection(stability: pd.DataFrame, names: dict[str, str]) -> plt.Figure:
     """Draw the stability against k, with the mean and range of the null data sets."""
     size = (style.PAGE_WIDTH, 3.2)
     figure, axes = plt.subplots(1, len(METHODS), sharex=True, sharey=True, figsize=size)
-    rows = validity.xs("stability", level="measure").rename_axis(columns="draw").stack()
-    rows = rows.reset_index(name="value")
+    rows = stability.T.stack(["method", "k"]).reset_index(name="value")
     rows["data"] = rows["cohort"].map(names) + np.where(rows["draw"] > 0, ", without clusters", "")
     palette = dict(zip(rows["data"].unique(), SHADES, strict=False))
     look = {"hue": "data", "palette": palette, "errorbar": ("pi", 100), "legend": False}
@@ -211,7 +203,7 @@ def draw_dendrogram(scores: np.ndarray, groups: pd.Series, palette: dict) -> plt
     return figure
 
 
-def report_validity(report: Report, choices: dict[str, Choice], validity: pd.DataFrame) -> None:
+def report_stability(report: Report, choices: dict[str, Choice], stability: pd.DataFrame) -> None:
     """Add how many clusters there are."""
     table = pd.concat({name: choice.by_k for name, choice in choices.items()}, names=["cohort"])
     table.insert(0, "chosen", ["yes" if choices[name].k == k else "" for name, k in table.index])
@@ -223,9 +215,9 @@ def report_validity(report: Report, choices: dict[str, Choice], validity: pd.Dat
         "a rule settled on these patients without their labels."
     )
     report.add_section("k_selection", "Stability by number of clusters", table, note)
-    report.add_table(
-        "k_selection", validity.add_prefix("null ").rename(columns={"null 0": "value"})
-    )
+    table = pd.concat({name: stability[name] for name in choices}, names=["cohort"])
+    columns = {draw: f"null {draw}" if draw else "value" for draw in table}
+    report.add_table("k_selection", table.rename(columns=columns))
 
 
 def report_agreement(report: Report, agreements: pd.DataFrame, kinds: dict[str, int]) -> None:
@@ -242,8 +234,7 @@ def report_agreement(report: Report, agreements: pd.DataFrame, kinds: dict[str, 
 def report_contents(report: Report, contents: pd.DataFrame, choices: dict[str, Choice]) -> None:
     """Add what the chosen clusters hold, of the most stable method."""
     keys = [(name, by_k.loc[k, "most stable"], k) for name, (k, _, by_k) in choices.items()]
-    levels = ["cohort", "method", "k"]
-    table = pd.concat({key: contents.xs(key, level=levels) for key in keys}, names=levels)
+    table = contents[contents.index.droplevel("cluster").isin(keys)]
     report.add_section("contents", "What the clusters of the most stable method hold", table)
     report.add_table("contents", contents)
 
@@ -257,38 +248,38 @@ def main(args: argparse.Namespace) -> None:
     names = {name: COHORTS[name].format(len(X)) for name, X in cohorts.items()}
     ks = range(2, args.clusters + 1)
     clusters.check_cluster_number(args.clusters, len(data.X_train))
-    features = {
-        name: clusters.feature_matrix(X.to_numpy(), data.preprocessing, args.genes)
-        for name, X in cohorts.items()
-    }
-    scores = {name: clusters.component_scores(matrix) for name, matrix in features.items()}
-    found = {name: clusters.cluster(scores[name], ks, args.seed) for name in cohorts}
-    truths = kinds_of_label(data)
+    features, scores, found = {}, {}, {}
+    for name, X in cohorts.items():
+        features[name] = clusters.feature_matrix(X.to_numpy(), data.preprocessing, args.genes)
+        scores[name] = clusters.component_scores(features[name])
+        found[name] = clusters.cluster(scores[name], ks, args.seed)
+    groups, palette = data.groups, style.group_palette(data)
+    truths = pd.DataFrame({"class": data.y_all.astype(str)})
+    if data.subtypes is not None:
+        truths["subtype"] = groups
     kinds = {kind: max(2, min(truths[kind].nunique(), args.clusters)) for kind in truths}
     agreements = agreement.agreement_table(found, truths, args.permutations, args.seed)
     rows = headline_rows(agreements, kinds)
     report.show_table(TITLE, rows)
 
     work = args.subsamples, args.nulls, args.seed
-    validity, resampled = clusters.assess_cohorts(features, ks, *work)
-    choices = {name: clusters.choose_clusters(validity.loc[name]) for name in cohorts}
+    stability, resampled = clusters.assess_cohorts(features, ks, *work)
+    choices = {name: clusters.choose_clusters(stability[name]) for name in cohorts}
     sensitivity = agreement.vary_features(
         cohorts, data.preprocessing, truths, kinds, args.genes, args.seed
     )
 
-    groups, palette = data.groups, style.group_palette(data)
-    shown = sorted({*kinds.values(), choices[whole].k})
-    drawn = found[whole], groups, palette, shown
+    drawn = found[whole], groups, palette, sorted({*kinds.values(), choices[whole].k})
     report.add_figure("clusters", draw_clusters(scores[whole], *drawn))
     report.add_figure("consensus_matrices", draw_consensus(resampled[whole], *drawn))
-    report.add_figure("k_selection", draw_k_selection(validity, names))
+    report.add_figure("k_selection", draw_k_selection(stability, names))
     report.add_figure("dendrogram", draw_dendrogram(scores[whole], groups, palette))
 
     report.add_headline(TITLE, rows, summarise(choices, agreements, kinds, sensitivity, names))
-    report_validity(report, choices, validity)
+    report_stability(report, choices, stability)
     report_agreement(report, agreements, kinds)
     report_contents(report, agreement.content_table(found, groups), choices)
-    report.add_table("sensitivity", sensitivity.T)
+    report.add_table("sensitivity", sensitivity)
     truths["set"] = data.sample_set
     report.add_table("assignments", agreement.assignment_table(found, resampled, truths))
     report.write()

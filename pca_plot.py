@@ -19,6 +19,7 @@ import expression.early  # noqa: F401 (an interrupt during the imports)
 import argparse
 import itertools
 import sys
+from collections.abc import Iterable
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -49,18 +50,56 @@ def parse_args(argv=None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def component_rows(fitted: components.Components, gene_names: pd.Series, count: int) -> list[dict]:
+def component_rows(fitted: components.Components, gene_names: pd.Series) -> list[dict]:
     """Return finished cells, a row a component: its variance, and its genes by name."""
     rows = []
-    for component, ratio in fitted.ratio[:count].items():
+    for component, ratio in fitted.ratio[: DRAWN[1]].items():
         top = fitted.loadings[component].abs().nlargest(3).index
-        genes = [style.shorten(name, 22) for name in gene_names[top]]
-        cells = {"variance": f"{ratio:.1%}", "genes of largest loading": ", ".join(genes)}
+        genes = ", ".join(style.shorten(name, 22) for name in gene_names[top])
+        cells = {"variance": f"{ratio:.1%}", "genes of largest loading": genes}
         rows.append({"component": component} | cells)
     return rows
 
 
-def draw_scree(variance: pd.DataFrame, needed: dict[str, int], n_patients: int) -> plt.Figure:
+def summarise(
+    variance: pd.DataFrame, drawn: int, separated: pd.DataFrame, shifts: pd.DataFrame
+) -> list[str]:
+    """Return how many components there are, and what those drawn separate, in sentences."""
+    retained = int(variance["retained"].sum())
+    share, plural = variance["ratio"][:retained].sum(), "s" * (retained != 1)
+    largest = separated.loc[separated["d"].abs().groupby("contrast", sort=False).idxmax()]
+    found = []
+    for (contrast, component), d, *ends in largest.head(4).itertuples():
+        ends = sorted(np.sign(d) * np.array(ends))  # the sign of a component means nothing
+        found.append(f"{contrast} most along {component}, {interval_text(abs(d), *ends)}")
+    sentences = [
+        f"Parallel analysis against permuted genes retains {retained} component{plural}, with "
+        f"{share:.0%} of the variance. Drawn are those retained, at least {DRAWN[0]} and at most "
+        f"{DRAWN[1]}: here {drawn}.",
+        f"Held-out training patients differ (Cohen's d, 0.8 is large): {'; '.join(found)}.",
+    ]
+    if len(shifts):
+        d, *ends = shifts.loc[("test - train", ERROR)]
+        farther, meaning = "no farther from", "no sign that they differ from these"
+        if ends[0] > 0:
+            farther, meaning = "farther from", "estimates from training may be optimistic"
+        sentences.append(
+            f"Test patients lie {farther} the components than held-out training patients "
+            f"(reconstruction error, d {interval_text(d, *ends)}): {meaning}."
+        )
+    unsure = variance.index[variance["retained"] & (variance["overlap"] < SAME_AXIS)]
+    if len(unsure):
+        sentences.append(
+            f"No axes of their own (overlap below {SAME_AXIS} with the matching components when "
+            f"patients are held out): {', '.join(unsure)}."
+        )
+    return [
+        *sentences,
+        "Genes vary together for any cause: a component can be a laboratory as well as a disease.",
+    ]
+
+
+def draw_scree(variance: pd.DataFrame, needed: Iterable[int], n_patients: int) -> plt.Figure:
     """Draw the shares of variance over their null, and their running sum with the rules."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(style.PAGE_WIDTH, 3.2))
     retained = int(variance["retained"].sum())
@@ -74,7 +113,7 @@ def draw_scree(variance: pd.DataFrame, needed: dict[str, int], n_patients: int) 
     left.legend()
     right.plot(percent["cumulative"], "k.-")
     right.set(xlabel="Components", ylabel="% of the variance", title="Together", xlim=0)
-    right.set(xticks=[1, *needed.values()], yticks=[0, 50, *(100 * s for s in VARIANCE_RULES)])
+    right.set(xticks=[1, *needed], yticks=[0, 50, *(100 * s for s in VARIANCE_RULES)])
     right.grid(ls=":")
     figure.suptitle(f"Variance of {n_patients:,} training patients along their components")
     return figure
@@ -118,88 +157,10 @@ def draw_loadings(loadings: pd.DataFrame, data: ExpressionData) -> plt.Figure:
     return figure
 
 
-def report_answer(
-    report: Report, rows: list[dict], variance: pd.DataFrame, separated, shifts, title: str
+def report_components(
+    report: Report, numbers: dict[str, int], variance: pd.DataFrame, effects: pd.DataFrame, how: str
 ) -> None:
-    """Open with how many components there are, and what those drawn, a row each, separate."""
-    retained, drawn = int(variance["retained"].sum()), [row["component"] for row in rows]
-    of_drawn = separated[separated.index.isin(drawn, level="component")]
-    largest = of_drawn.loc[of_drawn["d"].abs().groupby("contrast", sort=False).idxmax()]
-    found = []
-    for (contrast, component), d, *ends in largest.head(4).itertuples():
-        ends = sorted(np.sign(d) * np.array(ends))  # the sign of a component means nothing
-        size = interval_text(abs(d), *ends)
-        found.append(f"{contrast} most along {component}, {size}")
-    share, plural = variance["ratio"][:retained].sum(), "s" * (retained != 1)
-    in_short = [
-        f"Parallel analysis against permuted genes retains {retained} component{plural}, with "
-        f"{share:.0%} of the variance. Drawn are those retained, at least {DRAWN[0]} and at most "
-        f"{DRAWN[1]}: here {len(drawn)}.",
-        f"Held-out training patients differ (Cohen's d, 0.8 is large): {'; '.join(found)}.",
-    ]
-    if len(shifts):
-        d, *ends = shifts.loc[("test - train", ERROR)]
-        farther, meaning = "no farther from", "no sign that they differ from these"
-        if ends[0] > 0:
-            farther, meaning = "farther from", "estimates from training may be optimistic"
-        in_short.append(
-            f"Test patients lie {farther} the components than held-out training patients "
-            f"(reconstruction error, d {interval_text(d, *ends)}): {meaning}."
-        )
-    unsure = variance.index[variance["retained"] & (variance["overlap"] < SAME_AXIS)]
-    if len(unsure):
-        in_short.append(
-            f"No axes of their own (overlap below {SAME_AXIS} with the matching components when "
-            f"patients are held out): {', '.join(unsure)}."
-        )
-    in_short.append(
-        "Genes vary together for any cause: a component can be a laboratory as well as a disease."
-    )
-    report.add_headline(title, rows, in_short)
-
-
-@command_line(parse_args)
-def main(args: argparse.Namespace) -> None:
-    data = load_data(args)
-    report = start_report(args, data, "Principal components of gene expression", STAGES)
-    n, steps = len(data.X_train), data.preprocessing.steps()
-    genes = components.candidate_genes(data.X_train, data.preprocessing)
-    X, X_all = data.X_train[genes], pd.concat([data.X_train[genes], data.X_test[genes]])
-    fitted = components.fit_components(X, steps)
-    title = f"Components of {n:,} training patients"
-    report.show_table(title, component_rows(fitted, data.gene_names, DRAWN[1]))
-
-    variance = components.parallel_analysis(fitted, X, args.permutations, args.seed)
-    retained = int(variance["retained"].sum())
-    kept, drawn = variance.index[: args.components], int(np.clip(retained, *DRAWN))
-    loadings, scores = fitted.loadings[kept], fitted.scores(X_all, retained)
-    folds = min(args.folds, n)
-    held_out, variance["overlap"] = components.held_out_scores(
-        loadings, X, steps, retained, folds, args.seed
-    )
-    held_out = pd.concat([held_out, scores.loc[X_all.index[n:], held_out.columns]])
-    contrasts = components.contrasts(data, data.groups)
-    separated, shifts = (components.effect_sizes(held_out, compared) for compared in contrasts)
-    needed = {f"{s:.0%}": int((variance["cumulative"] < s).sum()) + 1 for s in VARIANCE_RULES}
-
-    report.add_figure("scree", draw_scree(variance, needed, n))
-    percent = {
-        name: f"{name} ({ratio:.1%} of the variance)" for name, ratio in fitted.ratio.items()
-    }
-    planes = [scores[[x, "PC2"]].rename(columns=percent) for x in ("PC1", "PC3")[: drawn - 1]]
-    about = f"{len(X_all):,} patients on the components of the {n:,} training patients"
-    report.add_figure("pca_patients", draw_patients(planes, data, about))
-    if len(shifts):
-        about = f"{len(X_all) - n:,} test patients beside {n:,} held-out training patients: {ERROR}"
-        plane = held_out[["PC1", ERROR]].rename(columns={ERROR: f"{ERROR} (array SD)"} | percent)
-        figure = draw_patients([plane], data, about)
-        report.add_figure("train_vs_test", figure)
-    report.add_figure("loadings", draw_loadings(loadings.iloc[:, :drawn], data))
-
-    rows = component_rows(fitted, data.gene_names, drawn)
-    report_answer(report, rows, variance, separated, shifts, title)
-    numbers = {f"{share} of the variance": number for share, number in needed.items()}
-    numbers |= {"retained by parallel analysis": retained, "drawn": drawn}
+    """Add how many components there are by each rule, their variance, and what they separate."""
     note = "A share of the variance does not tell signal from noise; parallel analysis does."
     report.add_section("dimensions", "Components, by rule", numbers, note)
     note = (
@@ -207,13 +168,56 @@ def main(args: argparse.Namespace) -> None:
         "retained: this component and all before it lie above. overlap: mean absolute cosine with "
         "the matching component when patients are held out; 1 is the same."
     )
-    report.add_section("variance", "Variance along each component", variance.loc[kept], note)
-    how = "leave-one-out" if folds == n else f"{folds}-fold cross-validation"
+    report.add_section("variance", "Variance along each component", variance, note)
     note = f"Of held-out training patients ({how}); noncentral t intervals, for normal values."
-    shown = [separated[separated.index.isin(kept[:drawn], level="component")]]
-    effects = pd.concat([*shown, shifts[shifts.index.isin([ERROR], level="component")]])
     effects = effects.rename(index=lambda name: name if len(name) < 50 else f"{name[:48]}…")
     report.add_section("associations", "Cohen's d, with 95 % interval", effects, note)
+
+
+@command_line(parse_args)
+def main(args: argparse.Namespace) -> None:
+    data = load_data(args)
+    report = start_report(args, data, "Principal components of gene expression", STAGES)
+    X, steps, n = data.X_train, data.preprocessing.steps(), len(data.X_train)
+    fitted = components.fit_components(X, steps)
+    title = f"Components of {n:,} training patients"
+    rows = component_rows(fitted, data.gene_names)
+    report.show_table(title, rows)
+
+    variance = components.parallel_analysis(fitted, X, args.permutations, args.seed)
+    retained, folds = int(variance["retained"].sum()), min(args.folds, n)
+    drawn, kept = int(np.clip(retained, *DRAWN)), variance.index[: args.components]
+    loadings, scores = fitted.loadings[kept], fitted.scores(data.X_all, retained)
+    held_out, variance["overlap"] = components.held_out_scores(
+        loadings, X, steps, retained, folds, args.seed
+    )
+    held_out = pd.concat([held_out, scores.loc[data.X_test.index, held_out.columns]])
+    contrasts = components.contrasts(data)
+    separated, shifts = (components.effect_sizes(held_out, compared) for compared in contrasts)
+    of_drawn = separated[separated.index.isin(kept[:drawn], level="component")]
+    of_error = shifts[shifts.index.isin([ERROR], level="component")]
+    numbers = {
+        f"{share:.0%} of the variance": int((variance["cumulative"] < share).sum()) + 1
+        for share in VARIANCE_RULES
+    }
+
+    report.add_figure("scree", draw_scree(variance, numbers.values(), n))
+    names = {name: f"{name} ({ratio:.1%} of the variance)" for name, ratio in fitted.ratio.items()}
+    planes = [scores[[x, "PC2"]].rename(columns=names) for x in ("PC1", "PC3")[: drawn - 1]]
+    about = f"{len(scores):,} patients on the components of the {n:,} training patients"
+    report.add_figure("pca_patients", draw_patients(planes, data, about))
+    if len(shifts):
+        tests = f"{len(data.X_test):,} test patients"
+        about = f"{tests} beside {n:,} held-out training patients: {ERROR}"
+        plane = held_out[["PC1", ERROR]].rename(columns=names | {ERROR: f"{ERROR} (array SD)"})
+        report.add_figure("train_vs_test", draw_patients([plane], data, about))
+    report.add_figure("loadings", draw_loadings(loadings.iloc[:, :drawn], data))
+
+    report.add_headline(title, rows[:drawn], summarise(variance, drawn, of_drawn, of_error))
+    numbers |= {"retained by parallel analysis": retained, "drawn": drawn}
+    how = "leave-one-out" if folds == n else f"{folds}-fold cross-validation"
+    effects = pd.concat([of_drawn, of_error])
+    report_components(report, numbers, variance.loc[kept], effects, how)
     report.add_table("explained_variance", variance)
     columns = [data.y_all, data.subtypes, data.sample_set, held_out[ERROR], scores[kept]]
     columns += [held_out[kept].add_suffix(" held out")]

@@ -12,15 +12,8 @@ import pandas as pd
 from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.cluster import contingency_matrix
 
-from expression.clusters import (
-    METHODS,
-    MOST_COMPONENTS,
-    Clusters,
-    cluster,
-    component_scores,
-    feature_matrix,
-    item_consensus,
-)
+from expression import clusters
+from expression.clusters import METHODS, MOST_COMPONENTS, Clusters
 from expression.parallel import run_parallel
 from expression.preprocessing import Preprocessing
 
@@ -37,20 +30,14 @@ ALTERNATIVES = {
 
 
 def purity_score(labels_true, labels_pred) -> float:
-    """Share of the samples that belong to the majority class of their cluster.
+    """Return the share of the samples that belong to the majority class of their cluster.
 
-    Parameters
-    ----------
-    labels_true, labels_pred : array-like of shape (n_samples,)
-        Classes and clusters. Not symmetric.
+    From the share of the largest class (a single cluster) to 1 (perfect, but also one cluster a
+    sample): splitting a cluster never lowers it. Not symmetric. Compare equal numbers of clusters
+    only, and with permuted labels. (Manning et al. 2008, Introduction to Information Retrieval,
+    16.3)
 
-    Returns
-    -------
-    float
-        From the share of the largest class (a single cluster) to 1.0 (perfect, but also one
-        cluster a sample): splitting a cluster never lowers it. Compare equal numbers of clusters
-        only, and with permuted labels. (Manning et al. 2008, Introduction to Information Retrieval,
-        16.3)
+    labels_true, labels_pred: classes and clusters, array-like of shape (n_samples,).
     """
     contingency = contingency_matrix(labels_true, labels_pred)
     return float(contingency.max(axis=0).sum() / contingency.sum())
@@ -110,7 +97,7 @@ def assignment_table(
         columns = {}
         for (method, k), labels in by_key.items():
             columns[f"{method} {k}"] = labels
-            share = item_consensus(resampled[name][method, k], labels)
+            share = clusters.item_consensus(resampled[name][method, k], labels)
             columns[f"{method} {k} consensus"] = share
         tables[name] = patients.iloc[: len(labels)].assign(**columns)
     return pd.concat(tables, names=["cohort"])
@@ -124,31 +111,29 @@ def vary_features(
     genes: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Return the purity with the default features and each alternative, a row a choice of them.
+    """Return the purity with the default features and each alternative, a column a choice of them.
 
-    kinds: the number of clusters to compare with each kind of label. Columns: cohort, labels,
-    method.
+    kinds: the number of clusters to compare with each kind of label. Rows: cohort, labels, method.
     """
     default = {"genes": genes}
     choices = {f"default: {genes:,} genes": default}
     choices |= {name: default | change for name, change in ALTERNATIVES.items()}
-    keys = list(itertools.product(cohorts, choices))
     ks = sorted(set(kinds.values()))
+    keys = list(itertools.product(cohorts, choices))
     tasks = [(cohorts[c].to_numpy(), preprocessing, choices[name], ks, seed) for c, name in keys]
-    found = dict(zip(keys, run_parallel(_cluster_features, tasks, "features"), strict=True))
-    purity = {
-        (cohort, kind, method): {
-            name: purity_score(truths.loc[X.index, kind], found[cohort, name][method, k])
-            for name in choices
-        }
-        for cohort, X in cohorts.items()
-        for (kind, k), method in itertools.product(kinds.items(), METHODS)
-    }
-    table = pd.DataFrame(purity).rename_axis(index="features")
-    return table.rename_axis(columns=["cohort", "labels", "method"]).loc[list(choices)]
+    results = run_parallel(cluster_features, tasks, "features")
+    purity = {}
+    for (cohort, name), found in zip(keys, results, strict=True):
+        for (kind, k), method in itertools.product(kinds.items(), METHODS):
+            truth = truths.loc[cohorts[cohort].index, kind]
+            row = purity.setdefault((cohort, kind, method), {})
+            row[name] = purity_score(truth, found[method, k])
+    return pd.DataFrame(purity).T.rename_axis(["cohort", "labels", "method"])
 
 
-def _cluster_features(X, preprocessing, choice, ks, seed):
+def cluster_features(X, preprocessing, choice, ks, seed):
+    """Return the `cluster`s with one choice of features."""
     matrix = {name: value for name, value in choice.items() if name != "components"}
-    most = choice.get("components", MOST_COMPONENTS)
-    return cluster(component_scores(feature_matrix(X, preprocessing, **matrix), most), ks, seed)
+    features = clusters.feature_matrix(X, preprocessing, **matrix)
+    scores = clusters.component_scores(features, choice.get("components", MOST_COMPONENTS))
+    return clusters.cluster(scores, ks, seed)

@@ -20,7 +20,6 @@ from scipy.cluster.hierarchy import cut_tree, linkage
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.manifold import spectral_embedding
-from sklearn.metrics import silhouette_score
 from sklearn.neighbors import kneighbors_graph
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -36,34 +35,29 @@ SUBSAMPLE_SHARE = 0.8
 MOST_COMPONENTS = 100  # all of up to 101 patients; the leading ones of more
 LEVEL = 0.05  # of the test for clusters
 
-Key = tuple[str, int]  # method, number of clusters
-Clusters = dict[Key, np.ndarray]  # of the patients
+Clusters = dict[tuple[str, int], np.ndarray]  # of the patients, by method and number of clusters
 
 
-def agglomerative(
-    scores: np.ndarray, ks: Sequence[int], restarts: int, seed: int
-) -> dict[int, np.ndarray]:
+# Each method: from scores, patients x components, to the clusters of the patients by k. What starts
+# at random takes the best of so many restarts.
+
+
+def agglomerative(scores, ks, restarts, seed):
     return dict(zip(ks, cut_tree(linkage(scores, "ward"), ks).T, strict=True))
 
 
-def kmeans(
-    scores: np.ndarray, ks: Sequence[int], restarts: int, seed: int
-) -> dict[int, np.ndarray]:
+def kmeans(scores, ks, restarts, seed):
     return {k: KMeans(k, n_init=restarts, random_state=seed).fit_predict(scores) for k in ks}
 
 
-def spectral(
-    scores: np.ndarray, ks: Sequence[int], restarts: int, seed: int
-) -> dict[int, np.ndarray]:
+def spectral(scores, ks, restarts, seed):
     graph = kneighbors_graph(scores, min(NEIGHBOURS, len(scores)), include_self=True).toarray()
     graph = (graph + graph.T) / 2 + WEAK_LINK
     # As SpectralClustering does for each k, which would find the same eigenvectors again
     maps = spectral_embedding(graph, n_components=max(ks), drop_first=False, random_state=seed)
-    restarts = min(restarts, 10)
-    return {k: kmeans(maps[:, :k], [k], restarts, seed)[k] for k in ks}
+    return {k: kmeans(maps[:, :k], [k], min(restarts, 10), seed)[k] for k in ks}
 
 
-# One entry a method: from scores, patients x components, to the clusters of the patients by k
 METHODS = {"Agglomerative": agglomerative, "KMeans": kmeans, "Spectral": spectral}
 
 
@@ -115,42 +109,36 @@ def check_cluster_number(clusters: int, n_patients: int) -> None:
 def assess_cohorts(
     features: dict[str, np.ndarray], ks: Sequence[int], subsamples: int, nulls: int, seed: int
 ) -> tuple[pd.DataFrame, dict[str, Clusters]]:
-    """Return the internal validity of the clusters, and those of the subsamples of each cohort.
+    """Return the stability of the clusters, and those of the subsamples of each cohort.
 
-    Validity: indexed by cohort, measure, method and k, with a column a draw (0: the cohort; others:
-    null data sets). Clusters of the subsamples: see `resample`.
+    Stability: a row a method and k, a column a cohort and draw (0: the cohort; others: null data
+    sets). Clusters of the subsamples: see `resample`.
     """
-    draws = range(nulls + 1)
-    keys = list(itertools.product(features, draws))
+    keys = list(itertools.product(features, range(nulls + 1)))
     tasks = [(features[name], ks, subsamples, seed, draw) for name, draw in keys]
     assessed = dict(zip(keys, run_parallel(assess_draw, tasks, "stability"), strict=True))
-    validity = {
-        name: pd.DataFrame({draw: assessed[name, draw][0] for draw in draws}) for name in features
-    }
-    table = pd.concat(validity, names=["cohort", "measure", "method", "k"])
-    return table, {name: assessed[name, 0][1] for name in features}
+    stability = pd.DataFrame({key: found for key, (found, _) in assessed.items()})
+    stability = stability.rename_axis(index=["method", "k"], columns=["cohort", "draw"])
+    return stability, {name: assessed[name, 0][1] for name in features}
 
 
 def assess_draw(
     features: np.ndarray, ks: Sequence[int], subsamples: int, seed: int, draw: int
 ) -> tuple[pd.Series, Clusters]:
-    """Return the internal validity of the clusters of some features, and those of subsamples.
+    """Return the stability of the clusters of some features, and those of the subsamples.
 
     Of the features themselves (draw 0), or of a null data set, then without the subsamples.
-    Validity by measure, method and k:
-    stability: mean adjusted Rand index of a subsample's clusters with those of all patients
-    silhouette: mean over all patients, in the space that was clustered
+    Stability, by method and k: mean adjusted Rand index of a subsample's clusters with those of all
+    patients.
     """
     rng = np.random.default_rng([seed, draw])
     scores = component_scores(null_features(features, rng) if draw else features)
-    labels = cluster(scores, ks, seed)
     resampled = resample(scores, ks, subsamples, seed, rng)
-    validity = {}
-    for key, found in labels.items():
-        indices = [rand_index(found[row > 0], row[row > 0]) for row in resampled[key]]
-        validity["stability", *key] = np.mean(indices)
-        validity["silhouette", *key] = silhouette_score(scores, found)
-    return pd.Series(validity), {} if draw else resampled
+    stability = {
+        key: np.mean([rand_index(found[row > 0], row[row > 0]) for row in resampled[key]])
+        for key, found in cluster(scores, ks, seed).items()
+    }
+    return pd.Series(stability), {} if draw else resampled
 
 
 def null_features(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -215,7 +203,7 @@ class Choice(NamedTuple):
 
     `by_k` has a row a number of clusters: its most stable method; stability, the mean over the
     methods; that of the null data sets; the distance from it in their standard deviations (z); and
-    the share of draws as stable (p), as of the silhouette.
+    the share of draws as stable (p).
     """
 
     k: int
@@ -223,32 +211,28 @@ class Choice(NamedTuple):
     by_k: pd.DataFrame
 
 
-def choose_clusters(validity: pd.DataFrame) -> Choice:
+def choose_clusters(stability: pd.DataFrame) -> Choice:
     """Return the smallest number of clusters whose z is within 1 of the largest.
 
     A difference of less than one standard deviation of the null is none, as with the gap statistic
     (Tibshirani et al. 2001). The p is the share of draws in which any k lies as far from the mean
     of all draws: a number is chosen anew in each null data set.
 
-    validity: of one cohort, by measure, method and k, a column a draw, see `assess_cohorts`.
+    stability: of one cohort, by method and k, a column a draw, see `assess_cohorts`.
     """
-    stability, silhouette = (
-        validity.xs(measure, level="measure").groupby("k").mean()
-        for measure in ("stability", "silhouette")
-    )
-    null = stability.drop(columns=0)
+    mean = stability.groupby("k").mean()
+    null = mean.drop(columns=0)
+    z = (mean[0] - null.mean(axis=1)) / null.std(axis=1)
     by_k = pd.DataFrame(
         {
-            "most stable": validity[0].xs("stability", level="measure").unstack("k").idxmax(),
-            "stability": stability[0],
+            "most stable": stability[0].unstack("k").idxmax(),
+            "stability": mean[0],
             "null mean": null.mean(axis=1),
-            "z": ((stability[0] - null.mean(axis=1)) / null.std(axis=1)).fillna(0),  # 0: no spread
-            "p": stability.ge(stability[0], axis=0).mean(axis=1),
-            "silhouette": silhouette[0],
-            "silhouette p": silhouette.ge(silhouette[0], axis=0).mean(axis=1),
+            "z": z.fillna(0),  # no spread
+            "p": mean.ge(mean[0], axis=0).mean(axis=1),
         }
     )
-    centred = stability.sub(stability.mean(axis=1), axis=0)
-    furthest = centred.div(stability.std(axis=1), axis=0).fillna(0).max()
+    beyond = mean.sub(mean.mean(axis=1), axis=0).div(mean.std(axis=1), axis=0)
+    furthest = beyond.fillna(0).max()
     k = by_k.index[by_k["z"] >= by_k["z"].max() - 1].min()
     return Choice(int(k), float((furthest >= furthest[0]).mean()), by_k)

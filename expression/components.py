@@ -24,12 +24,12 @@ from sklearn.base import clone
 from sklearn.decomposition import KernelPCA
 from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 
 from expression.data import ExpressionData
 from expression.parallel import run_parallel
-from expression.preprocessing import Preprocessing, Steps
+from expression.preprocessing import Steps
 
-BATCHES = 20  # of the permutations, each a task
 MIN_GROUP = 5  # patients, for an effect size with an interval
 ERROR = "reconstruction error"
 
@@ -37,32 +37,17 @@ ERROR = "reconstruction error"
 class Components(NamedTuple):
     """Principal components, fitted on some patients."""
 
-    pipeline: Pipeline  # the fitted preprocessing
-    mean: np.ndarray  # of each gene kept, after preprocessing
+    pipeline: Pipeline  # the fitted preprocessing, then each gene to mean 0
     loadings: pd.DataFrame  # genes kept x components; the largest of a component is positive
     ratio: pd.Series  # each component's share of the variance
-
-    def centred(self, X: pd.DataFrame) -> np.ndarray:
-        return self.pipeline.transform(X.to_numpy()) - self.mean
 
     def scores(self, X: pd.DataFrame, retained: int) -> pd.DataFrame:
         """Return patients x components, and the error of the first `retained`: what they leave of
         a patient, root mean square over the genes, in units of the preprocessed values."""
-        Z = self.centred(X)
+        Z = self.pipeline.transform(X.to_numpy())
         scores = pd.DataFrame(Z @ self.loadings.to_numpy(), X.index, self.loadings.columns)
         rest = np.square(Z).sum(axis=1) - np.square(scores.iloc[:, :retained]).sum(axis=1)
         return scores.assign(**{ERROR: np.sqrt(np.maximum(rest, 0) / Z.shape[1])})
-
-
-def candidate_genes(X: pd.DataFrame, preprocessing: Preprocessing) -> np.ndarray:
-    """Return the genes of X that a fit to most of its patients can keep; no others are carried.
-
-    What varies too little does so among fewer patients as well; and of very many genes, none beyond
-    twice the number kept comes among them when a few patients leave.
-    """
-    wider = preprocessing._replace(max_genes=2 * preprocessing.max_genes)
-    fitted = Pipeline(wider.filtered_steps()).fit(X.to_numpy())
-    return fitted.get_feature_names_out(X.columns)
 
 
 def fit_components(X: pd.DataFrame, steps: Steps, count: int | None = None) -> Components:
@@ -70,17 +55,15 @@ def fit_components(X: pd.DataFrame, steps: Steps, count: int | None = None) -> C
 
     They come from the patients x patients products, which stay small with any number of genes.
     """
-    pipeline = clone(Pipeline(steps))
+    pipeline = clone(Pipeline([*steps, ("centre", StandardScaler(with_std=False))]))
     Z = pipeline.fit_transform(X.to_numpy())
-    mean = Z.mean(axis=0)
-    Z = Z - mean
     pca = KernelPCA(count, eigen_solver="dense", remove_zero_eig=True).fit(Z)
     loadings = Z.T @ pca.eigenvectors_ / np.sqrt(pca.eigenvalues_)
     loadings *= np.sign(loadings[np.abs(loadings).argmax(axis=0), np.arange(loadings.shape[1])])
     names = pd.Index([f"PC{i + 1}" for i in range(loadings.shape[1])], name="component")
     genes = pd.Index(pipeline.get_feature_names_out(X.columns), name="accession")
     ratio = pd.Series(pca.eigenvalues_ / np.square(Z).sum(), names, name="ratio")
-    return Components(pipeline, mean, pd.DataFrame(loadings, genes, names), ratio)
+    return Components(pipeline, pd.DataFrame(loadings, genes, names), ratio)
 
 
 def parallel_analysis(
@@ -90,20 +73,18 @@ def parallel_analysis(
 
     X: the patients of the fit.
     """
-    Z, ratio = fitted.centred(X), fitted.ratio
-    batches = np.array_split(np.arange(permutations), BATCHES)
-    tasks = [(Z, [(seed, number) for number in batch]) for batch in batches]
-    null = np.vstack(run_parallel(permuted_ratios, tasks, "permutations"))[:, : len(ratio)]
+    Z, ratio = fitted.pipeline.transform(X.to_numpy()), fitted.ratio
+    tasks = [(Z, (seed, number)) for number in range(permutations)]
+    null = np.vstack(run_parallel(permuted_ratio, tasks, "permutations"))[:, : len(ratio)]
     table = pd.DataFrame({"ratio": ratio, "cumulative": ratio.cumsum()})
     table["permuted_95"] = np.quantile(null, 0.95, axis=0)
     return table.assign(retained=(table["ratio"] > table["permuted_95"]).cummin())
 
 
-def permuted_ratios(Z: np.ndarray, seeds: list[tuple[int, int]]) -> np.ndarray:
-    """Return the explained variance of Z, its columns permuted one by one, a row a seed."""
-    permuted = (np.random.default_rng(seed).permuted(Z, axis=0) for seed in seeds)
-    eigenvalues = [eigvalsh(P @ P.T)[::-1] for P in permuted]
-    return np.reshape(eigenvalues, (len(seeds), len(Z))) / np.square(Z).sum()
+def permuted_ratio(Z: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
+    """Return the explained variance of Z, its columns permuted one by one."""
+    permuted = np.random.default_rng(seed).permuted(Z, axis=0)
+    return eigvalsh(permuted @ permuted.T)[::-1] / np.square(Z).sum()
 
 
 def held_out_scores(
@@ -115,29 +96,21 @@ def held_out_scores(
     As many folds as patients leave one out at a time.
     """
     splits = KFold(folds, shuffle=True, random_state=seed).split(X)
-    values, genes = X.to_numpy(), np.array(X.columns)
-    tasks = [(values, genes, steps, loadings, retained, *split) for split in splits]
+    tasks = [(X, steps, loadings, retained, *split) for split in splits]
     scores, cosines = zip(*run_parallel(score_fold, tasks, "held-out patients"), strict=True)
-    return pd.concat(scores).sort_index().set_axis(X.index), pd.DataFrame(cosines).abs().mean()
+    return pd.concat(scores).loc[X.index], pd.DataFrame(cosines).abs().mean()
 
 
 def score_fold(
-    values: np.ndarray,
-    genes: np.ndarray,
-    steps: Steps,
-    loadings: pd.DataFrame,
-    retained: int,
-    others: np.ndarray,
-    held_out: np.ndarray,
+    X: pd.DataFrame, steps: Steps, loadings: pd.DataFrame, retained: int, others, held_out
 ) -> tuple[pd.DataFrame, pd.Series]:
     """Return the scores of the held-out rows from a fit to the others, and the cosines between its
     components, which come in another order and of other signs, and those of the loadings."""
-    count = max(2 * loadings.shape[1], retained)
-    fitted = fit_components(pd.DataFrame(values[others], columns=genes), steps, count)
+    fitted = fit_components(X.iloc[others], steps, max(2 * loadings.shape[1], retained))
     cosines = loadings.T @ fitted.loadings.reindex(loadings.index, fill_value=0)
     first, second = linear_sum_assignment(-cosines.abs())
     matched = pd.Series(cosines.to_numpy()[first, second], loadings.columns[first])
-    found = fitted.scores(pd.DataFrame(values[held_out], held_out, genes), retained)
+    found = fitted.scores(X.iloc[held_out], retained)
     scores = found.iloc[:, second].set_axis(matched.index, axis=1) * np.sign(matched)
     # Fewer components where fewer genes vary without the held-out patients
     scores = scores.reindex(columns=loadings.columns, fill_value=0).join(found[ERROR])
@@ -147,10 +120,10 @@ def score_fold(
 Contrasts = dict[str, tuple[pd.Series, pd.Series]]  # the patients on the two sides, by name
 
 
-def contrasts(data: ExpressionData, groups: pd.Series) -> tuple[Contrasts, Contrasts]:
+def contrasts(data: ExpressionData) -> tuple[Contrasts, Contrasts]:
     """Return the comparisons of the classes, and of other groups with the rest, in training; and
     those of test with training patients, also by class, as shares differ."""
-    y, (negative, positive) = data.y_all, data.classes
+    y, groups, (negative, positive) = data.y_all, data.groups, data.classes
     test = data.sample_set == "test"
     train = ~test
     in_training = {f"{positive} - {negative}": (train & (y == positive), train & (y == negative))}

@@ -3,9 +3,8 @@
 The steps and their thresholds are fixed in advance, from the literature and never from test
 results. Array intensities: clip to [100, 16000], keep the genes that vary, log2. Counts per
 million: keep the genes that are expressed, log2(x + 1). Of very many genes the most variable are
-kept, and each array is standardised over those. Only the filters learn anything, and they learn it
-from the patients they are fitted on; inside a `Pipeline` those are the training patients of the
-fold at hand.
+kept, and each array is standardised over those. Only the filter learns anything, from the patients
+it is fitted on; inside a `Pipeline` those are the training patients of the fold at hand.
 
 References: Dudoit, Fridlyand & Speed (2002), Comparison of discrimination methods for the
 classification of tumors using gene expression data, JASA 97:77-87. Chen, Lun & Smyth (2016), From
@@ -34,8 +33,30 @@ MAX_GENES = 5_000  # of those that pass, the most variable
 Steps = list[tuple[str, BaseEstimator]]
 
 
-class _GeneFilter(SelectorMixin, BaseEstimator):
-    """Keep the genes that pass, of more than `max_genes` those whose log2 values vary most.
+def log2_plus_one(X: np.ndarray) -> np.ndarray:
+    """Return log2(X + 1), which is 0 for 0."""
+    return np.log2(X + 1)
+
+
+LOG2 = {"intensity": np.log2, "counts": log2_plus_one}  # of values on each scale
+
+
+class GeneFilter(SelectorMixin, BaseEstimator):
+    """Keep the genes that pass; of more than `max_genes`, those whose log2 values vary most.
+
+    Array intensities pass with max > 5 * min and max - min > 500, counts per million where enough
+    patients express the gene, whatever their class. Enough are two and a share of the patients:
+    that of the smaller class among the training patients, so that a gene expressed in one class
+    alone can pass, and folds need no labels to know it.
+
+    Parameters
+    ----------
+    scale : {"intensity", "counts"}
+        What the values are: intensities, which must be positive, or counts per million.
+    min_share : float
+        Of counts, the least share of the patients that must express a gene, inclusive.
+    min_genes, max_genes : int
+        The fewest genes that must pass, and the most that are kept (None: all).
 
     Attributes
     ----------
@@ -45,27 +66,33 @@ class _GeneFilter(SelectorMixin, BaseEstimator):
         How many passed, before the most variable were taken.
     """
 
-    def fit(self, X, y=None):
-        """Learn which genes of X, patients x genes, to keep; `y` is ignored.
+    def __init__(self, scale="intensity", min_share=0.5, min_genes=1, max_genes=None):
+        self.scale = scale
+        self.min_share = min_share
+        self.min_genes = min_genes
+        self.max_genes = max_genes
 
-        Raises
-        ------
-        DataError
-            When fewer than `min_genes` pass.
-        """
+    def fit(self, X, y=None):
+        """Learn which genes of X, patients x genes, to keep; DataError when too few pass."""
         X = validate_data(self, X, dtype="numeric", ensure_min_samples=2)
-        passing = self._passing(X)
+        if self.scale == "counts":
+            passing = (X >= MIN_CPM).sum(axis=0) >= max(2, round(self.min_share * len(X)))
+            rule = f"reach {MIN_CPM} per million in {self.min_share:.0%} of the patients"
+        else:
+            largest, smallest = X.max(axis=0), X.min(axis=0)
+            passing = (largest > MIN_FOLD * smallest) & (largest - smallest > MIN_DIFFERENCE)
+            rule = f"vary more than {MIN_FOLD}-fold and by more than {MIN_DIFFERENCE}"
         self.n_passing_ = int(passing.sum())
         if self.n_passing_ < self.min_genes:
             raise DataError(
-                f"expression values: at least {self.min_genes} genes must {self._rule()} - found "
+                f"expression values: at least {self.min_genes} genes must {rule} - found "
                 f"{self.n_passing_} of {X.shape[1]} among {X.shape[0]} patients; check the scale "
                 "(see --expression)"
             )
         self.support_ = passing
         if self.max_genes is not None and self.n_passing_ > self.max_genes:
             columns = np.flatnonzero(passing)
-            variance = self._log2(X[:, columns]).var(axis=0)
+            variance = LOG2[self.scale](X[:, columns]).var(axis=0)
             kept = columns[np.argsort(-variance, kind="stable")[: self.max_genes]]
             self.support_ = np.isin(np.arange(X.shape[1]), kept)
         return self
@@ -75,78 +102,6 @@ class _GeneFilter(SelectorMixin, BaseEstimator):
         return self.support_
 
 
-class VariationFilter(_GeneFilter):
-    """Keep the genes of array intensities with max > min_fold * min, max - min > min_difference.
-
-    Parameters
-    ----------
-    min_fold : float
-        Smallest ratio of a gene's largest to its smallest value, exclusive.
-    min_difference : float
-        Smallest difference of the two, exclusive, in the units of X.
-    min_genes : int
-        The fewest genes that must be kept.
-    max_genes : int or None
-        Of more genes that vary, keep those of largest variance of log2 values; X must be positive.
-    """
-
-    def __init__(
-        self, min_fold=MIN_FOLD, min_difference=MIN_DIFFERENCE, min_genes=1, max_genes=None
-    ):
-        self.min_fold = min_fold
-        self.min_difference = min_difference
-        self.min_genes = min_genes
-        self.max_genes = max_genes
-
-    def _passing(self, X):
-        largest, smallest = X.max(axis=0), X.min(axis=0)
-        return (largest > self.min_fold * smallest) & (largest - smallest > self.min_difference)
-
-    def _rule(self):
-        return f"vary more than {self.min_fold}-fold and by more than {self.min_difference}"
-
-    def _log2(self, X):
-        return np.log2(X)
-
-
-class ExpressedFilter(_GeneFilter):
-    """Keep the genes of counts per million that enough patients express, whatever their class.
-
-    Enough is a share of the patients: that of the smaller class among the training patients, so
-    that a gene expressed in one class alone can pass, and folds need no labels to know it.
-
-    Parameters
-    ----------
-    min_value : float
-        Least value at which a patient expresses a gene, inclusive, in the units of X.
-    min_share : float
-        Least share of the patients that must, inclusive; at least two.
-    min_genes, max_genes : int
-        As of `VariationFilter`.
-    """
-
-    def __init__(self, min_value=MIN_CPM, min_share=0.5, min_genes=1, max_genes=None):
-        self.min_value = min_value
-        self.min_share = min_share
-        self.min_genes = min_genes
-        self.max_genes = max_genes
-
-    def _passing(self, X):
-        least = max(2, round(self.min_share * len(X)))
-        return (self.min_value <= X).sum(axis=0) >= least
-
-    def _rule(self):
-        return f"reach {self.min_value} per million in {self.min_share:.0%} of the patients"
-
-    def _log2(self, X):
-        return log2_plus_one(X)
-
-
-def log2_plus_one(X: np.ndarray) -> np.ndarray:
-    """Return log2(X + 1), which is 0 for 0."""
-    return np.log2(X + 1)
-
-
 class Preprocessing(NamedTuple):
     """The steps between the values of a data set and a model; settled when the data are loaded."""
 
@@ -154,23 +109,16 @@ class Preprocessing(NamedTuple):
     scale: str = "intensity"  # or "counts", which are per million
     min_share: float = 0.5  # of the patients who must express a gene, where it is counted
 
-    @property
-    def unit(self) -> str:
-        """What a value is, as on an axis."""
-        return "counts per million" if self.scale == "counts" else "intensity"
-
     def filtered_steps(self) -> Steps:
         """Return the steps that leave the values' unit: clip intensities, keep genes."""
-        limits = {"min_genes": MIN_GENES, "max_genes": self.max_genes}
+        keep = ("filter", GeneFilter(self.scale, self.min_share, MIN_GENES, self.max_genes))
         if self.scale == "counts":
-            return [("filter", ExpressedFilter(min_share=self.min_share, **limits))]
-        clip = _named_step(np.clip, a_min=FLOOR, a_max=CEILING)
-        return [("clip", clip), ("filter", VariationFilter(**limits))]
+            return [keep]
+        return [("clip", _named_step(np.clip, a_min=FLOOR, a_max=CEILING)), keep]
 
     def log2_steps(self) -> Steps:
         """Return the steps up to log2 values, before each array is standardised."""
-        log2 = log2_plus_one if self.scale == "counts" else np.log2
-        return [*self.filtered_steps(), ("log2", _named_step(log2))]
+        return [*self.filtered_steps(), ("log2", _named_step(LOG2[self.scale]))]
 
     def steps(self) -> Steps:
         """Return all steps, as the beginning of a `Pipeline`; names survive all of them."""

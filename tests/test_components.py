@@ -1,7 +1,5 @@
 """Components: planted ranks and noise, scikit-learn and hand computation as oracles."""
 
-import dataclasses
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from expression import components
 from expression.components import ERROR
-from expression.preprocessing import Preprocessing, VariationFilter
+from expression.preprocessing import GeneFilter, Preprocessing
 
 STEPS = [("as_given", "passthrough")]
 PREPROCESSED = Preprocessing().steps()
@@ -34,7 +32,8 @@ def variance_of(X, steps=STEPS, seed=0, permutations=60):
     return components.parallel_analysis(fitted, X, permutations, seed)
 
 
-def leave_one_out(X, steps=STEPS, count=9, retained=9, folds=None):
+def hold_out(X, steps=STEPS, count=9, retained=9, folds=None):
+    """Leave one patient out at a time, or those of each fold."""
     loadings = components.fit_components(X, steps).loadings.iloc[:, :count]
     return components.held_out_scores(loadings, X, steps, retained, folds or len(X), seed=0)
 
@@ -55,15 +54,9 @@ def fitted(data):
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("rank", [0, 1, 3, 5])
+@pytest.mark.parametrize("rank", [0, 1, 5])
 def test_parallel_analysis_retains_a_planted_rank(rank, seed):
     assert variance_of(planted(rank, seed))["retained"].sum() == rank
-
-
-def test_noise_that_went_through_the_preprocessing_has_no_component(data):
-    intensities = np.exp2(np.random.default_rng(3).normal(9, 1.5, size=(38, 800)))
-    X = pd.DataFrame(intensities, data.X_train.index).add_prefix("g")
-    assert variance_of(X, PREPROCESSED)["retained"].sum() == 0
 
 
 def test_the_null_is_that_of_columns_permuted_one_by_one():
@@ -71,28 +64,22 @@ def test_the_null_is_that_of_columns_permuted_one_by_one():
     rng = np.random.default_rng((4, 7))
     by_hand = np.column_stack([rng.permutation(column) for column in Z.T])
     oracle = PCA().fit(by_hand).explained_variance_ratio_
-    np.testing.assert_allclose(components.permuted_ratios(Z, [(4, 7)])[0], oracle, atol=1e-12)
+    np.testing.assert_allclose(components.permuted_ratio(Z, (4, 7)), oracle, atol=1e-12)
 
 
 def test_a_component_behind_one_not_retained_is_not_retained(monkeypatch):
     X = planted(3)
     ratio = components.fit_components(X, STEPS).ratio.to_numpy()
     null = np.r_[0, ratio[1] * 1.01, np.zeros(28)]
-    monkeypatch.setattr(components, "permuted_ratios", lambda Z, seeds: np.tile(null, (1, 1)))
+    monkeypatch.setattr(components, "permuted_ratio", lambda Z, seed: null)
     assert list(variance_of(X)["retained"][:4]) == [True, False, False, False]
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_the_number_retained_of_the_shipped_data_does_not_hang_on_the_seed(data, seed):
-    assert 8 <= variance_of(data.X_train, PREPROCESSED, seed)["retained"].sum() <= 10
 
 
 # The components
 
 
 def test_components_are_those_of_an_svd(data, fitted):
-    Z = fitted.centred(data.X_train)
-    oracle = PCA(svd_solver="full").fit(Z)
+    oracle = PCA(svd_solver="full").fit(fitted.pipeline.transform(data.X_train.to_numpy()))
     cosines = (oracle.components_[:37] * fitted.loadings.T).sum(axis=1)
     np.testing.assert_allclose(np.abs(cosines), 1, atol=1e-9)
     np.testing.assert_allclose(fitted.ratio, oracle.explained_variance_ratio_[:37])
@@ -100,52 +87,38 @@ def test_components_are_those_of_an_svd(data, fitted):
 
 
 def test_test_patients_are_projected_by_hand(data, fitted):
-    genes = fitted.loadings.index
-
     def prepared(X):
-        Z = np.log2(X[genes].clip(100, 16_000).to_numpy())
+        Z = np.log2(X[fitted.loadings.index].clip(100, 16_000).to_numpy())
         return (Z - Z.mean(axis=1, keepdims=True)) / Z.std(axis=1, keepdims=True)
 
+    loadings = fitted.loadings.to_numpy()[:, :9]
     centred = prepared(data.X_test) - prepared(data.X_train).mean(axis=0)
-    scores = centred @ fitted.loadings.to_numpy()[:, :9]
-    rest = centred - scores @ fitted.loadings.to_numpy()[:, :9].T
+    rest = centred - centred @ loadings @ loadings.T
     found = fitted.scores(data.X_test, retained=9)
-    np.testing.assert_allclose(found.iloc[:, :9], scores, atol=1e-8)
+    np.testing.assert_allclose(found.iloc[:, :9], centred @ loadings, atol=1e-8)
     np.testing.assert_allclose(found[ERROR], np.sqrt(np.square(rest).mean(axis=1)))
-
-
-@pytest.mark.parametrize("most", [5_000, 1_000])
-def test_genes_that_are_not_candidates_change_nothing(data, most):
-    preprocessing = Preprocessing(max_genes=most)
-    genes = components.candidate_genes(data.X_train, preprocessing)
-    assert len(genes) == min(2 * most, 3_051)
-    for X in (data.X_train, data.X_train[:-4], data.X_train[4:]):
-        few, all_genes = (components.fit_components(part, preprocessing.steps(), 5).loadings
-                          for part in (X[genes], X))  # fmt: skip
-        pd.testing.assert_frame_equal(few, all_genes)
 
 
 # Patients outside the fit
 
 
-def test_a_left_out_patient_by_hand(data, fitted):
-    scores, _ = leave_one_out(data.X_train, PREPROCESSED)
-    patient = data.X_train.index[4]
+def test_a_left_out_patient_by_hand(few_genes):
+    X, patient = few_genes.X_train, few_genes.X_train.index[4]
+    scores, _ = hold_out(X, PREPROCESSED)
     alone = Pipeline([*PREPROCESSED, ("pca", PCA(9, svd_solver="full"))])
-    alone.fit(data.X_train.drop(patient).to_numpy())
-    Z = alone[:-1].transform(data.X_train.loc[[patient]].to_numpy())
-    rest = Z - alone[-1].inverse_transform(alone[-1].transform(Z))
+    projected = alone.fit(X.drop(patient).to_numpy()).transform(X.loc[[patient]].to_numpy())
+    whole = alone[:-1].transform(X.loc[[patient]].to_numpy())
+    rest = whole - alone[-1].inverse_transform(projected)
     assert scores.loc[patient, ERROR] == pytest.approx(np.sqrt(np.square(rest).mean()))
-    by_hand = alone.transform(data.X_train.loc[[patient]].to_numpy())[0, 0]
-    assert abs(scores.loc[patient, "PC1"]) == pytest.approx(abs(by_hand))
-    in_sample = fitted.scores(data.X_train, retained=9)
+    assert abs(scores.loc[patient, "PC1"]) == pytest.approx(abs(projected[0, 0]))
+    in_sample = components.fit_components(X, PREPROCESSED).scores(X, retained=9)
     assert scores.loc[patient, "PC1"] * in_sample.loc[patient, "PC1"] > 0
     assert (scores[ERROR] > in_sample[ERROR]).all()
 
 
-def nearly_equal(X, second, seed=3):
+def nearly_equal(X, second):
     """Values like X with two planted directions, the second of nearly the first's variance."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(3)
     patterns = np.linalg.qr(rng.normal(size=(len(X), 2)))[0] * [60, second]
     genes = np.linalg.qr(rng.normal(size=(80, 2)))[0]
     Z = patterns @ genes.T + rng.normal(scale=0.1, size=(len(X), 80))
@@ -154,39 +127,30 @@ def nearly_equal(X, second, seed=3):
 
 def test_components_that_change_places_are_matched(data):
     X, patterns = nearly_equal(data.X_train, second=58)
-    swapped = []
-    for patient in X.index:
-        first = components.fit_components(X.drop(patient), STEPS, 1).loadings["PC1"]
-        swapped.append(abs(first @ components.fit_components(X, STEPS).loadings["PC1"]) < 0.7)
-    assert 0 < sum(swapped) < 38
-    scores, overlap = leave_one_out(X, count=2, retained=2)
+    whole = components.fit_components(X, STEPS).loadings["PC1"]
+    parts = [components.fit_components(X.drop(p), STEPS, 1).loadings["PC1"] for p in X.index]
+    assert 0 < sum(abs(part @ whole) < 0.7 for part in parts) < 38  # in some fits, not in all
+    scores, overlap = hold_out(X, count=2, retained=2)
     for component, pattern in zip(("PC1", "PC2"), patterns.T, strict=True):
         assert abs(np.corrcoef(scores[component], pattern)[0, 1]) > 0.9
     assert (overlap > 0.8).all()
 
 
-def test_the_overlap_tells_axes_from_directions_in_noise(data):
-    X, _ = nearly_equal(data.X_train, second=30)
-    _, overlap = leave_one_out(X, count=10, folds=5)
-    assert (overlap[:2] > 0.99).all()
-    assert (overlap[4:] < 0.8).all()
-    assert overlap.between(0, 1).all()
-
-
-def test_folds_hold_every_patient_out_once(data):
+def test_folds_hold_every_patient_out_once_and_tell_axes_from_directions_in_noise(data):
     X, patterns = nearly_equal(data.X_train, second=30)
-    scores, _ = leave_one_out(X, folds=5)
+    scores, overlap = hold_out(X, count=10, folds=5)
     assert list(scores.index) == list(X.index)
     assert abs(np.corrcoef(scores["PC1"], patterns[:, 0])[0, 1]) > 0.95
-    assert not np.allclose(scores, leave_one_out(X)[0])
+    assert (overlap[:2] > 0.99).all()
+    assert (overlap[4:] < 0.8).all()
 
 
-@pytest.mark.parametrize("count", [10, 30, 40])
+@pytest.mark.parametrize("count", [10, 40])
 def test_fewer_genes_than_patients_are_enough(data, count):
-    varying = VariationFilter().fit(data.X_train.clip(100, 16_000)).get_support()
+    varying = GeneFilter().fit(data.X_train.clip(100, 16_000)).get_support()
     X = data.X_train.loc[:, varying].iloc[:, :count]
     assert len(variance_of(X)) == min(count, 37)
-    scores, overlap = leave_one_out(X, count=37, retained=2)
+    scores, overlap = hold_out(X, count=37, retained=2, folds=10)
     assert np.isfinite(scores.to_numpy()).all()
     assert len(overlap) == min(count, 37)
 
@@ -194,28 +158,15 @@ def test_fewer_genes_than_patients_are_enough(data, count):
 # What components separate
 
 
-def test_cohen_d_by_hand():
-    d, _, _ = components.cohen_d(np.array([4.0, 6.0]), np.array([1.0, 3.0, 5.0]))
-    assert d == pytest.approx(2 / np.sqrt((2 + 8) / 3))
-
-
 @pytest.mark.parametrize(("n_a", "n_b", "shift"), [(8, 30, 0), (11, 27, 3), (900, 1_100, 2)])
 def test_interval_of_cohen_d_inverts_the_noncentral_t_distribution(n_a, n_b, shift):
     rng, unit = np.random.default_rng(0), np.sqrt(1 / n_a + 1 / n_b)
-    d, low, high = components.cohen_d(rng.normal(shift, 1, n_a), rng.normal(0, 1, n_b))
+    a, b = rng.normal(shift, 1, n_a), rng.normal(0, 1, n_b)
+    d, low, high = components.cohen_d(a, b)
+    pooled = ((n_a - 1) * a.var(ddof=1) + (n_b - 1) * b.var(ddof=1)) / (n_a + n_b - 2)
+    assert d == pytest.approx((a.mean() - b.mean()) / np.sqrt(pooled))
     tails = nct.cdf(d / unit, n_a + n_b - 2, np.array([low, high]) / unit)
     np.testing.assert_allclose(tails, [0.975, 0.025], atol=1e-4)
-
-
-def test_interval_of_cohen_d_holds_the_truth_in_95_of_100_samples():
-    rng = np.random.default_rng(1)
-    _, low, high = components.cohen_d(rng.normal(1, 1, (11, 4_000)), rng.normal(0, 1, (27, 4_000)))
-    assert np.mean((low < 1) & (high > 1)) == pytest.approx(0.95, abs=0.012)
-
-
-def contrasts(data):
-    in_training, of_sets = components.contrasts(data, data.groups)
-    return in_training | of_sets
 
 
 def test_effect_sizes_find_what_is_planted_and_nothing_else(data):
@@ -223,27 +174,13 @@ def test_effect_sizes_find_what_is_planted_and_nothing_else(data):
     values = pd.DataFrame(rng.normal(size=(72, 3)), data.X_all.index, ["noise", "class", "set"])
     values["class"] += 3 * data.y_all.cat.codes
     values["set"] += 2 * (data.sample_set == "test")
-    effects = components.effect_sizes(values, contrasts(data))
-    found = effects.index[effects["low"] > 0]
-    assert {("AML - ALL", "class"), ("test - train", "set")} <= set(found)
-    assert {("test - train, ALL", "set"), ("test - train, AML", "set")} <= set(found)
-    assert ("AML - ALL", "noise") not in found
-    assert ("test - train", "class") not in found
-
-
-def test_contrasts_are_of_training_patients_unless_they_name_the_test_set(data):
-    values = pd.DataFrame({"x": np.arange(72.0)}, data.X_all.index)
-    changed = values.where(data.sample_set.eq("train"), values.to_numpy()[::-1] ** 2, axis=0)
-    one, other = (components.effect_sizes(v, contrasts(data)) for v in (values, changed))
-    same = ["AML - ALL", "B-cell ALL - rest", "T-cell ALL - rest"]
-    pd.testing.assert_frame_equal(one.loc[same], other.loc[same])
-    assert (one.drop(same)["d"] != other.drop(same)["d"]).all()
-    assert len(one) == 6
-
-
-def test_without_subtypes_and_test_patients_only_the_classes_are_compared(data):
-    none = {"X_test": data.X_test[:0], "y_test": data.y_test[:0], "subtypes": None}
-    alone = dataclasses.replace(data, **none)
-    values = pd.DataFrame({"x": np.arange(38.0)}, data.X_train.index)
-    found = components.effect_sizes(values, contrasts(alone))
-    assert list(found.index) == [("AML - ALL", "x")]
+    compared = components.contrasts(data)
+    in_training, of_sets = (components.effect_sizes(values, sides) for sides in compared)
+    groups = ["AML - ALL", "B-cell ALL - rest", "T-cell ALL - rest"]
+    assert list(in_training.index.unique("contrast")) == groups
+    low = in_training.loc["AML - ALL", "low"]
+    assert low["class"] > 0 > low["noise"]
+    sets = ["test - train", "test - train, ALL", "test - train, AML"]
+    assert list(of_sets.index[of_sets["low"] > 0]) == [(name, "set") for name in sets]
+    values[data.sample_set == "test"] *= 9
+    pd.testing.assert_frame_equal(components.effect_sizes(values, compared[0]), in_training)
