@@ -151,8 +151,7 @@ def draw_heatmap(data: ExpressionData, expression, leading) -> plt.Figure:
     if len(data.X_test):
         bars["set"] = data.sample_set.map(style.SET_COLORS)
         palette = palette | style.SET_COLORS
-    # Trees of our own: of many patients seaborn would warn
-    look = {"row_linkage": linkage(z, "ward"), "col_linkage": linkage(z.T, "ward")}
+    look = {"row_linkage": linkage(z, "ward"), "col_linkage": linkage(z.T, "ward")}  # no warning
     look |= {"cmap": "PRGn_r", "vmin": -2.5, "vmax": 2.5, "cbar_kws": {"ticks": [-2, 0, 2]}}
     look |= {"dendrogram_ratio": (0.1, 0.12), "colors_ratio": 0.025}
     with plt.rc_context({"figure.constrained_layout.use": False}):  # seaborn sets its own
