@@ -21,17 +21,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from expression import checks
-from expression.cohort import check_apart, check_complete, order_classes, read_cohort
-from expression.files import clean, read_text, refusal, shortlist
-from expression.labels import Choices, matches, read_annotation
+from expression.cohort import (
+    check_apart,
+    check_complete,
+    order_classes,
+    patients_of,
+    read_cohort,
+)
+from expression.files import clean, read_bytes, refusal, shortlist
+from expression.labels import Choices, read_annotation
 from expression.preprocessing import MAX_GENES, Preprocessing
-from expression.tables import PATIENT_HEADERS, Table
+from expression.sheets import PATIENT_HEADERS
+from expression.tables import Table
 
 DATA_DIR = Path(__file__).resolve().parents[1] / "AML_ALL_data"
 TRAIN_FILE = "data_set_ALL_AML_train.csv"
@@ -167,52 +173,51 @@ def load_expression_data(
     choices = Choices(class_column, tuple(map(clean, classes or ())), drop or (), keep or ())
 
     cohort = read_cohort([Path(path) for path in (train, test) if path], label_paths, choices)
-    tables, class_of, where = cohort.tables, cohort.classes, cohort.where
+    tables, class_of = cohort.tables, cohort.classes
     check_apart(tables)
     if only_the_folder and not choices.classes:
-        wanted = [patient for patient in class_of if not matches(patient, choices.drop)]
-        check_complete(where, "class", wanted, tables)
+        wanted = [patient for patient in class_of if not choices.leave_out(patient)]
+        check_complete(cohort.where, "class", wanted, tables)
     lacking, missing_note = checks.find_missing(tables, missing == "drop")
     genes, gene_note = checks.find_common_genes(tables, common_genes, lacking)
     checks.check_arrays(tables, expression)
-    order, why = order_classes(tables, where, class_of, positive_class)
-    companions = _Companions()
-    if only_the_folder:
-        companions = _read_companions(folder, tables, order, choices)
+    order, why = order_classes(tables, cohort.where, class_of, positive_class)
+    companions = _read_companions(folder, tables, genes, order, choices) if only_the_folder else {}
+    descriptions = checks.merge_descriptions(tables, genes)
+    symbols = companions.pop("symbols", {})
 
-    patients = [name for table in tables for name in table.values.columns]
+    patients = patients_of(tables)
     numbers = all(re.fullmatch("0|[1-9][0-9]{0,17}", patient) for patient in patients)
     identifier = int if numbers else str
-    descriptions = checks.merge_descriptions(tables, genes)
     X_train, *rest = (_align(table.values, genes, identifier, expression) for table in tables)
     X_test = rest[0] if rest else X_train.iloc[:0]
     checks.check_copies([X_train, X_test], tables)
     y = pd.Series(class_of, name="class").loc[patients].rename(identifier).rename_axis("patient")
     y = y.astype(pd.CategoricalDtype(order, ordered=True))
     y_train, y_test = y.loc[X_train.index], y.loc[X_test.index]
-    subtypes, informative = companions.subtypes, companions.informative_genes
-    if subtypes is not None:
-        subtypes = subtypes.rename(identifier).loc[[*X_train.index, *X_test.index]]
-    if informative is not None:
-        informative = informative[informative.index.isin(genes)]
-    counted = expression in ("counts", "log-counts")
+    if "subtypes" in companions:
+        subtypes = companions["subtypes"].rename(identifier)
+        companions["subtypes"] = subtypes.loc[[*X_train.index, *X_test.index]]
+    counted = expression.endswith("counts")
     share = float(y_train.value_counts(normalize=True).min())
-    read = tables[0].values.index
-    scale = f"Values: {checks.SCALES[expression]}; genes from {read[0]} to {read[-1]}."
-    positive = f"The positive class: {order[1]}, {why}."
-    notes = (*cohort.notes, positive, scale, missing_note, gene_note)
+    first, *_, last = tables[0].values.index
+    notes = (
+        *cohort.notes,
+        f"The positive class: {order[1]}, {why}.",
+        f"Values: {checks.SCALES[expression]}; genes from {first} to {last}.",
+        missing_note,
+        gene_note,
+    )
     return ExpressionData(
         X_train=X_train,
         X_test=X_test,
         y_train=y_train,
         y_test=y_test,
         descriptions=descriptions,
-        gene_names=short_gene_names(descriptions, companions.symbols),
-        subtypes=subtypes,
-        informative_genes=informative,
-        caveats=companions.caveats,
+        gene_names=short_gene_names(descriptions, symbols),
         preprocessing=Preprocessing(max_genes, *(("counts", share) if counted else ())),
         origin=tuple(filter(None, notes)),
+        **companions,
     )
 
 
@@ -220,40 +225,31 @@ def _path_if_exists(path: Path) -> Path | None:
     return path if os.path.exists(path) else None  # which, unlike Path.exists, takes any name
 
 
-class _Companions(NamedTuple):
-    """What may lie beside the tables of a folder."""
-
-    subtypes: pd.Series | None = None
-    symbols: dict[str, str] | None = None
-    informative_genes: pd.Series | None = None
-    caveats: str = ""
-
-
 def _read_companions(
-    folder: Path, tables: list[Table], classes: list[str], choices: Choices
-) -> _Companions:
-    """Return what lies beside the tables, checked against them."""
-    found = _Companions()
+    folder: Path, tables: list[Table], genes: list[str], classes: list[str], choices: Choices
+) -> dict[str, object]:
+    """Return what lies beside the tables, checked against them: fields of the data, and symbols."""
+    found = {}
     if path := _path_if_exists(folder / SUBTYPES_FILE):
         subtypes = read_annotation(path, PATIENT_HEADERS, {"subtype"})
-        patients = {patient for table in tables for patient in table.values.columns}
         partly = choices.classes or choices.drop
-        given = patients.intersection(subtypes) if partly else subtypes
-        check_complete(str(path), "subtype", given, tables)
-        found = found._replace(subtypes=pd.Series(subtypes, name="subtype").rename_axis("patient"))
+        given = subtypes.keys() & patients_of(tables) if partly else subtypes
+        check_complete(path, "subtype", given, tables)
+        found["subtypes"] = pd.Series(subtypes, name="subtype").rename_axis("patient")
     if path := _path_if_exists(folder / SYMBOLS_FILE):
-        found = found._replace(symbols=read_annotation(path, {"accession"}, {"symbol"}))
+        found["symbols"] = read_annotation(path, {"accession"}, {"symbol"})
     if path := _path_if_exists(folder / INFORMATIVE_GENES_FILE):
         higher_in = read_annotation(path, {"accession"}, {"higher in"})
         unknown = higher_in.keys() - set(tables[0].values.index)
-        unknown = {gene for gene in unknown if not matches(gene, choices.drop)}
+        unknown = {gene for gene in unknown if not choices.leave_out(gene)}
         if unknown := unknown | (set(higher_in.values()) - set(classes)):
             rule = "must name genes of the training file, and the class each is higher in"
             raise refusal(path, rule, f"found {shortlist(unknown)}", "correct or remove the file")
-        genes = pd.Series(higher_in, name="higher_in").sort_index().rename_axis("accession")
-        found = found._replace(informative_genes=genes)
+        higher_in = {gene: higher_in[gene] for gene in genes if gene in higher_in}
+        genes = pd.Series(higher_in, name="higher_in").rename_axis("accession")
+        found["informative_genes"] = genes
     if path := _path_if_exists(folder / CAVEATS_FILE):
-        found = found._replace(caveats=read_text(path).strip())
+        found["caveats"] = read_bytes(path).decode().strip()
     return found
 
 
