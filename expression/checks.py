@@ -94,7 +94,7 @@ def check_copies(parts: Collection[pd.DataFrame], tables: list[Table]) -> None:
             raise refusal(files, rule, found, f"leave one out: --drop {patient}")
 
 
-def find_missing(tables: list[Table], accept: bool) -> tuple[set[str], str]:
+def find_missing(tables: list[Table], accept: bool) -> tuple[set[str], list[str]]:
     """Return the genes that lack a value in any table, and a note of how many they are."""
     genes, patients, files = Counter(), Counter(), []
     for table in tables:
@@ -104,9 +104,9 @@ def find_missing(tables: list[Table], accept: bool) -> tuple[set[str], str]:
         files += [str(table.path)] if missing.any(axis=None) else []
     genes, patients = +genes, +patients  # without those that lack none
     if not genes:
-        return set(), ""
+        return set(), []
     if accept and len(genes) < len(tables[0].values):
-        return set(genes), f"{len(genes):,} genes are left out, as values of them are missing."
+        return set(genes), [f"{len(genes):,} genes are left out, as values of them are missing."]
     worst = [", ".join(f"{k} ({n})" for k, n in c.most_common(3)) for c in (genes, patients)]
     found = f"{genes.total():,} are missing, most in genes {worst[0]} and patients {worst[1]}"
     advice = "--missing drop leaves out genes that lack any, --drop NAME a patient or gene"
@@ -115,7 +115,7 @@ def find_missing(tables: list[Table], accept: bool) -> tuple[set[str], str]:
 
 def find_common_genes(
     tables: list[Table], accept: bool, without: Collection[str]
-) -> tuple[list[str], str]:
+) -> tuple[list[str], list[str]]:
     """Return the genes of all tables, sorted, and a note when they are not those of each table.
 
     Genes that lack values, `without`, are left out of both tables before these are compared.
@@ -125,11 +125,11 @@ def find_common_genes(
     missing, extra = genes - others, others - genes
     common = sorted(genes & others)
     if not missing and not extra:
-        return common, ""
+        return common, []
     lack = f"lacks {len(missing):,} of the {len(genes):,} training genes"
     if accept and 2 * len(missing) < len(genes):
         note = f"Only the {len(common):,} genes in both files are used: the test file"
-        return common, f"{note} {lack} and has {len(extra):,} others."
+        return common, [f"{note} {lack} and has {len(extra):,} others."]
     found = [f"it {lack} ({shortlist(missing)})"] if missing else []
     found += [f"it has {len(extra):,} others ({shortlist(extra)})"] if extra else []
     rule = "must hold more than half of the genes of" if accept else "must hold the same genes as"

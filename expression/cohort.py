@@ -25,7 +25,8 @@ class Cohort(NamedTuple):
 def read_cohort(paths: list[Path], label_paths: list[Path], choices: Choices) -> Cohort:
     """Read the tables and the classes of their patients, by name or by the order of a CLS file."""
     labels = [read_labels(path, choices) for path in label_paths]
-    names = set().union(*(label.names for label in labels))
+    cells = (cells for label in labels if label.sheet for cells in label.sheet.text.values())
+    names = set().union(*cells)  # what may be the name of a patient
     sheets = [read_sheet(path, names) for path in paths]
     sources = [name_patients(label, sheets, choices) for label in labels if label.sheet]
     where, named = ", ".join(map(str, label_paths or paths)), _join_classes(sources)
@@ -41,11 +42,15 @@ def read_cohort(paths: list[Path], label_paths: list[Path], choices: Choices) ->
             rule = f"must be two of {shortlist(set(classes.values()), 20)}"
             found = f"found {shortlist(choices.classes)}"
             raise refusal("--classes", rule, found, "choose two of them")
-        tables = [_take_classes(table, classes, choices.classes) for table in tables]
+        chosen = {patient for patient, name in classes.items() if name in choices.classes}
+        tables = [t._replace(values=t.values.loc[:, t.values.columns.isin(chosen)]) for t in tables]
     patients = set(patients_of(tables))
     if missing := patients - classes.keys():
         rule, found = "must give each patient a class", f"{shortlist(missing)} have none"
         raise refusal(where, rule, found, "complete it, or leave them out with --drop NAME")
+    if both := Counter(patients_of(tables)) - Counter(patients):
+        rule, advice = f"no patient may be in {paths[0]} as well", "remove them from one file"
+        raise refusal(paths[1], rule, f"found {shortlist(both)}", advice)
 
     files = {table.layout: [] for table in tables}
     for table in tables:
@@ -66,11 +71,6 @@ def patients_of(tables: list[Table]) -> list[str]:
     return [patient for table in tables for patient in table.values.columns]
 
 
-def _take_classes(table: Table, classes: dict[str, str], chosen: Iterable[str]) -> Table:
-    kept = [patient for patient in table.values.columns if classes.get(patient) in chosen]
-    return table._replace(values=table.values[kept])
-
-
 def _join_classes(sources: Iterable[Source]) -> dict[str, str]:
     """Return the class of every patient that a file names; none may have two."""
     classes, origin = {}, {}
@@ -81,14 +81,6 @@ def _join_classes(sources: Iterable[Source]) -> dict[str, str]:
                 raise refusal(source.path, "a patient has one class", both, "correct one of them")
             origin.setdefault(patient, source.path)
     return classes
-
-
-def check_apart(tables: list[Table]) -> None:
-    """Raise when a patient is in both tables."""
-    both = [name for name, count in Counter(patients_of(tables)).items() if count > 1]
-    if both:
-        rule, advice = f"no patient may be in {tables[0].path} as well", "remove them from one file"
-        raise refusal(tables[1].path, rule, f"found {shortlist(both)}", advice)
 
 
 def check_complete(where: object, what: str, given: Iterable[str], tables: list[Table]) -> None:

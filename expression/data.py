@@ -26,13 +26,7 @@ import numpy as np
 import pandas as pd
 
 from expression import checks
-from expression.cohort import (
-    check_apart,
-    check_complete,
-    order_classes,
-    patients_of,
-    read_cohort,
-)
+from expression.cohort import check_complete, order_classes, patients_of, read_cohort
 from expression.files import clean, read_bytes, refusal, shortlist
 from expression.labels import Choices, read_annotation
 from expression.preprocessing import MAX_GENES, Preprocessing
@@ -174,7 +168,6 @@ def load_expression_data(
 
     cohort = read_cohort([Path(path) for path in (train, test) if path], label_paths, choices)
     tables, class_of = cohort.tables, cohort.classes
-    check_apart(tables)
     if only_the_folder and not choices.classes:
         wanted = [patient for patient in class_of if not choices.leave_out(patient)]
         check_complete(cohort.where, "class", wanted, tables)
@@ -201,13 +194,8 @@ def load_expression_data(
     counted = expression.endswith("counts")
     share = float(y_train.value_counts(normalize=True).min())
     first, *_, last = tables[0].values.index
-    notes = (
-        *cohort.notes,
-        f"The positive class: {order[1]}, {why}.",
-        f"Values: {checks.SCALES[expression]}; genes from {first} to {last}.",
-        missing_note,
-        gene_note,
-    )
+    scale = f"Values: {checks.SCALES[expression]}; genes from {first} to {last}."
+    positive = f"The positive class: {order[1]}, {why}."
     return ExpressionData(
         X_train=X_train,
         X_test=X_test,
@@ -216,7 +204,7 @@ def load_expression_data(
         descriptions=descriptions,
         gene_names=short_gene_names(descriptions, symbols),
         preprocessing=Preprocessing(max_genes, *(("counts", share) if counted else ())),
-        origin=tuple(filter(None, notes)),
+        origin=(*cohort.notes, positive, scale, *missing_note, *gene_note),
         **companions,
     )
 

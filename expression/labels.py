@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from expression.files import check_names, cut_off, plain, read_bytes, refusal, shortlist
-from expression.sheets import Sheet, read_sheet
+from expression.sheets import PATIENT_HEADERS, Sheet, read_sheet
 
 
 class Choices(NamedTuple):
@@ -37,11 +37,6 @@ class Labels(NamedTuple):
     path: Path
     sheet: Sheet | None
     codes: list[str]
-
-    @property
-    def names(self) -> set[str]:
-        """Whatever may be the name of a patient."""
-        return set().union(*(self.sheet.text.values() if self.sheet else ()))
 
 
 class Source(NamedTuple):
@@ -100,12 +95,15 @@ def name_patients(labels: Labels, sheets: list[Sheet], choices: Choices) -> Sour
         found = f"none of {shortlist(names)} is there: columns {across}, rows {shortlist(rows, 2)}"
         raise refusal(path, rule, found, "use the same names in both")
     key = next(j for j, count in shared.items() if count == most)
-    same = {j for j, cells in columns.items() if cells == columns[key]}
-    if others := [j for j, count in shared.items() if count == most and j not in same]:
+    if others := [j for j in columns if shared[j] == most and columns[j] != columns[key]]:
         found = f"columns that may: {shortlist(header[j] for j in (key, *others))}"
         advice = "leave one out with --drop NAME"
         raise refusal(path, "must name the patients once", found, advice)
-    chosen = choose_classes(labels.sheet, columns.keys() - same, choices)
+    chosen = choose_classes(labels.sheet, columns.keys() - {key}, choices)
+    headless = header[key] in known and header[chosen] in columns[chosen]
+    if headless and key not in labels.sheet.called(PATIENT_HEADERS):
+        found = f"its first line, {header[key]} and {header[chosen]}, was read as one"
+        raise refusal(path, "must have a header", found, "write one above, such as patient,class")
     last = max(columns)
     _check_last(path, labels.sheet.ended, columns[last if key == last else chosen])
     rows = zip(columns[key], columns[chosen], strict=True)
@@ -124,7 +122,7 @@ def choose_classes(sheet: Sheet, among: Collection[int], choices: Choices) -> in
     column, found = choices.class_column, shortlist(sheet.header[j] for j in among)
     if column is not None:
         exact = [j for j in among if sheet.header[j] == column]
-        same = exact or [j for j in among if sheet.headers[j] == plain(column)]
+        same = exact or list(sheet.called({plain(column)}).intersection(among))
         if len(same) != 1:
             raise refusal(
                 "--class-column", f"must be a column of {sheet.path}", found, "choose one"
@@ -157,8 +155,7 @@ def read_annotation(path: Path, keys: set[str], values: set[str]) -> dict[str, s
     """
     sheet = read_sheet(path)
     columns = list(sheet.header)
-    key = next((j for j in columns if sheet.headers[j] in keys), None)
-    value = next((j for j in columns if sheet.headers[j] in values), None)
+    key, value = (min(sheet.called(names), default=None) for names in (keys, values))
     if len(columns) == 2:
         key, value = reversed(columns) if columns[0] == value or columns[1] == key else columns
     if key is None or value is None:

@@ -30,27 +30,15 @@ import pandas as pd
 from expression.files import clean, number, plain, read_bytes, refusal
 
 DELIMITERS = ",;\t"
-MISSING = {
-    "",
-    "NA",
-    "na",
-    "N/A",
-    "n/a",
-    "#N/A",
-    "null",
-    "NULL",
-    "NaN",
-    "nan",
-    "NAN",
-    "-nan",
-    "+nan",
-}
+MISSING = {"", "NA", "na", "N/A", "n/a", "#N/A", "null", "NULL"}
+MISSING |= {"NaN", "nan", "NAN", "-nan", "+nan"}
 DECIMAL_COMMA = re.compile(r"[+-]?[\d.]*,\d+([eE][+-]?\d+)?")
 # pandas before 3.1 reads the last digit of long numbers wrongly unless told otherwise.
 EXACT = {} if pd.__version__ >= "3.1" else {"float_precision": "round_trip"}
 
 # Column headers as `plain` writes them
 ACCESSION_HEADER = "gene accession number"
+DESCRIPTION_HEADERS = {"gene description", "description", "gene name", "gene symbol", "hugo symbol"}
 PATIENT_HEADERS = {"patient", "patient id", "sample", "sample id", "subject", "id"}
 CLASS_HEADERS = {"cancer", "class", "diagnosis", "disease", "group", "label", "phenotype", "type"}
 # Numbers that say something of a gene: of featureCounts, of cBioPortal
@@ -76,10 +64,9 @@ class Sheet:
         """The columns that hold no number."""
         return {j for j, cells in self.text.items() if is_text(cells)}
 
-    @cached_property
-    def headers(self) -> dict[int, str]:
-        """The header as headers are compared."""
-        return {j: plain(name) for j, name in self.header.items()}
+    def called(self, names: Collection[str]) -> set[int]:
+        """Return the columns whose header, as `plain` writes it, is one of the names."""
+        return {j for j, name in self.header.items() if plain(name) in names}
 
     def without_columns(self, columns: Iterable[int]) -> "Sheet":
         columns = set(columns)
@@ -167,19 +154,14 @@ def _read_fast(place: _Place, patients: Collection[str]) -> Sheet | None:
     if b"\0" in place.content or b'"' in re.sub(quoted, b"", place.content):
         return None
     buffer = io.BytesIO(place.content)
-    top, *_ = [buffer.readline() for _ in range(1 + place.annotated)]
-    body = buffer.tell()
-    lines = io.StringIO((top + buffer.readline()).decode(), newline="")
-    buffer.seek(body)
+    above = b"".join(buffer.readline() for _ in range(1 + place.annotated))
     try:
-        rows = csv.reader(lines, delimiter=place.delimiter)
-        header, first = ([cell.strip() for cell in row] for row in rows)
-        header, short = _complete(header, len(first), place)
-        if len(header) != len(first) or len(first) < 2 or not any(header):
-            return None
+        header, rows, short = _parse(place._replace(content=above + buffer.readline()))
+        (first,) = rows.values()
         text, across = _name_columns(header, first, patients)
-        # one set for all columns is faster, but empties text, too
+        # One set for all columns is faster, but empties text, too.
         missing = {j: MISSING for j in range(len(header)) if j not in text} if across else MISSING
+        buffer.seek(len(above))
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.DtypeWarning)
             frame = pd.read_csv(
@@ -191,12 +173,12 @@ def _read_fast(place: _Place, patients: Collection[str]) -> Sheet | None:
                 na_values=missing,
                 **EXACT,
             )
-    except (ValueError, OverflowError, csv.Error, pd.errors.DtypeWarning):
+    except (ValueError, OverflowError, pd.errors.DtypeWarning):
         return None
     if frame.shape[1] != len(header):
         return None
     words = {j: frame.pop(j).tolist() for j in sorted(text)}
-    cells = [cell for column in words.values() for cell in column]
+    cells = (cell for column in words.values() for cell in column)
     if not all(isinstance(cell, str) and len(cell) <= csv.field_size_limit() for cell in cells):
         return None
     if not all(dtype.kind in "iuf" for dtype in frame.dtypes):
@@ -206,14 +188,31 @@ def _read_fast(place: _Place, patients: Collection[str]) -> Sheet | None:
     numbers += 0.0  # -0 becomes 0
     last = len(header) - 1  # of a short row the last cell is missing
     short_row = "" in words[last] if last in words else np.isnan(numbers[:, -1]).any()
-    if short_row or np.isinf(numbers).any() or any(clean(header[j]) in words[j] for j in words):
+    if short_row or np.isinf(numbers).any() or any(header[j] in words[j] for j in words):
         return None
     numbers = pd.DataFrame(numbers, columns=frame.columns, copy=False)
-    return _finish(place, header, words, numbers, False, short)
+    return _finish(place, header, words, numbers, short, carefully=False)
 
 
 def _read_carefully(place: _Place, patients: Collection[str] | None) -> Sheet:
     """Read a table cell by cell, or say where it is damaged."""
+    header, rows, short = _parse(place)
+    text = set(range(len(header)))
+    if patients is not None:
+        text, _ = _name_columns(header, next(iter(rows.values())), patients)
+    words, numbers = {}, {}
+    for j, cells in enumerate(zip(*rows.values(), strict=True)):
+        values = [] if j in text else list(map(number, cells))
+        if values and all(cells[i] in MISSING for i in np.flatnonzero(np.isnan(values))):
+            numbers[j] = values
+        else:
+            words[j] = list(map(clean, cells))
+    numbers = pd.DataFrame(numbers, index=list(rows), dtype=float)
+    return _finish(place, header, words, numbers, short, carefully=True)
+
+
+def _parse(place: _Place) -> tuple[list[str], dict[int, list[str]], bool]:
+    """Return the header, the other rows by line, and whether the header had a cell less."""
     path, lines = place.path, io.StringIO(place.content.decode(), newline="")
     try:
         reader = enumerate(csv.reader(lines, delimiter=place.delimiter, strict=True), place.line)
@@ -221,7 +220,8 @@ def _read_carefully(place: _Place, patients: Collection[str] | None) -> Sheet:
     except csv.Error as error:
         raise refusal(path, "must be a table", error, "check its quotes, export it again") from None
     header, rows = rows[0][1] if rows else [], dict(rows[1 + place.annotated :])
-    header, short = _complete(header, len(next(iter(rows.values()), [])), place)
+    short = len(header) + 1 == len(next(iter(rows.values()), [])) > 2 and not place.lead
+    header = ["", *header] if short else header  # as R's write.table leaves it
     if not rows or len(header) < 2:
         found = f"found {len(rows) + bool(header)} rows of {len(header)} columns"
         raise refusal(path, "must be a table with a header", found, "check the export")
@@ -231,32 +231,14 @@ def _read_carefully(place: _Place, patients: Collection[str] | None) -> Sheet:
             raise refusal(path, rule, f"row {line} has {len(row)}", "check the export")
     if header in rows.values():
         raise refusal(path, "must have one header", "it occurs again", "remove the copy")
-    first = next(iter(rows.values()))
-    text = set(range(len(header)))
-    if patients is not None:
-        text, _ = _name_columns(header, first, patients)
-    words, numbers = {}, {}
-    for j, cells in enumerate(zip(*rows.values(), strict=True)):
-        values = [] if j in text else list(map(number, cells))
-        if values and all(cells[i] in MISSING for i in np.flatnonzero(np.isnan(values))):
-            numbers[j] = values
-        else:
-            words[j] = list(map(clean, cells))
-    numbers = pd.DataFrame(numbers, index=list(rows), dtype=float)
-    return _finish(place, header, words, numbers, True, short)
-
-
-def _complete(header: list[str], width: int, place: _Place) -> tuple[list[str], bool]:
-    """Name the column of row names where R's write.table left it nameless."""
-    short = len(header) + 1 == width > 2 and not place.lead
-    return ["", *header] if short else header, short
+    return list(map(clean, header)), rows, short
 
 
 def _name_columns(
     header: list[str], first: list[str], patients: Collection[str]
 ) -> tuple[set[int], bool]:
     """Return the columns that hold no numbers, or names; and whether the patients are columns."""
-    others = {j for j, name in enumerate(header) if clean(name) not in patients}
+    others = {j for j, name in enumerate(header) if name not in patients}
     if 2 * len(others) <= len(header):
         return others, True
     names = {j for j, cell in enumerate(first) if np.isnan(number(cell)) or cell in patients}
@@ -267,17 +249,17 @@ def _name_columns(
 def _finish(
     place: _Place,
     header: list[str],
-    text: dict[int, list[str]],
+    text: dict,
     numbers: pd.DataFrame,
-    carefully: bool,
     short: bool,
+    carefully: bool,
 ) -> Sheet:
-    """Leave out empty columns, and hold a GCT file to its size."""
+    """Hold a GCT file to its size, and leave out empty columns."""
     shape = [str(len(numbers)), str(len(header) - place.lead)]
     if place.shape is not None and shape != place.shape:
         rule = "must have as many genes and patients as its second line says"
         found = f"found ({', '.join(shape)}) for {' '.join(place.shape)!r}"
         raise refusal(place.path, rule, found, "export it again")
-    header = dict(enumerate(map(clean, header)))
+    header = dict(enumerate(header))
     sheet = Sheet(place.path, header, text, numbers, carefully, place.lead, short)
-    return sheet.without_columns(j for j, cells in text.items() if not header[j] and not any(cells))
+    return sheet.without_columns(j for j in text if not header[j] and not any(text[j]))

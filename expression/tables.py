@@ -18,25 +18,16 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from expression import sheets
 from expression.files import check_names, cut_off, number, refusal, shortlist
 from expression.labels import Choices, choose_classes, matches, possible_classes
-from expression.sheets import (
-    ACCESSION_HEADER,
-    CLASS_HEADERS,
-    DECIMAL_COMMA,
-    GENE_ANNOTATION,
-    MISSING,
-    PATIENT_HEADERS,
-    Sheet,
-    read_sheet,
-)
+from expression.sheets import MISSING, Sheet, read_sheet
 
-DESCRIPTION_HEADERS = {"gene description", "description", "gene name", "gene symbol", "hugo symbol"}
 # What is measured on patients, as a word of a name; what a counting program adds, as a whole name
 CLINICAL = "age sex gender stage grade survival time days? months? years? event status batch"
 CLINICAL += " os pfs dfs bmi weight height diagnosis"
 COUNTED = {"no feature", "ambiguous", "too low aqual", "not aligned", "alignment not unique"}
-WHOLE = "|".join(COUNTED | PATIENT_HEADERS | CLASS_HEADERS).replace(" ", r"[\W_]+")
+WHOLE = "|".join(COUNTED | sheets.PATIENT_HEADERS | sheets.CLASS_HEADERS).replace(" ", r"[\W_]+")
 HUMP = "(?<=[a-z])(?=[A-Z])"  # of a camelCaseName
 NO_GENE = re.compile(
     rf"^__|^N_|^[\W_]*(?i:{WHOLE})[\W_]*$"
@@ -89,7 +80,10 @@ def find_table(
     unlabelled = [name for name in layout.unlabelled if not choices.leave_out(name)]
     if unlabelled and not choices.classes:
         rule = f"must give each patient of {sheet.path} a class"
-        advice = "complete it, or leave them out: --drop NAME, or two classes: --classes A B"
+        advice = (
+            "complete it, or leave them out: --drop NAME (NAME is '' for a column without one), "
+        )
+        advice += "or two classes: --classes A B"
         raise refusal(where, rule, f"{shortlist(unlabelled)} have none", advice)
     return _read_table(sheet, layout, set(named.values()), choices)
 
@@ -110,13 +104,9 @@ def _by_names(sheet: Sheet, named: dict[str, str], where: str) -> _Layout:
     check_names(f"{sheet.path} or {where}", "patient", [header[j] for j in across])
     rest = header.keys() - set(across)
     key = _gene_column(sheet, rest)
-    unlabelled = [
-        header[j] or f"column {j + 1}"
-        for j in rest - sheet.words - {key}
-        if j >= sheet.lead
-        and sheet.headers[j] not in GENE_ANNOTATION
-        and all(map(_is_value, text.get(j, ())))
-    ]
+    others = rest - sheet.words - sheet.called(sheets.GENE_ANNOTATION) - {key, *range(sheet.lead)}
+    odd = [j for j in others if all(map(_is_value, text.get(j, ())))]
+    unlabelled = [header[j] or f"column {j + 1}" for j in odd]
     return _Layout(key, across, False, unlabelled, _description(sheet, rest - {key}))
 
 
@@ -125,8 +115,7 @@ def _by_order(sheet: Sheet) -> _Layout:
     if sheet.short:
         rule, found = "must name every column", f"found {len(sheet.header) - 1} names"
         raise refusal(sheet.path, rule, found, "name the column of genes")
-    annotation = sheet.words | set(range(sheet.lead))
-    annotation |= {j for j, name in sheet.headers.items() if name in GENE_ANNOTATION}
+    annotation = sheet.words | sheet.called(sheets.GENE_ANNOTATION) | set(range(sheet.lead))
     key = _gene_column(sheet, annotation or {min(sheet.header)})
     numbers = [j for j in sheet.header if j not in annotation | {key}]
     return _Layout(key, numbers, description=_description(sheet, annotation - {key}))
@@ -134,14 +123,13 @@ def _by_order(sheet: Sheet) -> _Layout:
 
 def _by_class_column(sheet: Sheet, choices: Choices) -> _Layout:
     """Find the column of classes in a table with a row a patient."""
-    path, headers = sheet.path, sheet.headers
-    key = next((j for j, name in headers.items() if name in PATIENT_HEADERS), min(headers))
-    called = {j for j, name in headers.items() if name in CLASS_HEADERS}
-    among = {j for j in sheet.words - {key} if headers[j] not in GENE_ANNOTATION}
-    among = called | set(possible_classes(sheet, among, choices))
+    path = sheet.path
+    key = min(sheet.called(sheets.PATIENT_HEADERS), default=min(sheet.header))
+    among = sheet.words - sheet.called(sheets.GENE_ANNOTATION) - {key}
+    among = sheet.called(sheets.CLASS_HEADERS).union(possible_classes(sheet, among, choices))
     if choices.class_column is not None:
-        among = set(headers)
-    elif not among or {ACCESSION_HEADER, *DESCRIPTION_HEADERS} & set(headers.values()):
+        among = set(sheet.header)
+    elif not among or sheet.called({sheets.ACCESSION_HEADER, *sheets.DESCRIPTION_HEADERS}):
         found = f"{path} has no column of them, and there is no file of them"
         raise refusal("--labels", "must name the file of classes", found, "name the file")
     classes = choose_classes(sheet, among, choices)
@@ -159,15 +147,12 @@ def _genes_across(sheet: Sheet, others: set[int]) -> list[int]:
 
 def _gene_column(sheet: Sheet, among: Collection[int]) -> int:
     """Return the first column of text whose entries are unique; identifiers may be numbers."""
-    text, headers = sheet.text, sheet.headers
-    if ACCESSION_HEADER in headers.values():
-        return next(j for j, name in headers.items() if name == ACCESSION_HEADER)
-    named = [
-        j
-        for j in sorted(among & text.keys(), key=lambda j: (j not in sheet.words, j))
-        if headers[j] not in {"gene description", "description"}
-        and (j in sheet.words or j == min(headers) or headers[j] in GENE_ANNOTATION)
-    ]
+    if accession := sheet.called({sheets.ACCESSION_HEADER}):
+        return min(accession)
+    text, words = sheet.text, sheet.words
+    known = words | sheet.called(sheets.GENE_ANNOTATION) | {min(sheet.header)}
+    named = among & known & text.keys() - sheet.called({"gene description", "description"})
+    named = sorted(named, key=lambda j: (j not in words, j))
     if not named:
         found = f"found the columns {shortlist(sheet.header.values())}"
         raise refusal(sheet.path, "must have a column that names the genes", found, "add it")
@@ -176,8 +161,8 @@ def _gene_column(sheet: Sheet, among: Collection[int]) -> int:
 
 def _description(sheet: Sheet, among: set[int]) -> int | None:
     """Return the column that describes the genes; one that says the same of all says nothing."""
-    called = [j for j in sorted(among & sheet.words) if sheet.headers[j] in DESCRIPTION_HEADERS]
-    return next((j for j in called if len(set(sheet.text[j])) > 1), None)
+    called = among & sheet.words & sheet.called(sheets.DESCRIPTION_HEADERS)
+    return min((j for j in called if len(set(sheet.text[j])) > 1), default=None)
 
 
 def _read_table(sheet: Sheet, layout: _Layout, classes: set[str], choices: Choices) -> Table:
@@ -222,19 +207,17 @@ def _read_numbers(sheet: Sheet, columns: list[int], names: list[str]) -> pd.Data
     text = {j: sheet.text[j] for j in columns if j in sheet.text}
     if not text:
         return sheet.numbers[columns]
-    numbers = pd.DataFrame({j: map(number, cells) for j, cells in text.items()}, dtype=float)
-    wrong = np.argwhere(numbers.isna().to_numpy())
-    wrong = [(i, list(text)[k]) for i, k in wrong]
-    wrong = [(i, j) for i, j in wrong if text[j][i] not in MISSING]
+    wrong = [(i, j) for j in text for i, cell in enumerate(text[j]) if not _is_value(cell)]
     if wrong:
         i, j = min(wrong)
         cell, row = text[j][i], f"row {sheet.numbers.index[i]} ({names[i]})"
         found = f"the first {cell[:40]!r} in {row}, column {sheet.header[j]}"
         rule, advice = "every value must be a finite number", "correct or --drop its row or column"
-        if DECIMAL_COMMA.fullmatch(cell):
+        if sheets.DECIMAL_COMMA.fullmatch(cell):
             rule, advice = "numbers must have decimal points, not commas", "export them with points"
         raise refusal(sheet.path, rule, f"{len(wrong):,} are not, {found}", advice)
-    return sheet.numbers.join(numbers.set_axis(sheet.numbers.index))[columns]
+    numbers = {j: list(map(number, cells)) for j, cells in text.items()}
+    return sheet.numbers.join(pd.DataFrame(numbers, sheet.numbers.index, dtype=float))[columns]
 
 
 def _is_value(cell: str) -> bool:
