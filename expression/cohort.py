@@ -61,8 +61,8 @@ def read_cohort(paths: list[Path], label_paths: list[Path], choices: Choices) ->
     if len(classes) > len(patients):
         used = f"{len(patients):,} of the {len(classes):,}"
         notes += [f"Patients: {used} that have a class are used."]
-    ignored = {table.path.name: table.ignored for table in tables if table.ignored}
-    notes += [f"Ignored columns of {name}: {shortlist(names)}." for name, names in ignored.items()]
+    ignored = [(table.path.name, shortlist(table.ignored)) for table in tables if table.ignored]
+    notes += [f"Ignored columns of {name}: {columns}." for name, columns in ignored]
     return Cohort(tables, classes, where, notes)
 
 

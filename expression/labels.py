@@ -124,9 +124,8 @@ def choose_classes(sheet: Sheet, among: Collection[int], choices: Choices) -> in
         exact = [j for j in among if sheet.header[j] == column]
         same = exact or list(sheet.called({plain(column)}).intersection(among))
         if len(same) != 1:
-            raise refusal(
-                "--class-column", f"must be a column of {sheet.path}", found, "choose one"
-            )
+            rule = f"must be a column of {sheet.path}"
+            raise refusal("--class-column", rule, found, "choose one")
         return same[0]
     possible = list(among) if len(among) == 1 else possible_classes(sheet, among, choices)
     if len(possible) != 1:

@@ -80,10 +80,7 @@ def find_table(
     unlabelled = [name for name in layout.unlabelled if not choices.leave_out(name)]
     if unlabelled and not choices.classes:
         rule = f"must give each patient of {sheet.path} a class"
-        advice = (
-            "complete it, or leave them out: --drop NAME (NAME is '' for a column without one), "
-        )
-        advice += "or two classes: --classes A B"
+        advice = "complete it, or leave them out: --drop NAME, or two classes: --classes A B"
         raise refusal(where, rule, f"{shortlist(unlabelled)} have none", advice)
     return _read_table(sheet, layout, set(named.values()), choices)
 
@@ -106,7 +103,7 @@ def _by_names(sheet: Sheet, named: dict[str, str], where: str) -> _Layout:
     key = _gene_column(sheet, rest)
     others = rest - sheet.words - sheet.called(sheets.GENE_ANNOTATION) - {key, *range(sheet.lead)}
     odd = [j for j in others if all(map(_is_value, text.get(j, ())))]
-    unlabelled = [header[j] or f"column {j + 1}" for j in odd]
+    unlabelled = [header[j] or f"column {j + 1} (without a name: --drop '')" for j in odd]
     return _Layout(key, across, False, unlabelled, _description(sheet, rest - {key}))
 
 
