@@ -54,18 +54,19 @@ def _wrong_scale(
         advice = "export the values from before they were centred"
         return those(centred, "like log-ratios or z-scores"), advice
     if (low != logged).any():
-        others = (
-            "intensity or counts" if logged else "log-counts" if counted else "log or log-counts"
-        )
+        look, others = "logged", "log-counts" if counted else "log or log-counts"
+        if logged:
+            look, others = "like intensities", "intensity or counts"
         advice = f"put all on one scale, see --expression {others}"
         if low.any() and not low.all():
             gene = values.max(axis=1).idxmax()
             advice += f"; or is {gene}, of the largest values, no gene? (--drop)"
-        return those(low != logged, "like intensities" if logged else "logged"), advice
-    if counted and negative.any():
-        return those(negative, "otherwise, with values below 0"), "see --expression intensity"
+        return those(low != logged, look), advice
     if counted:
-        return None
+        advice = "see --expression intensity"
+        return (
+            (those(negative, "otherwise, with values below 0"), advice) if negative.any() else None
+        )
     zeros = (values == 0).mean().mean()
     found = ""
     if zeros > 1 / 2:
@@ -84,8 +85,7 @@ def _wrong_scale(
 def check_copies(parts: Collection[pd.DataFrame], tables: list[Table]) -> None:
     """Raise when two patients have the same values: one of them is a copy."""
     seen = {}
-    rows = (row for X in parts for row in zip(X.index, X.to_numpy(), strict=True))
-    for patient, values in rows:
+    for patient, values in (row for X in parts for row in zip(X.index, X.to_numpy(), strict=True)):
         original = seen.setdefault(hashlib.sha256(values).digest(), patient)
         if original != patient:
             files = " and ".join(str(table.path) for table in tables)
@@ -99,10 +99,9 @@ def find_missing(tables: list[Table], accept: bool) -> tuple[set[str], list[str]
     genes, patients, files = Counter(), Counter(), []
     for table in tables:
         missing = table.values.isna()
-        genes.update(missing.sum(axis=1).to_dict())
-        patients.update(missing.sum().to_dict())
+        genes += Counter(missing.sum(axis=1).to_dict())  # which drops those that lack none
+        patients += Counter(missing.sum().to_dict())
         files += [str(table.path)] if missing.any(axis=None) else []
-    genes, patients = +genes, +patients  # without those that lack none
     if not genes:
         return set(), []
     if accept and len(genes) < len(tables[0].values):

@@ -177,7 +177,7 @@ def load_expression_data(
     order, why = order_classes(tables, cohort.where, class_of, positive_class)
     companions = _read_companions(folder, tables, genes, order, choices) if only_the_folder else {}
     descriptions = checks.merge_descriptions(tables, genes)
-    symbols = companions.pop("symbols", {})
+    gene_names = short_gene_names(descriptions, companions.pop("symbols", {}))
 
     patients = patients_of(tables)
     numbers = all(re.fullmatch("0|[1-9][0-9]{0,17}", patient) for patient in patients)
@@ -193,8 +193,8 @@ def load_expression_data(
         companions["subtypes"] = subtypes.loc[[*X_train.index, *X_test.index]]
     counted = expression.endswith("counts")
     share = float(y_train.value_counts(normalize=True).min())
-    first, *_, last = tables[0].values.index
-    scale = f"Values: {checks.SCALES[expression]}; genes from {first} to {last}."
+    read = tables[0].values.index
+    scale = f"Values: {checks.SCALES[expression]}; genes from {read[0]} to {read[-1]}."
     positive = f"The positive class: {order[1]}, {why}."
     return ExpressionData(
         X_train=X_train,
@@ -202,7 +202,7 @@ def load_expression_data(
         y_train=y_train,
         y_test=y_test,
         descriptions=descriptions,
-        gene_names=short_gene_names(descriptions, symbols),
+        gene_names=gene_names,
         preprocessing=Preprocessing(max_genes, *(("counts", share) if counted else ())),
         origin=(*cohort.notes, positive, scale, *missing_note, *gene_note),
         **companions,
@@ -233,9 +233,8 @@ def _read_companions(
         if unknown := unknown | (set(higher_in.values()) - set(classes)):
             rule = "must name genes of the training file, and the class each is higher in"
             raise refusal(path, rule, f"found {shortlist(unknown)}", "correct or remove the file")
-        higher_in = {gene: higher_in[gene] for gene in genes if gene in higher_in}
-        genes = pd.Series(higher_in, name="higher_in").rename_axis("accession")
-        found["informative_genes"] = genes
+        higher_in = pd.Series({gene: higher_in[gene] for gene in genes if gene in higher_in})
+        found["informative_genes"] = higher_in.rename("higher_in").rename_axis("accession")
     if path := _path_if_exists(folder / CAVEATS_FILE):
         found["caveats"] = read_bytes(path).decode().strip()
     return found
@@ -250,11 +249,7 @@ def _align(
     """
     patients = values.columns.map(identifier)
     order = np.argsort(patients, kind="stable")
-    found, rows = values.to_numpy(), values.index.get_indexer(genes)
-    X = np.empty((len(order), len(rows)))
-    for start in range(0, len(rows), 512):  # a part at a time, which spares a second copy
-        part = slice(start, start + 512)
-        X[:, part] = found[rows[part]][:, order].T
+    X = values.to_numpy()[np.ix_(values.index.get_indexer(genes), order)].T.copy()
     if expression.startswith("log"):
         np.exp2(X, out=X)
     if expression == "log-counts":

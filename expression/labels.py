@@ -87,18 +87,17 @@ def name_patients(labels: Labels, sheets: list[Sheet], choices: Choices) -> Sour
     path, header, columns = labels.path, labels.sheet.header, labels.sheet.text
     known = set().union(*(cells for s in sheets for cells in (s.header.values(), *s.text.values())))
     shared = {j: len(known.intersection(cells) - {""}) for j, cells in columns.items()}
-    most = max(shared.values(), default=0)
-    if not most:
+    key = max(shared, key=shared.get, default=None)
+    if not shared.get(key):
         rule = f"must name the patients of {' or '.join(str(s.path) for s in sheets)}"
         names, rows = (next(iter(s.text.values()), []) for s in (labels.sheet, sheets[0]))
         across = shortlist(sheets[0].header.values(), 2)
         found = f"none of {shortlist(names)} is there: columns {across}, rows {shortlist(rows, 2)}"
         raise refusal(path, rule, found, "use the same names in both")
-    key = next(j for j, count in shared.items() if count == most)
-    if others := [j for j in columns if shared[j] == most and columns[j] != columns[key]]:
+    if others := [j for j in columns if shared[j] == shared[key] and columns[j] != columns[key]]:
+        rule = "must name the patients once"
         found = f"columns that may: {shortlist(header[j] for j in (key, *others))}"
-        advice = "leave one out with --drop NAME"
-        raise refusal(path, "must name the patients once", found, advice)
+        raise refusal(path, rule, found, "leave one out with --drop NAME")
     chosen = choose_classes(labels.sheet, columns.keys() - {key}, choices)
     headless = header[key] in known and header[chosen] in columns[chosen]
     if headless and key not in labels.sheet.called(PATIENT_HEADERS):
@@ -137,14 +136,14 @@ def choose_classes(sheet: Sheet, among: Collection[int], choices: Choices) -> in
 
 def possible_classes(sheet: Sheet, among: Collection[int], choices: Choices) -> list[int]:
     """Return the columns of few different texts, or of two different numbers."""
-    possible = []
-    for j in sorted(among):
-        cells = sheet.text.get(j, [])
-        most = len(cells) / 2 if j in sheet.words else 2
-        values = set(cells)
-        fits = set(choices.classes) <= values if choices.classes else 2 <= len(values) <= most
-        possible += [j] if fits else []
-    return possible
+
+    def is_possible(j: int) -> bool:
+        values = set(sheet.text.get(j, ()))
+        if choices.classes:
+            return values.issuperset(choices.classes)
+        return 2 <= len(values) <= (len(sheet.numbers) / 2 if j in sheet.words else 2)
+
+    return [j for j in sorted(among) if is_possible(j)]
 
 
 def read_annotation(path: Path, keys: set[str], values: set[str]) -> dict[str, str]:

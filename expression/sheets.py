@@ -55,9 +55,9 @@ class Sheet:
     text: dict[int, list[str]]  # columns of text, each cell in one line and one Unicode form
     numbers: pd.DataFrame  # the other columns; nan where a number is missing
     carefully: bool  # read cell by cell: the index of the numbers is the row in the file
-    lead: int = 0  # leading columns that hold no patient, where the format says so
-    short: bool = False  # the header had a cell less than the rows
-    ended: bool = True  # the last line ends with a line break
+    lead: int  # leading columns that hold no patient, where the format says so
+    short: bool  # the header had a cell less than the rows
+    ended: bool  # the last line ends with a line break
 
     @cached_property
     def words(self) -> set[int]:
@@ -91,6 +91,7 @@ class _Place(NamedTuple):
     content: bytes  # from the header to the end of the table
     line: int  # the number of the header's line
     delimiter: str
+    ended: bool  # the last line of the file ends with a line break
     annotated: int = 0  # rows of annotation below the header
     lead: int = 0
     shape: list[str] | None = None
@@ -108,11 +109,9 @@ def read_sheet(path: Path, patients: Collection[str] | None = None) -> Sheet:
     What may be the name of a patient tells numbers from names that look like numbers; no more than
     how fast a file is read depends on it.
     """
-    content = read_bytes(path)
-    place = _locate(path, content)
-    sheet = None if patients is None else _read_fast(place, patients)
-    sheet = sheet or _read_carefully(place, patients)
-    return replace(sheet, ended=content.endswith((b"\n", b"\r")))
+    place = _locate(path, read_bytes(path))
+    fast = None if patients is None else _read_fast(place, patients)
+    return fast or _read_carefully(place, patients)
 
 
 def _locate(path: Path, content: bytes) -> _Place:
@@ -125,7 +124,7 @@ def _locate(path: Path, content: bytes) -> _Place:
         if text and not gct and not text.startswith(("#", "!")):
             break
         comments += [(text, start, line)] if text else []
-    delimiter = max(DELIMITERS, key=text.count)
+    delimiter, ended = max(DELIMITERS, key=text.count), content.endswith((b"\n", b"\r"))
     version = comments[0][0].rstrip(DELIMITERS) if comments else ""
     if re.fullmatch(r"#\d\.\d", version):
         sizes = re.split(r"[\s,;]+", comments[1][0].rstrip(DELIMITERS)) if comments[1:] else []
@@ -133,7 +132,7 @@ def _locate(path: Path, content: bytes) -> _Place:
             found = f"it begins {version!r}"
             raise refusal(path, "a GCT file must be version 1.2 or 1.3", found, "export it again")
         lead, annotated = [int(size) if size.isdecimal() else 0 for size in sizes[2:]] or (1, 0)
-        return _Place(path, content[start:], line, delimiter, annotated, 1 + lead, sizes[:2])
+        return _Place(path, content[start:], line, delimiter, ended, annotated, 1 + lead, sizes[:2])
     end = len(content)
     if any(comment.startswith("!series_matrix_table_begin") for comment, _, _ in comments):
         end = content.rfind(b"!series_matrix_table_end")
@@ -144,14 +143,15 @@ def _locate(path: Path, content: bytes) -> _Place:
     wide = [c for c in comments if c[0].startswith("#") and c[0].count(delimiter) == cells > 0]
     if len(wide) == 1:  # no comment, but the header itself: "#gene"
         _, start, line = wide[0]
-    return _Place(path, content[start:end], line, delimiter)
+    return _Place(path, content[start:end], line, delimiter, ended)
 
 
 def _read_fast(place: _Place, patients: Collection[str]) -> Sheet | None:
     """Read a table with pandas' C parser; None wherever it may have forgiven something."""
     delimiter = place.delimiter.encode()
     quoted = rb'"(?<![^%b\r\n]")[^"]*(?:""[^"]*)*"(?![^%b\r\n])' % (delimiter, delimiter)
-    if b"\0" in place.content or b'"' in re.sub(quoted, b"", place.content):
+    in_order = sum(cell[0].count(b'"') for cell in re.finditer(quoted, place.content))
+    if b"\0" in place.content or in_order < place.content.count(b'"'):
         return None
     buffer = io.BytesIO(place.content)
     above = b"".join(buffer.readline() for _ in range(1 + place.annotated))
@@ -260,6 +260,6 @@ def _finish(
         rule = "must have as many genes and patients as its second line says"
         found = f"found ({', '.join(shape)}) for {' '.join(place.shape)!r}"
         raise refusal(place.path, rule, found, "export it again")
-    header = dict(enumerate(header))
-    sheet = Sheet(place.path, header, text, numbers, carefully, place.lead, short)
+    about = (place.lead, short, place.ended)
+    sheet = Sheet(place.path, dict(enumerate(header)), text, numbers, carefully, *about)
     return sheet.without_columns(j for j in text if not header[j] and not any(text[j]))
