@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from small_cohort import (
     CLASSES,
+    GENES,
     LABELS,
     SMALL,
     SUBTYPE,
@@ -32,7 +33,7 @@ from small_cohort import (
 )
 
 from expression import files
-from expression.data import load_expression_data
+from expression.data import INFORMATIVE_GENES_FILE, load_expression_data
 
 TRAIN_ROWS, TEST_ROWS, LABEL_ROWS = SMALL[TRAIN], SMALL[TEST], SMALL[LABELS]
 cell = partial(replaced, TRAIN_ROWS)
@@ -49,6 +50,7 @@ REFUSED = [  # name, file, its content, message
     ("gzip cut", TRAIN, to_bytes(TRAIN_ROWS, gz=True)[:-9], "train.csv: .*gzip data are damaged"),
     ("gzip flipped", TRAIN, b"\x1f\x8b" + b"x" * 99, "train.csv: .*gzip data are damaged"),
     ("ragged", TRAIN, [*TRAIN_ROWS, ["x", "y"]], "must have 18 cells .*row 14 has 2"),
+    ("no workbook", TRAIN, b"PK\x03\x04 no archive", "an .xlsx file must be readable - .*as CSV"),
     ("quote", TRAIN, b'"' + to_bytes(TRAIN_ROWS), "train.csv: must be a table - "),
     ("huge cell", TRAIN, cell(1, 0, "x" * 200_000), "larger than field limit"),
     ("text", TRAIN, cell(3, 4, "low"),
@@ -82,7 +84,7 @@ REFUSED = [  # name, file, its content, message
     ("unlabelled", LABELS, LABEL_ROWS[:-2], "actual.csv: .* a class - 25, 26 have none"),
     ("unmeasured", LABELS, [*LABEL_ROWS, ["x", "ALL"]], "actual.csv: .*x have no expression"),
     ("labelled twice", LABELS, [*LABEL_ROWS, ["1", "AML"]], "patient must occur once.*found 1"),
-    ("three classes", LABELS, replaced(LABEL_ROWS, 4, 1, "CML"), "two .*found 3: ALL, AML, CML"),
+    ("three classes", LABELS, replaced(LABEL_ROWS, 4, 1, "CML"), "two .* 3: ALL, AML, CML; .*--cl"),
     ("one class", LABELS, annotation(dict.fromkeys(CLASSES, "ALL")),
      "patients must be of two classes - found 1: ALL"),
     ("no class", LABELS, replaced(LABEL_ROWS, 4, 1, ""),
@@ -93,6 +95,10 @@ REFUSED = [  # name, file, its content, message
      "subtypes.csv: .* a subtype - .* have none"),
     ("no subtype", SUBTYPE, annotation(SUBTYPES, ("patient", "kind"))[:-1],
      "subtypes.csv: .* a subtype - 26 have none"),
+    ("unknown informative gene", INFORMATIVE_GENES_FILE, [["accession", "higher_in"], ["g", "AML"]],
+     "informative_genes.csv: must name .*found g;"),
+    ("unknown class", INFORMATIVE_GENES_FILE, [["accession", "higher_in"], [GENES[3], "CML"]],
+     "informative_genes.csv: must name .*found CML;"),
     ("GCT 1.0", TRAIN, b"#1.0\n" + to_bytes(gct(TRAIN_PATIENTS)[1:], "\t"), "version 1.2 or 1.3"),
     ("GCT of another size", TRAIN, to_bytes(gct(TRAIN_PATIENTS)[:-1], "\t"),
      "as many genes and patients .*11, 16.*'12 16'"),

@@ -191,15 +191,6 @@ def test_a_missing_description_comes_from_the_other_file(small, tmp_path):
     pd.testing.assert_series_equal(load(tmp_path, {TRAIN: train}).descriptions, small.descriptions)
 
 
-@pytest.mark.parametrize(("gene", "name"), [("nope", "AML"), (GENES[3], "CML")])
-def test_informative_genes_are_checked(tmp_path, gene, name):
-    wrong = "nope" if gene == "nope" else name
-    with refused(f"informative_genes.csv: must name .*found {wrong}"):
-        load(
-            tmp_path, {INFORMATIVE_GENES_FILE: annotation({gene: name}, ("accession", "higher_in"))}
-        )
-
-
 def test_a_gene_is_named_by_its_symbol_else_its_description_else_its_accession():
     descriptions = {
         "a": "Leukotriene C4 synthase (LTC4S) gene",
@@ -249,46 +240,38 @@ def test_all_shipped_genes_have_short_unique_names(data):
 # --- what the user decides ------------------------------------------------------------------------
 
 
-def labelled(tmp_path, header, rows):
-    return {
-        "train": write(tmp_path, "train.csv", SMALL[TRAIN]),
-        "test": write(tmp_path, "test.csv", SMALL[TEST]),
-        "labels": write(tmp_path, "labels.csv", [header, *rows]),
-    }
-
-
 def test_more_than_one_column_of_classes_is_refused_until_one_is_chosen(small, tmp_path):
     kinds = [[p, "fresh" if int(p) % 2 else "frozen", c, 20 + int(p)] for p, c in CLASSES.items()]
-    files = labelled(tmp_path, ["patient", "type", "diagnosis", "age"], kinds)
-    with refused("labels.csv: .* diagnosis, type; .*--class-column NAME"):
-        load_expression_data(**files)
-    assert_same(load_expression_data(**files, class_column="Diagnosis"), small)
-    assert load_expression_data(**files, class_column="type").classes == ("frozen", "fresh")
-    with refused("--class-column: must be .*labels.csv - age, diagnosis, type"):
-        load_expression_data(**files, class_column="grade")
+    tables = {LABELS: [["patient", "type", "diagnosis", "age"], *kinds]}
+    with refused("actual.csv: .* diagnosis, type; .*--class-column NAME"):
+        load(tmp_path, tables)
+    assert_same(load(tmp_path, tables, class_column="Diagnosis"), small)
+    assert load(tmp_path, tables, class_column="type").classes == ("frozen", "fresh")
+    with refused("--class-column: must be .*actual.csv - age, diagnosis, type"):
+        load(tmp_path, tables, class_column="grade")
 
 
 def test_two_of_several_classes_and_their_patients_alone(small, tmp_path):
-    classes = CLASSES | {"1": "CML", "26": "CML", "2": ""}
-    files = labelled(tmp_path, ["patient", "class"], classes.items())
-    with refused("labels.csv: every patient must have a class - 2 have none"):
-        load_expression_data(**files)
-    found = load_expression_data(**files, classes=["ALL", "AML"])
+    tables = {LABELS: annotation(CLASSES | {"1": "CML", "26": "CML", "2": ""})}
+    with refused("actual.csv: every patient must have a class - 2 have none"):
+        load(tmp_path, tables)
+    found = load(tmp_path, tables, classes=["ALL", "AML"])
     pd.testing.assert_frame_equal(found.X_train, small.X_train.drop(index=[1, 2]))
     pd.testing.assert_frame_equal(found.X_test, small.X_test.drop(index=26))
     with refused("--classes: must be two of ALL, AML, CML - found ALL, KKL"):
-        load_expression_data(**files, classes=["ALL", "KKL"])
-    with refused("two classes - found 3: ALL, AML, CML; .*--classes A B"):
-        load_expression_data(**labelled(tmp_path, "pc", (classes | {"2": "ALL"}).items()))
+        load(tmp_path, tables, classes=["ALL", "KKL"])
 
 
 def test_labels_may_name_more_patients_but_not_fewer(small, tmp_path):
-    more = [*CLASSES.items(), ("x", "ALL"), ("y", "CML")]
-    found = load_expression_data(**labelled(tmp_path, ["patient", "class"], more))
+    more = annotation(CLASSES | {"x": "ALL", "y": "CML"})
+    folder = write_folder(tmp_path)
+    files = {"train": folder / TRAIN, "test": folder / TEST, "labels": folder / LABELS}
+    write(folder, LABELS, more)
+    found = load_expression_data(**files)
     assert_same(found, small)
     assert "Patients: 26 of the 28 that have a class are used." in found.origin
-    files = labelled(tmp_path, ["patient", "class"], more[1:])
-    with refused("labels.csv: must give .* a class - 1 have none.*--drop"):
+    write(folder, LABELS, more[:1] + more[2:])
+    with refused("actual.csv: must give .* a class - 1 have none.*--drop"):
         load_expression_data(**files)
     assert list(load_expression_data(**files, drop=["1"]).X_train.index) == list(range(2, 17))
 

@@ -2,7 +2,6 @@
 
 import re
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +55,7 @@ def test_encodings_load_to_the_same_data(small, tmp_path, encode):
     pd.testing.assert_series_equal(found.subtypes, small.subtypes)
 
 
-def test_a_workbook_loads_to_the_same_data(small, tmp_path):
+def test_a_workbook_loads_to_the_same_data(small, tmp_path, monkeypatch):
     pytest.importorskip("openpyxl")
     folder = write_folder(tmp_path)
     for name, rows in SMALL.items():
@@ -65,17 +64,9 @@ def test_a_workbook_loads_to_the_same_data(small, tmp_path):
             pd.DataFrame(cells).to_excel(book, header=False, index=False)
         (tmp_path / "book.xlsx").rename(folder / name)
     assert_same(load_expression_data(folder), small)
-
-
-def test_a_workbook_is_refused_with_what_to_install_or_to_save(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "openpyxl", None)
-    folder = write_folder(tmp_path)
-    with zipfile.ZipFile(folder / TRAIN, "w") as archive:
-        archive.writestr("xl/workbook.xml", "")
     with refused("openpyxl is not installed; run 'pip install openpyxl'"):
         load_expression_data(folder)
-    with refused("train.csv: an .xlsx file must be readable - .*as CSV"):
-        load(tmp_path, {TRAIN: b"PK\x03\x04 no archive"})
 
 
 FAST = {
@@ -266,7 +257,7 @@ def test_a_file_cut_at_any_byte_is_refused_or_changes_nothing(small, tmp_path, n
     position=st.integers(0, 10**6),
     gz=st.booleans(),
 )
-@settings(max_examples=80, **PROPERTY)
+@settings(max_examples=40, **PROPERTY)
 def test_any_bytes_are_read_or_refused_by_name(tmp_path_factory, name, content, position, gz):
     folder = tmp_path_factory.getbasetemp() / "bytes"
     with refused(name):
