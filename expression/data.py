@@ -50,38 +50,25 @@ SHORT_NAME_LENGTH = 30
 class ExpressionData:
     """Checked and aligned expression data of two classes of patients.
 
-    Attributes
-    ----------
-    X_train, X_test : DataFrame of float, patients x genes
+    X_train, X_test : patients x genes, floats, C-contiguous
         Array intensities, or counts per million where `preprocessing.scale` is "counts"; indexed
         by patient, columns by accession. Patients and genes are in sorted order, the same genes
         in the same order in both. Without a test set, X_test and y_test have no rows.
-    y_train, y_test : Series, ordered categorical of two classes, indexed like X
+    y_train, y_test : ordered categorical of two classes, indexed like X
         The positive class is the higher one: ``y.cat.codes`` is 1 for it, 0 for the other.
-    descriptions, gene_names : Series of str, indexed by accession
-        The description of the file, and a short unique name for figures (`short_gene_names`).
-    subtypes : Series of str indexed by patient, or None
-    informative_genes : Series indexed by accession, or None
-        The class in which the literature found each gene higher.
-    caveats : str
-        What a reader of any result must know about these data; may be empty.
-    preprocessing : Preprocessing
-        The steps that make these values comparable features.
-    origin : tuple of str
-        Sentences on what was read: files, columns, and what was left out of them.
     """
 
     X_train: pd.DataFrame
     X_test: pd.DataFrame
     y_train: pd.Series
     y_test: pd.Series
-    descriptions: pd.Series
-    gene_names: pd.Series
-    subtypes: pd.Series | None = None
-    informative_genes: pd.Series | None = None
-    caveats: str = ""
+    descriptions: pd.Series  # of the files, by accession
+    gene_names: pd.Series  # short and unique, by accession (`short_gene_names`)
+    subtypes: pd.Series | None = None  # by patient
+    informative_genes: pd.Series | None = None  # the class the literature found each higher in
+    caveats: str = ""  # what a reader of any result must know about these data
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
-    origin: tuple[str, ...] = ()
+    origin: tuple[str, ...] = ()  # sentences on what was read, and what was left out
 
     @property
     def classes(self) -> tuple[str, str]:
@@ -163,10 +150,11 @@ def load_expression_data(
         train = folder / TRAIN_FILE
         test = test or _path_if_exists(folder / TEST_FILE)
         labels = labels or _path_if_exists(folder / LABELS_FILE)
-    label_paths = [Path(p) for p in ([labels] if isinstance(labels, str | Path) else labels or [])]
+    labels = [labels] if isinstance(labels, str | Path) else labels or []
     choices = Choices(class_column, tuple(map(clean, classes or ())), drop or (), keep or ())
 
-    cohort = read_cohort([Path(path) for path in (train, test) if path], label_paths, choices)
+    paths = [Path(path) for path in (train, test) if path]
+    cohort = read_cohort(paths, [Path(path) for path in labels], choices)
     tables, class_of = cohort.tables, cohort.classes
     if only_the_folder and not choices.classes:
         wanted = [patient for patient in class_of if not choices.leave_out(patient)]
