@@ -142,7 +142,7 @@ def test_ids_are_text_unless_all_are_whole_numbers(tmp_path):
     [
         ({"ALL": "AML", "AML": "ALL"}, None, ("ALL", "AML")),  # AML, though more frequent
         ({"ALL": "b", "AML": "a"}, None, ("b", "a")),  # the rarer
-        ({"ALL": "a", "AML": "b"}, "a", ("b", "a")),
+        ({"ALL": "cancer", "AML": "b"}, "cancer", ("b", "cancer")),  # as the column is called
         ({"ALL": "non\nresponder", "AML": "re-\r\n sponder/$x_1$"}, None,
          ("non responder", "re- sponder/$x_1$")),
         ({"ALL": "0", "AML": "1"}, " 1 ", ("0", "1")),
@@ -150,7 +150,7 @@ def test_ids_are_text_unless_all_are_whole_numbers(tmp_path):
     ids=str,
 )  # fmt: skip
 def test_any_two_classes(tmp_path, names, positive, expected):
-    labels = annotation({p: names[c] for p, c in CLASSES.items()})
+    labels = annotation({p: names[c] for p, c in CLASSES.items()}, ("case", "cancer"))
     data = load(tmp_path, {LABELS: labels}, positive_class=positive)
     assert data.classes == expected
     chosen = positive is not None or "AML" in expected

@@ -167,15 +167,15 @@ def test_clinical_numbers_are_no_genes(plain, tmp_path, labels):
 
 
 def test_what_a_counting_program_adds_is_no_gene(tmp_path):
-    added = pd.DataFrame(
-        [COUNTS.sum(), COUNTS.iloc[0] + 7, COUNTS.iloc[1]],
-        ["__no_feature", "__ambiguous", "N_unmapped"],
-    )
-    text = pd.concat([COUNTS, added]).to_csv(sep="\t")
-    with refused("3 look otherwise: N_unmapped, __ambiguous, __no_feature"):
+    counts = COUNTS.rename({GENES[0]: "AGER", GENES[1]: "LINEAGE"})  # which hold an age
+    counts.loc["__no_feature"] = counts.sum()
+    counts.loc["too_low_aQual"] = counts.loc["AGER"] + 7
+    counts.loc["N_unmapped"] = counts.loc["AGER"] + 8
+    text = counts.to_csv(sep="\t")
+    with refused("3 look otherwise: N_unmapped, __no_feature, too_low_aQual"):
         load(tmp_path, text, expression="counts")
-    found = load(tmp_path, text, expression="counts", drop=["__*", "N_unmapped"])
-    assert list(found.X_train.columns) == GENES
+    found = load(tmp_path, text, expression="counts", drop=["__*", "N_unmapped", "too_low*"])
+    assert list(found.X_train.columns) == ["AGER", "LINEAGE", *GENES[2:]]
     np.testing.assert_allclose(found.X_train.sum(axis=1), 1e6)
 
 
