@@ -149,6 +149,7 @@ def _locate(path: Path, content: bytes) -> _Place:
 def _read_fast(place: _Place, patients: Collection[str]) -> Sheet | None:
     """Read a table with pandas' C parser; None wherever it may have forgiven something."""
     delimiter = place.delimiter.encode()
+    # Of quotes, all must be of cells that begin and end at a delimiter or a line break.
     quoted = rb'"(?<![^%b\r\n]")[^"]*(?:""[^"]*)*"(?![^%b\r\n])' % (delimiter, delimiter)
     in_order = sum(cell[0].count(b'"') for cell in re.finditer(quoted, place.content))
     if b"\0" in place.content or in_order < place.content.count(b'"'):

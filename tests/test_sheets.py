@@ -127,24 +127,9 @@ def test_any_way_of_writing_the_cohort_loads_to_the_same_data(
     pd.testing.assert_series_equal(found.gene_names, small.gene_names)
 
 
-WRONG_CELLS = [
-    "",
-    " ",
-    "x",
-    "NA",
-    "nan",
-    "inf",
-    "A",
-    '"',
-    "'",
-    "=1+1",
-    "1;2",
-    "a\tb",
-    "\x00",
-    "1,5",
-]
+WRONG_CELLS = ["", " ", "x", "NA", "nan", "inf", "A", '"', "'", "=1+1", "1;2", "a\tb", "1,5"]
 WRONG_CELLS += ["#", "!", "True", "1e999", "٣", "0x10", "1_0", "call", "patient", "class"]
-WRONG_CELLS += ["Gene Description", None]  # None: the first cell of the header
+WRONG_CELLS += ["\x00", "Gene Description", None]  # None: the first cell of the header
 CORRUPTIONS = ["cell", "header", "cell cut", "row cut", "row doubled", "row moved", "truncated"]
 CORRUPTIONS += ["column cut", "column doubled", "column moved", "column shifted"]
 
@@ -196,8 +181,7 @@ def assert_refused_or_same(folder, name, expected, what):
         assert name in found, f"{what}: {found}"
         assert found.isprintable()
         return
-    assert carefully.checksum == found.checksum, what
-    assert found.checksum == expected.checksum, what
+    assert carefully.checksum == found.checksum == expected.checksum, what
     if name != SUBTYPE:
         pd.testing.assert_series_equal(found.descriptions, expected.descriptions)
         pd.testing.assert_series_equal(found.subtypes, expected.subtypes)
@@ -269,22 +253,9 @@ def test_any_bytes_are_read_or_refused_by_name(tmp_path_factory, name, content, 
 
 
 CELLS = ["1", "-2.5", "+3.", ".5", "1e5", "", "NA", "nan", "-nan", "inf", "True", " 4 ", "\t", "x"]
-CELLS += [
-    '"6"',
-    '"a,b"',
-    '"a""b"',
-    'a"b',
-    '"c"d',
-    '"a,"b',
-    "0x1",
-    "1_0",
-    "-0",
-    "\xe9",
-    "1\0",
-    "007",
-]
+CELLS += ['"6"', '"a,b"', '"a""b"', 'a"b', '"c"d', '"a,"b', "0x1", "1_0", "-0", "\xe9", "1\0"]
 CELLS += ["1e400", "12345678901234567890", "0.1234567890123456789", "p1", "g", "patient", "#", "٣"]
-CELLS += ["\xa07"]
+CELLS += ["\xa07", "007"]
 FINE = [["g", "p1", "p2"], ["g1", "1", "2"]]
 
 

@@ -73,12 +73,9 @@ def gct_1_3() -> str:
 def series_matrix() -> str:
     """As GEO writes it, with quotes around all text."""
     head = ['!Series_title\t"Acute leukemia; 26 patients"', '!Series_summary\t"# of ""cells"""', ""]
-    head += [
-        "!Sample_title\t" + "\t".join(f'"{p}"' for p in PATIENTS),
-        "!series_matrix_table_begin",
-    ]
-    lines = ['"ID_REF"\t' + "\t".join(f'"{p}"' for p in PATIENTS)]
-    lines += [f'"{gene}"\t' + "\t".join(X.loc[gene]) for gene in GENES]
+    patients = "\t".join(f'"{p}"' for p in PATIENTS)
+    head += [f"!Sample_title\t{patients}", "!series_matrix_table_begin", f'"ID_REF"\t{patients}']
+    lines = [f'"{gene}"\t' + "\t".join(X.loc[gene]) for gene in GENES]
     return "\n".join([*head, *lines, "!series_matrix_table_end", ""])
 
 
