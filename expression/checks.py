@@ -47,69 +47,65 @@ def _wrong_scale(
         names = largest.index[patients]
         return f"{len(names)} of {len(largest)} patients look {look}: {shortlist(names)}"
 
-    low = largest <= MAX_LOG2_VALUE
+    logged, counted = expression.startswith("log"), expression.endswith("counts")
+    low, negative = largest <= MAX_LOG2_VALUE, smallest < 0
     centred = low & ((values < 0).mean() > 1 / 4)
     if centred.any():
         advice = "export the values from before they were centred"
         return those(centred, "like log-ratios or z-scores"), advice
-    logged, counted = expression.startswith("log"), expression.endswith("counts")
     if (low != logged).any():
-        look, others = ("like intensities", "intensity or counts")
-        if not logged:
-            look, others = ("logged", "log-counts" if counted else "log or log-counts")
+        look, others = "logged", "log-counts" if counted else "log or log-counts"
+        if logged:
+            look, others = "like intensities", "intensity or counts"
         advice = f"put all on one scale, see --expression {others}"
         if low.any() and not low.all():
-            advice += (
-                f"; or is {values.max(axis=1).idxmax()}, of the largest values, no gene? (--drop)"
-            )
+            gene = values.max(axis=1).idxmax()
+            advice += f"; or is {gene}, of the largest values, no gene? (--drop)"
         return those(low != logged, look), advice
-    if counted and (smallest < 0).any():
-        return those(smallest < 0, "otherwise, with values below 0"), "see --expression intensity"
     if counted:
-        return None
-    advice = f"see --expression {'log-counts' if logged else 'counts'}"
+        advice = "see --expression intensity"
+        return (
+            (those(negative, "otherwise, with values below 0"), advice) if negative.any() else None
+        )
     zeros = (values == 0).mean().mean()
+    found = ""
     if zeros > 1 / 2:
-        return f"{zeros:.0%} of the values are exactly 0, as in sequencing", advice
-    if logged or smallest.min() < 0:
-        return None
-    if all((values[name] % 1 == 0).all() for name in values):
-        if largest.max() > MAX_SCANNED:
-            return f"whole numbers up to {largest.max():,.0f}, beyond any scanner", advice
-        if zeros > FEW_ZEROS:
-            return f"whole numbers, {zeros:.0%} of them 0 and none below, as counts are", advice
-    totals = values.sum()
-    if ((totals / 1e6 - 1).abs() < 0.01).all():
-        return "the values of each patient sum to a million, as CPM or TPM", advice
-    return None
+        found = f"{zeros:.0%} of the values are exactly 0, as in sequencing"
+    elif not logged and not negative.any():
+        whole = all((values[name] % 1 == 0).all() for name in values)
+        if whole and largest.max() > MAX_SCANNED:
+            found = f"whole numbers up to {largest.max():,.0f}, beyond any scanner"
+        elif whole and zeros > FEW_ZEROS:
+            found = f"whole numbers, {zeros:.0%} of them 0 and none below, as counts are"
+        elif ((values.sum() / 1e6 - 1).abs() < 0.01).all():
+            found = "the values of each patient sum to a million, as CPM or TPM"
+    return (found, f"see --expression {'log-counts' if logged else 'counts'}") if found else None
 
 
 def check_copies(parts: Collection[pd.DataFrame], tables: list[Table]) -> None:
     """Raise when two patients have the same values: one of them is a copy."""
     seen = {}
-    for X in parts:
-        for patient, values in zip(X.index, X.to_numpy(), strict=True):
-            original = seen.setdefault(hashlib.sha256(values).digest(), patient)
-            if original != patient:
-                files = " and ".join(str(table.path) for table in tables)
-                found = f"those of {original} and {patient} are the same"
-                rule = "patients must differ in their values"
-                raise refusal(files, rule, found, f"leave one out: --drop {patient}")
+    for patient, values in (row for X in parts for row in zip(X.index, X.to_numpy(), strict=True)):
+        original = seen.setdefault(hashlib.sha256(values).digest(), patient)
+        if original != patient:
+            files = " and ".join(str(table.path) for table in tables)
+            found = f"those of {original} and {patient} are the same"
+            rule = "patients must differ in their values"
+            raise refusal(files, rule, found, f"leave one out: --drop {patient}")
 
 
-def find_missing(tables: list[Table], accept: bool) -> tuple[set[str], str]:
+def find_missing(tables: list[Table], accept: bool) -> tuple[set[str], list[str]]:
     """Return the genes that lack a value in any table, and a note of how many they are."""
     genes, patients, files = Counter(), Counter(), []
     for table in tables:
         missing = table.values.isna()
-        if missing.any(axis=None):
-            files.append(str(table.path))
-            genes.update(missing.sum(axis=1).loc[lambda n: n > 0].to_dict())
-            patients.update(missing.sum().loc[lambda n: n > 0].to_dict())
+        genes += Counter(missing.sum(axis=1).to_dict())  # which drops those that lack none
+        patients += Counter(missing.sum().to_dict())
+        files += [str(table.path)] if missing.any(axis=None) else []
     if not genes:
-        return set(), ""
+        return set(), []
     if accept and len(genes) < len(tables[0].values):
-        return set(genes), f"{len(genes):,} genes are left out, as values of them are missing."
+        return set(genes), [f"{len(genes):,} genes are left out, as values of them are missing."]
     worst = [", ".join(f"{k} ({n})" for k, n in c.most_common(3)) for c in (genes, patients)]
     found = f"{genes.total():,} are missing, most in genes {worst[0]} and patients {worst[1]}"
     advice = "--missing drop leaves out genes that lack any, --drop NAME a patient or gene"
@@ -118,7 +114,7 @@ def find_missing(tables: list[Table], accept: bool) -> tuple[set[str], str]:
 
 def find_common_genes(
     tables: list[Table], accept: bool, without: Collection[str]
-) -> tuple[list[str], str]:
+) -> tuple[list[str], list[str]]:
     """Return the genes of all tables, sorted, and a note when they are not those of each table.
 
     Genes that lack values, `without`, are left out of both tables before these are compared.
@@ -126,31 +122,28 @@ def find_common_genes(
     train, test = tables[0], tables[-1]
     genes, others = (set(table.values.index).difference(without) for table in (train, test))
     missing, extra = genes - others, others - genes
+    common = sorted(genes & others)
     if not missing and not extra:
-        return sorted(genes), ""
-    lack = f"{len(missing):,} of the {len(genes):,} training genes"
+        return common, []
+    lack = f"lacks {len(missing):,} of the {len(genes):,} training genes"
     if accept and 2 * len(missing) < len(genes):
-        note = f"Only the {len(genes & others):,} genes in both files are used: the test file lacks"
-        return sorted(genes & others), f"{note} {lack} and has {len(extra):,} others."
-    found = [f"it lacks {lack} ({shortlist(missing)})"] if missing else []
+        note = f"Only the {len(common):,} genes in both files are used: the test file"
+        return common, [f"{note} {lack} and has {len(extra):,} others."]
+    found = [f"it {lack} ({shortlist(missing)})"] if missing else []
     found += [f"it has {len(extra):,} others ({shortlist(extra)})"] if extra else []
-    rule = f"must hold the same genes as {train.path}"
-    if accept:
-        rule = f"must hold more than half of the genes of {train.path}"
+    rule = "must hold more than half of the genes of" if accept else "must hold the same genes as"
     advice = "export both from the same kind of array, or see --common-genes"
-    raise refusal(test.path, rule, " and ".join(found), advice)
+    raise refusal(test.path, f"{rule} {train.path}", " and ".join(found), advice)
 
 
 def merge_descriptions(tables: list[Table], genes: list[str]) -> pd.Series:
     """Return the description of each gene, from whichever table has one."""
-    train, test = tables[0], tables[-1]
-    merged = {
-        gene: train.descriptions.get(gene) or test.descriptions.get(gene, "") for gene in genes
-    }
-    differ = [g for g, text in merged.items() if test.descriptions.get(g, "") not in ("", text)]
-    if differ:
-        rule = f"must describe genes as {train.path} does"
+    train, test = tables[0].descriptions, tables[-1].descriptions
+    merged = {gene: train.get(gene) or test.get(gene, "") for gene in genes}
+    if differ := [g for g in genes if test.get(g, "") not in ("", merged[g])]:
+        rule = f"must describe genes as {tables[0].path} does"
         found = f"{len(differ):,} descriptions differ: {shortlist(differ)}"
-        raise refusal(test.path, rule, found, "leave the descriptions out of one of the files")
+        advice = "leave the descriptions out of one of the files"
+        raise refusal(tables[-1].path, rule, found, advice)
     names = ["".join(filter(str.isprintable, text)) for text in merged.values()]
     return pd.Series(names, pd.Index(genes, name="accession"), name="description")

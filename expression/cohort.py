@@ -1,14 +1,14 @@
 """Bring expression files and files of classes together: which patients, of which two classes."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from expression.files import clean, refusal, shortlist
-from expression.labels import Choices, match_codes, name_patients, read_labels
+from expression.labels import Choices, Source, match_codes, name_patients, read_labels
 from expression.sheets import read_sheet
-from expression.tables import NAME_HEADERS, Table, find_table
+from expression.tables import Table, find_table
 
 MIN_PATIENTS = 5  # of each class, to train on: one for every fold of a 5-fold cross-validation
 
@@ -19,88 +19,77 @@ class Cohort(NamedTuple):
     tables: list[Table]  # of patients whose class is known
     classes: dict[str, str]  # of every patient that is named
     where: str  # the files of classes, for messages
-    notes: tuple[str, ...]  # what was read, and what was left out
+    notes: list[str]  # what was read, and what was left out
 
 
 def read_cohort(paths: list[Path], label_paths: list[Path], choices: Choices) -> Cohort:
     """Read the tables and the classes of their patients, by name or by the order of a CLS file."""
     labels = [read_labels(path, choices) for path in label_paths]
-    names = set().union(*(label.names for label in labels))
-    sheets = [read_sheet(path, names, NAME_HEADERS) for path in paths]
-    sources = [
-        (label.path, *name_patients(label, sheets, choices)) for label in labels if label.sheet
-    ]
-    where = ", ".join(map(str, label_paths or paths))
-    named = join_classes(source[:2] for source in sources)
+    cells = (cells for label in labels if label.sheet for cells in label.sheet.text.values())
+    names = set().union(*cells)  # what may be the name of a patient
+    sheets = [read_sheet(path, names) for path in paths]
+    sources = [name_patients(label, sheets, choices) for label in labels if label.sheet]
+    where, named = ", ".join(map(str, label_paths or paths)), _join_classes(sources)
     tables = []
-    for i in range(len(sheets)):
-        tables.append(find_table(sheets[i], named, bool(labels), choices, where))
-        sheets[i] = None  # one copy of the values at a time
+    while sheets:  # one copy of the values at a time
+        tables.append(find_table(sheets.pop(0), named, bool(labels), choices, where))
     in_order = [list(table.values.columns) for table in tables]
-    sources += [
-        (label.path, match_codes(label, in_order), "") for label in labels if not label.sheet
-    ]
-    sources += [(table.path, table.classes, table.class_column) for table in tables]
-    classes = join_classes(source[:2] for source in reversed(sources))
-    columns = [f"column {column!r} of {path.name}" for path, _, column in sources if column]
+    sources += [match_codes(label, in_order) for label in labels if not label.sheet]
+    sources += [Source(table.path, table.classes, table.class_column) for table in tables]
+    classes = _join_classes(reversed(sources))
+    if choices.classes:
+        if len(set(choices.classes)) != 2 or not set(choices.classes) <= set(classes.values()):
+            rule = f"must be two of {shortlist(set(classes.values()), 20)}"
+            found = f"found {shortlist(choices.classes)}"
+            raise refusal("--classes", rule, found, "choose two of them")
+        chosen = {patient for patient, name in classes.items() if name in choices.classes}
+        tables = [t._replace(values=t.values.loc[:, t.values.columns.isin(chosen)]) for t in tables]
+    patients = set(patients_of(tables))
+    if missing := patients - classes.keys():
+        rule, found = "must give each patient a class", f"{shortlist(missing)} have none"
+        raise refusal(where, rule, found, "complete it, or leave them out with --drop NAME")
+    if both := Counter(patients_of(tables)) - Counter(patients):
+        rule, advice = f"no patient may be in {paths[0]} as well", "remove them from one file"
+        raise refusal(paths[1], rule, f"found {shortlist(both)}", advice)
+
     files = {table.layout: [] for table in tables}
     for table in tables:
         files[table.layout].append(table.path.name)
+    columns = [f"column {s.column!r} of {s.path.name}" for s in sources if s.column]
     notes = [f"Read: {', '.join(names)}; {layout}." for layout, names in files.items()]
-    notes.append(f"Classes: {', '.join(columns) or ', '.join(p.name for p in label_paths)}.")
-    if choices.classes:
-        tables = [_take_classes(table, classes, choices.classes) for table in tables]
-    used = {patient for table in tables for patient in table.values.columns}
-    if missing := used - classes.keys():
-        rule, found = "must give each patient a class", f"{shortlist(missing)} have none"
-        raise refusal(where, rule, found, "complete it, or leave them out with --drop NAME")
-    if surplus := len(classes.keys() - used):
-        total = len(used) + surplus
-        notes.append(f"Patients: {len(used):,} of the {total:,} that have a class are used.")
-    for table in tables:
-        if table.ignored:
-            ignored = shortlist(table.ignored)
-            notes.append(f"Ignored columns of {table.path.name}: {ignored}.")
-    return Cohort(tables, classes, where, tuple(notes))
+    notes += [f"Classes: {', '.join(columns or [path.name for path in label_paths])}."]
+    if len(classes) > len(patients):
+        used = f"{len(patients):,} of the {len(classes):,}"
+        notes += [f"Patients: {used} that have a class are used."]
+    ignored = [(table.path.name, shortlist(table.ignored)) for table in tables if table.ignored]
+    notes += [f"Ignored columns of {name}: {columns}." for name, columns in ignored]
+    return Cohort(tables, classes, where, notes)
 
 
-def _take_classes(table: Table, classes: dict[str, str], chosen: Sequence[str]) -> Table:
-    """Return a table of the patients of the chosen classes alone."""
-    if len(set(chosen)) != 2 or not set(chosen) <= set(classes.values()):
-        rule = f"must be two of {shortlist(set(classes.values()), 20)}"
-        raise refusal("--classes", rule, f"found {shortlist(chosen)}", "choose two of them")
-    kept = [patient for patient in table.values.columns if classes.get(patient) in chosen]
-    return table._replace(values=table.values[kept])
+def patients_of(tables: list[Table]) -> list[str]:
+    """Return the patients of all tables, in their order."""
+    return [patient for table in tables for patient in table.values.columns]
 
 
-def check_apart(tables: list[Table]) -> None:
-    """Raise when a patient is in both tables."""
-    train, test = tables[0], tables[-1]
-    both = train.values.columns.intersection(test.values.columns)
-    if test is not train and len(both):
-        rule, advice = f"no patient may be in {train.path} as well", "remove them from one file"
-        raise refusal(test.path, rule, f"found {shortlist(both)}", advice)
-
-
-def join_classes(sources: Iterable[tuple[Path, dict[str, str]]]) -> dict[str, str]:
+def _join_classes(sources: Iterable[Source]) -> dict[str, str]:
     """Return the class of every patient that a file names; none may have two."""
     classes, origin = {}, {}
-    for path, found in sources:
-        for patient, name in found.items():
+    for source in sources:
+        for patient, name in source.classes.items():
             if classes.setdefault(patient, name) != name:
                 both = f"{patient} is {name} here, {classes[patient]} in {origin[patient]}"
-                raise refusal(path, "a patient has one class", both, "correct one of them")
-            origin.setdefault(patient, path)
+                raise refusal(source.path, "a patient has one class", both, "correct one of them")
+            origin.setdefault(patient, source.path)
     return classes
 
 
-def check_complete(where: str, what: str, given: Iterable[str], tables: list[Table]) -> None:
+def check_complete(where: object, what: str, given: Iterable[str], tables: list[Table]) -> None:
     """Raise unless exactly the patients of the tables are given."""
-    patients = {patient for table in tables for patient in table.values.columns}
+    patients, given = set(patients_of(tables)), set(given)
     rule = f"must give each patient of {' and '.join(str(table.path) for table in tables)} a {what}"
-    if missing := patients.difference(given):
+    if missing := patients - given:
         raise refusal(where, rule, f"{shortlist(missing)} have none", "complete it, or remove them")
-    if surplus := set(given) - patients:
+    if surplus := given - patients:
         found = f"{shortlist(surplus)} have no expression values"
         advice = "add these (--test for a test set), or name the files with --train and --labels"
         raise refusal(where, rule, found, advice)
@@ -111,24 +100,24 @@ def order_classes(
 ) -> tuple[list[str], str]:
     """Return the two classes, the positive one last, and why it is that one."""
     files = ", ".join([where, *(str(table.path) for table in tables)])
-    names = sorted({classes[patient] for table in tables for patient in table.values.columns})
+    counts = [Counter(classes[patient] for patient in table.values.columns) for table in tables]
+    names = sorted(set().union(*counts))
     if len(names) != 2:
         found, advice = f"found {len(names)}: {shortlist(names)}", "choose two with --classes A B"
         raise refusal(files, "patients must be of two classes", found, advice)
-    in_training = Counter(classes[patient] for patient in tables[0].values.columns)
-    why = "as chosen"
-    if positive is None:
+    if positive is not None:
+        positive, why = clean(positive), "as chosen"
+    elif "AML" in names:
         positive, why = "AML", "the default where there is one"
-        if "AML" not in names:
-            positive = min(names, key=lambda name: in_training[name])
-            why = "the rarer in training, or of equals the first (see --positive-class)"
-    elif (positive := clean(positive)) not in names:
+    else:
+        positive = min(names, key=lambda name: counts[0][name])
+        why = "the rarer in training, or of equals the first (see --positive-class)"
+    if positive not in names:
         rule = f"must be {' or '.join(names)}"
         raise refusal("--positive-class", rule, f"found {positive!r}", "choose one of them")
-    for table, least, which in zip(tables, (MIN_PATIENTS, 1), ("training", "test"), strict=False):
-        counts = Counter(classes[patient] for patient in table.values.columns)
-        for name in names:
-            if counts[name] < least:
-                rule = f"must hold at least {least} {which} patients of each class"
-                raise refusal(files, rule, f"found {counts[name]} of {name}", "add patients of it")
+    for count, least, which in zip(counts, (MIN_PATIENTS, 1), ("training", "test"), strict=False):
+        if short := [name for name in names if count[name] < least]:
+            rule = f"must hold at least {least} {which} patients of each class"
+            found = f"found {count[short[0]]} of {short[0]}"
+            raise refusal(files, rule, found, "add patients of it")
     return sorted(names, key=lambda name: name == positive), why

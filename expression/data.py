@@ -21,17 +21,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from expression import checks
-from expression.cohort import check_apart, check_complete, order_classes, read_cohort
-from expression.files import clean, read_text, refusal, shortlist
-from expression.labels import Choices, matches, read_annotation
+from expression.cohort import check_complete, order_classes, patients_of, read_cohort
+from expression.files import clean, read_bytes, refusal, shortlist
+from expression.labels import Choices, read_annotation
 from expression.preprocessing import MAX_GENES, Preprocessing
-from expression.tables import PATIENT_HEADERS, Table
+from expression.sheets import PATIENT_HEADERS
+from expression.tables import Table
 
 DATA_DIR = Path(__file__).resolve().parents[1] / "AML_ALL_data"
 TRAIN_FILE = "data_set_ALL_AML_train.csv"
@@ -50,38 +50,25 @@ SHORT_NAME_LENGTH = 30
 class ExpressionData:
     """Checked and aligned expression data of two classes of patients.
 
-    Attributes
-    ----------
-    X_train, X_test : DataFrame of float, patients x genes
+    X_train, X_test : patients x genes, floats, C-contiguous
         Array intensities, or counts per million where `preprocessing.scale` is "counts"; indexed
         by patient, columns by accession. Patients and genes are in sorted order, the same genes
         in the same order in both. Without a test set, X_test and y_test have no rows.
-    y_train, y_test : Series, ordered categorical of two classes, indexed like X
+    y_train, y_test : ordered categorical of two classes, indexed like X
         The positive class is the higher one: ``y.cat.codes`` is 1 for it, 0 for the other.
-    descriptions, gene_names : Series of str, indexed by accession
-        The description of the file, and a short unique name for figures (`short_gene_names`).
-    subtypes : Series of str indexed by patient, or None
-    informative_genes : Series indexed by accession, or None
-        The class in which the literature found each gene higher.
-    caveats : str
-        What a reader of any result must know about these data; may be empty.
-    preprocessing : Preprocessing
-        The steps that make these values comparable features.
-    origin : tuple of str
-        Sentences on what was read: files, columns, and what was left out of them.
     """
 
     X_train: pd.DataFrame
     X_test: pd.DataFrame
     y_train: pd.Series
     y_test: pd.Series
-    descriptions: pd.Series
-    gene_names: pd.Series
-    subtypes: pd.Series | None = None
-    informative_genes: pd.Series | None = None
-    caveats: str = ""
+    descriptions: pd.Series  # of the files, by accession
+    gene_names: pd.Series  # short and unique, by accession (`short_gene_names`)
+    subtypes: pd.Series | None = None  # by patient
+    informative_genes: pd.Series | None = None  # the class the literature found each higher in
+    caveats: str = ""  # what a reader of any result must know about these data
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
-    origin: tuple[str, ...] = ()
+    origin: tuple[str, ...] = ()  # sentences on what was read, and what was left out
 
     @property
     def classes(self) -> tuple[str, str]:
@@ -163,56 +150,50 @@ def load_expression_data(
         train = folder / TRAIN_FILE
         test = test or _path_if_exists(folder / TEST_FILE)
         labels = labels or _path_if_exists(folder / LABELS_FILE)
-    label_paths = [Path(p) for p in ([labels] if isinstance(labels, str | Path) else labels or [])]
+    labels = [labels] if isinstance(labels, str | Path) else labels or []
     choices = Choices(class_column, tuple(map(clean, classes or ())), drop or (), keep or ())
 
-    cohort = read_cohort([Path(path) for path in (train, test) if path], label_paths, choices)
-    tables, class_of, where = cohort.tables, cohort.classes, cohort.where
-    check_apart(tables)
+    paths = [Path(path) for path in (train, test) if path]
+    cohort = read_cohort(paths, [Path(path) for path in labels], choices)
+    tables, class_of = cohort.tables, cohort.classes
     if only_the_folder and not choices.classes:
-        wanted = [patient for patient in class_of if not matches(patient, choices.drop)]
-        check_complete(where, "class", wanted, tables)
+        wanted = [patient for patient in class_of if not choices.leave_out(patient)]
+        check_complete(cohort.where, "class", wanted, tables)
     lacking, missing_note = checks.find_missing(tables, missing == "drop")
     genes, gene_note = checks.find_common_genes(tables, common_genes, lacking)
     checks.check_arrays(tables, expression)
-    order, why = order_classes(tables, where, class_of, positive_class)
-    companions = _Companions()
-    if only_the_folder:
-        companions = _read_companions(folder, tables, order, choices)
+    order, why = order_classes(tables, cohort.where, class_of, positive_class)
+    companions = _read_companions(folder, tables, genes, order, choices) if only_the_folder else {}
+    descriptions = checks.merge_descriptions(tables, genes)
+    gene_names = short_gene_names(descriptions, companions.pop("symbols", {}))
 
-    patients = [name for table in tables for name in table.values.columns]
+    patients = patients_of(tables)
     numbers = all(re.fullmatch("0|[1-9][0-9]{0,17}", patient) for patient in patients)
     identifier = int if numbers else str
-    descriptions = checks.merge_descriptions(tables, genes)
     X_train, *rest = (_align(table.values, genes, identifier, expression) for table in tables)
     X_test = rest[0] if rest else X_train.iloc[:0]
     checks.check_copies([X_train, X_test], tables)
     y = pd.Series(class_of, name="class").loc[patients].rename(identifier).rename_axis("patient")
     y = y.astype(pd.CategoricalDtype(order, ordered=True))
     y_train, y_test = y.loc[X_train.index], y.loc[X_test.index]
-    subtypes, informative = companions.subtypes, companions.informative_genes
-    if subtypes is not None:
-        subtypes = subtypes.rename(identifier).loc[[*X_train.index, *X_test.index]]
-    if informative is not None:
-        informative = informative[informative.index.isin(genes)]
-    counted = expression in ("counts", "log-counts")
+    if "subtypes" in companions:
+        subtypes = companions["subtypes"].rename(identifier)
+        companions["subtypes"] = subtypes.loc[[*X_train.index, *X_test.index]]
+    counted = expression.endswith("counts")
     share = float(y_train.value_counts(normalize=True).min())
     read = tables[0].values.index
     scale = f"Values: {checks.SCALES[expression]}; genes from {read[0]} to {read[-1]}."
     positive = f"The positive class: {order[1]}, {why}."
-    notes = (*cohort.notes, positive, scale, missing_note, gene_note)
     return ExpressionData(
         X_train=X_train,
         X_test=X_test,
         y_train=y_train,
         y_test=y_test,
         descriptions=descriptions,
-        gene_names=short_gene_names(descriptions, companions.symbols),
-        subtypes=subtypes,
-        informative_genes=informative,
-        caveats=companions.caveats,
+        gene_names=gene_names,
         preprocessing=Preprocessing(max_genes, *(("counts", share) if counted else ())),
-        origin=tuple(filter(None, notes)),
+        origin=(*cohort.notes, positive, scale, *missing_note, *gene_note),
+        **companions,
     )
 
 
@@ -220,40 +201,30 @@ def _path_if_exists(path: Path) -> Path | None:
     return path if os.path.exists(path) else None  # which, unlike Path.exists, takes any name
 
 
-class _Companions(NamedTuple):
-    """What may lie beside the tables of a folder."""
-
-    subtypes: pd.Series | None = None
-    symbols: dict[str, str] | None = None
-    informative_genes: pd.Series | None = None
-    caveats: str = ""
-
-
 def _read_companions(
-    folder: Path, tables: list[Table], classes: list[str], choices: Choices
-) -> _Companions:
-    """Return what lies beside the tables, checked against them."""
-    found = _Companions()
+    folder: Path, tables: list[Table], genes: list[str], classes: list[str], choices: Choices
+) -> dict[str, object]:
+    """Return what lies beside the tables, checked against them: fields of the data, and symbols."""
+    found = {}
     if path := _path_if_exists(folder / SUBTYPES_FILE):
         subtypes = read_annotation(path, PATIENT_HEADERS, {"subtype"})
-        patients = {patient for table in tables for patient in table.values.columns}
         partly = choices.classes or choices.drop
-        given = patients.intersection(subtypes) if partly else subtypes
-        check_complete(str(path), "subtype", given, tables)
-        found = found._replace(subtypes=pd.Series(subtypes, name="subtype").rename_axis("patient"))
+        given = subtypes.keys() & patients_of(tables) if partly else subtypes
+        check_complete(path, "subtype", given, tables)
+        found["subtypes"] = pd.Series(subtypes, name="subtype").rename_axis("patient")
     if path := _path_if_exists(folder / SYMBOLS_FILE):
-        found = found._replace(symbols=read_annotation(path, {"accession"}, {"symbol"}))
+        found["symbols"] = read_annotation(path, {"accession"}, {"symbol"})
     if path := _path_if_exists(folder / INFORMATIVE_GENES_FILE):
         higher_in = read_annotation(path, {"accession"}, {"higher in"})
         unknown = higher_in.keys() - set(tables[0].values.index)
-        unknown = {gene for gene in unknown if not matches(gene, choices.drop)}
+        unknown = {gene for gene in unknown if not choices.leave_out(gene)}
         if unknown := unknown | (set(higher_in.values()) - set(classes)):
             rule = "must name genes of the training file, and the class each is higher in"
             raise refusal(path, rule, f"found {shortlist(unknown)}", "correct or remove the file")
-        genes = pd.Series(higher_in, name="higher_in").sort_index().rename_axis("accession")
-        found = found._replace(informative_genes=genes)
+        higher_in = pd.Series({gene: higher_in[gene] for gene in genes if gene in higher_in})
+        found["informative_genes"] = higher_in.rename("higher_in").rename_axis("accession")
     if path := _path_if_exists(folder / CAVEATS_FILE):
-        found = found._replace(caveats=read_text(path).strip())
+        found["caveats"] = read_bytes(path).decode().strip()
     return found
 
 
@@ -266,11 +237,7 @@ def _align(
     """
     patients = values.columns.map(identifier)
     order = np.argsort(patients, kind="stable")
-    found, rows = values.to_numpy(), values.index.get_indexer(genes)
-    X = np.empty((len(order), len(rows)))
-    for start in range(0, len(rows), 512):  # a part at a time, which spares a second copy
-        part = slice(start, start + 512)
-        X[:, part] = found[rows[part]][:, order].T
+    X = values.to_numpy()[np.ix_(values.index.get_indexer(genes), order)].T.copy()
     if expression.startswith("log"):
         np.exp2(X, out=X)
     if expression == "log-counts":

@@ -53,29 +53,29 @@ def number(cell: str) -> float:
         value = float(cell) if NUMBER_CHARACTERS.issuperset(cell) else np.nan
     except ValueError:
         return np.nan
-    return value if abs(value) < np.inf else np.nan
+    return value + 0.0 if abs(value) < np.inf else np.nan  # -0 becomes 0
+
+
+def cut_off(path: Path, found: str) -> DataError:
+    """Return the refusal of a file that may have ended within its last cell."""
+    advice = "copy it again, or if it is whole, end it with a line break"
+    return refusal(path, "must end with a line break", found, advice)
 
 
 def check_names(where: object, kind: str, names: Iterable[str]) -> None:
     """Raise unless every name is there, can be printed, and occurs once."""
     counts = Counter(names)
-    doubled = [name for name, count in counts.items() if count > 1 and name]
-    longest = np.inf if kind == "gene" else MAX_NAME_LENGTH
-    odd = [name for name in counts if not name.isprintable() or len(name) > longest]
     if not counts or "" in counts:
         rule = f"every {kind} must have a name"
-        raise refusal(where, rule, f"{counts[''] or 'all'} have none", "name them or remove them")
-    if doubled:
+        advice = "name them or remove them (a column without a name, as pandas' index: --drop '')"
+        raise refusal(where, rule, f"{counts[''] or 'all'} have none", advice)
+    if doubled := [name for name, count in counts.items() if count > 1]:
         rule, found = f"every {kind} must occur once", f"found {shortlist(doubled)} more than once"
         raise refusal(where, rule, found, "keep one of each, or leave all out with --drop NAME")
-    if odd:
+    longest = np.inf if kind == "gene" else MAX_NAME_LENGTH
+    if odd := [name for name in counts if not name.isprintable() or len(name) > longest]:
         rule = f"every {kind} must be printable and have at most {MAX_NAME_LENGTH} characters"
         raise refusal(where, rule, f"found {shortlist(odd)}", "rename it")
-
-
-def read_text(path: Path) -> str:
-    """Return the text of a file, plain or gzip."""
-    return read_bytes(path).decode()
 
 
 def read_bytes(path: Path) -> bytes:
@@ -131,5 +131,5 @@ def _unpack_workbook(path: Path, content: bytes) -> bytes:
     if len(filled) != 1:
         rule, found = "an .xlsx file must have one sheet", f"it has {shortlist(filled) or 'none'}"
         raise refusal(path, rule, found, "save the one of the table as CSV")
-    text = next(iter(filled.values())).to_csv(sep="\t", header=False, index=False)
-    return text.encode()
+    (sheet,) = filled.values()
+    return sheet.to_csv(sep="\t", header=False, index=False).encode()

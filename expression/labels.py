@@ -12,12 +12,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from expression.files import check_names, number, plain, read_text, refusal, shortlist
-from expression.sheets import Sheet, read_sheet
-
-DECIMAL_COMMA = re.compile(r"[+-]?[\d.]*,\d+([eE][+-]?\d+)?")
+from expression.files import check_names, cut_off, plain, read_bytes, refusal, shortlist
+from expression.sheets import PATIENT_HEADERS, Sheet, read_sheet
 
 
 class Choices(NamedTuple):
@@ -28,6 +24,12 @@ class Choices(NamedTuple):
     drop: Collection[str] = ()  # columns and rows that are left out; * stands for anything
     keep: Collection[str] = ()  # genes, though their names look otherwise
 
+    def leave_out(self, name: str) -> bool:
+        return matches(name, self.drop)
+
+    def drop_columns(self, sheet: Sheet) -> Sheet:
+        return sheet.without_columns(j for j, name in sheet.header.items() if self.leave_out(name))
+
 
 class Labels(NamedTuple):
     """One file of classes: a sheet, or the classes of a CLS file in their order."""
@@ -36,40 +38,36 @@ class Labels(NamedTuple):
     sheet: Sheet | None
     codes: list[str]
 
-    @property
-    def names(self) -> set[str]:
-        """Whatever may be the name of a patient."""
-        return set().union(*(self.sheet.text.values() if self.sheet else ()))
+
+class Source(NamedTuple):
+    """The classes that one file gives."""
+
+    path: Path
+    classes: dict[str, str]  # by patient
+    column: str = ""  # that holds them
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
     return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def is_text(cells: list[str]) -> bool:
-    """Return whether cells hold no number, not even with a decimal comma."""
-    suspects = (cell for cell in cells if cell[:1] in "+-.,0123456789")
-    return all(np.isnan(number(c)) and not DECIMAL_COMMA.fullmatch(c) for c in suspects)
-
-
 def read_labels(path: Path, choices: Choices) -> Labels:
     """Return the content of a file of classes, table or CLS."""
-    lines = read_text(path).splitlines()
+    text = read_bytes(path).decode()
+    lines = text.splitlines()
     if len(lines) < 2 or not re.match(r"\s*#", lines[1]) or lines[0].startswith("#"):
-        sheet = read_sheet(path)
-        dropped = {j for j, name in enumerate(sheet.header) if matches(name, choices.drop)}
-        return Labels(path, sheet.without_columns(dropped), [])
+        return Labels(path, choices.drop_columns(read_sheet(path)), [])
     sizes, names, codes = lines[0], lines[1].replace("#", " ").split(), " ".join(lines[2:]).split()
     by_code = {str(i): name for i, name in enumerate(names)} | {name: name for name in names}
     stated = sizes.split()[:2] == [str(len(codes)), str(len(names))]
     if not stated or not by_code.keys() >= set(codes):
         found = f"{len(codes)} codes, {len(names)} names, and {sizes[:40]!r} above them"
         raise refusal(path, "must be a CLS file whose sizes agree", found, "export it again")
-    _check_last(path, read_text(path).endswith(("\n", "\r")), codes)
+    _check_last(path, text.endswith(("\n", "\r")), codes)
     return Labels(path, None, [by_code[code] for code in codes])
 
 
-def match_codes(labels: Labels, in_order: list[list[str]]) -> dict[str, str]:
+def match_codes(labels: Labels, in_order: list[list[str]]) -> Source:
     """Return the classes of a CLS file, which belong to the next patients in order."""
     codes, patients = labels.codes, [name for names in in_order for name in names]
     if in_order and len(codes) == len(in_order[0]):
@@ -78,73 +76,74 @@ def match_codes(labels: Labels, in_order: list[list[str]]) -> dict[str, str]:
         rule = "a CLS file must have a code for each patient of the training, test, or both files"
         advice = "give one a file, training first, or a table of patient and class"
         raise refusal(labels.path, rule, f"found {len(codes)} codes", advice)
-    return dict(zip(patients, codes, strict=True))
+    return Source(labels.path, dict(zip(patients, codes, strict=True)))
 
 
-def name_patients(
-    labels: Labels, sheets: list[Sheet], choices: Choices
-) -> tuple[dict[str, str], str]:
-    """Return the class of each patient in a table of classes, and the name of the class column.
+def name_patients(labels: Labels, sheets: list[Sheet], choices: Choices) -> Source:
+    """Return the class of each patient in a table of classes.
 
     The patients are the column that shares most entries with the expression files.
     """
-    path, sheet = labels.path, labels.sheet
-    known = {name for s in sheets for name in s.header}
-    known.update(*(cells for s in sheets for cells in s.text.values()))
-    columns = list(sheet.text.values())
-    shared = [len(known.intersection(cells) - {""}) for cells in columns]
-    files = " or ".join(str(s.path) for s in sheets)
-    if not max(shared):
-        found = f"none of {shortlist(columns[0])} is a column or a row there"
-        raise refusal(path, f"must name the patients of {files}", found, "use the same names")
-    key, *others = (j for j, count in enumerate(shared) if count == max(shared))
-    if others := [j for j in others if columns[j] != columns[key]]:
-        rule, found = (
-            "must name the patients once",
-            shortlist(sheet.header[j] for j in [key, *others]),
-        )
-        raise refusal(path, rule, f"columns that may: {found}", "leave one out with --drop NAME")
-    same = {j for j, cells in enumerate(columns) if cells == columns[key]}
-    chosen = choose_classes(path, sheet, set(range(len(columns))) - same, choices)
-    names, classes = columns[key], columns[chosen]
-    _check_last(path, sheet.ended, columns[-1] if key == len(columns) - 1 else classes)
-    rows = [(n, c) for n, c in zip(names, classes, strict=True) if not matches(n, choices.drop)]
-    check_names(path, sheet.header[key] or "row", [name for name, _ in rows])
+    path, header, columns = labels.path, labels.sheet.header, labels.sheet.text
+    known = set().union(*(cells for s in sheets for cells in (s.header.values(), *s.text.values())))
+    shared = {j: len(known.intersection(cells) - {""}) for j, cells in columns.items()}
+    key = max(shared, key=shared.get, default=None)
+    if not shared.get(key):
+        rule = f"must name the patients of {' or '.join(str(s.path) for s in sheets)}"
+        names, rows = (next(iter(s.text.values()), []) for s in (labels.sheet, sheets[0]))
+        across = shortlist(sheets[0].header.values(), 2)
+        found = f"none of {shortlist(names)} is there: columns {across}, rows {shortlist(rows, 2)}"
+        raise refusal(path, rule, found, "use the same names in both")
+    if others := [j for j in columns if shared[j] == shared[key] and columns[j] != columns[key]]:
+        rule = "must name the patients once"
+        found = f"columns that may: {shortlist(header[j] for j in (key, *others))}"
+        raise refusal(path, rule, found, "leave one out with --drop NAME")
+    chosen = choose_classes(labels.sheet, columns.keys() - {key}, choices)
+    headless = header[key] in known and header[chosen] in columns[chosen]
+    if headless and key not in labels.sheet.called(PATIENT_HEADERS):
+        found = f"its first line, {header[key]} and {header[chosen]}, was read as one"
+        raise refusal(path, "must have a header", found, "write one above, such as patient,class")
+    last = max(columns)
+    _check_last(path, labels.sheet.ended, columns[last if key == last else chosen])
+    rows = zip(columns[key], columns[chosen], strict=True)
+    rows = [(name, label) for name, label in rows if not choices.leave_out(name)]
+    check_names(path, header[key] or "row", [name for name, _ in rows])
     given = {name: label for name, label in rows if label or not choices.classes}
     if empty := [name for name, label in given.items() if not label]:
         rule, found = "every patient must have a class", f"{shortlist(empty)} have none"
         raise refusal(path, rule, found, "complete it, or leave them out with --drop NAME")
-    check_names(path, sheet.header[chosen] or "class", set(given.values()))
-    return given, sheet.header[chosen]
+    check_names(path, header[chosen] or "class", set(given.values()))
+    return Source(path, given, header[chosen])
 
 
-def choose_classes(path: Path, sheet: Sheet, among: set[int], choices: Choices) -> int:
+def choose_classes(sheet: Sheet, among: Collection[int], choices: Choices) -> int:
     """Return the one column that can hold the classes."""
     column, found = choices.class_column, shortlist(sheet.header[j] for j in among)
     if column is not None:
         exact = [j for j in among if sheet.header[j] == column]
-        same = exact or [j for j in among if plain(sheet.header[j]) == plain(column)]
+        same = exact or list(sheet.called({plain(column)}).intersection(among))
         if len(same) != 1:
-            raise refusal("--class-column", f"must be a column of {path}", found, "choose one")
+            rule = f"must be a column of {sheet.path}"
+            raise refusal("--class-column", rule, found, "choose one")
         return same[0]
-    possible = sorted(among) if len(among) == 1 else possible_classes(sheet, among, choices)
-    if len(possible) > 1:
-        found = shortlist(sheet.header[j] for j in possible)
+    possible = list(among) if len(among) == 1 else possible_classes(sheet, among, choices)
     if len(possible) != 1:
-        rule = "must have one column of classes"
-        raise refusal(path, rule, f"found {found}", "choose one with --class-column NAME")
+        found = f"found {shortlist(sheet.header[j] for j in possible or among)}"
+        advice = "choose one with --class-column NAME"
+        raise refusal(sheet.path, "must have one column of classes", found, advice)
     return possible[0]
 
 
-def possible_classes(sheet: Sheet, among: set[int], choices: Choices) -> list[int]:
+def possible_classes(sheet: Sheet, among: Collection[int], choices: Choices) -> list[int]:
     """Return the columns of few different texts, or of two different numbers."""
-    possible = []
-    for j in sorted(among):
-        values = set(cells := sheet.text.get(j, []))
-        most = 2 if cells and not is_text(cells) else len(cells) / 2
-        fits = set(choices.classes) <= values if choices.classes else 2 <= len(values) <= most
-        possible += [j] if fits else []
-    return possible
+
+    def is_possible(j: int) -> bool:
+        values = set(sheet.text.get(j, ()))
+        if choices.classes:
+            return values.issuperset(choices.classes)
+        return 2 <= len(values) <= (len(sheet.numbers) / 2 if j in sheet.words else 2)
+
+    return [j for j in sorted(among) if is_possible(j)]
 
 
 def read_annotation(path: Path, keys: set[str], values: set[str]) -> dict[str, str]:
@@ -153,17 +152,14 @@ def read_annotation(path: Path, keys: set[str], values: set[str]) -> dict[str, s
     In a table of two columns the names may be others, in this order.
     """
     sheet = read_sheet(path)
-    headers = [plain(cell) for cell in sheet.header]
-    key, value = (
-        next((j for j, name in enumerate(headers) if name in known), None)
-        for known in (keys, values)
-    )
-    if len(headers) == 2:
-        key = key if key is not None else int(value == 0)
-        value = 1 - key
+    columns = list(sheet.header)
+    key, value = (min(sheet.called(names), default=None) for names in (keys, values))
+    if len(columns) == 2:
+        key, value = reversed(columns) if columns[0] == value or columns[1] == key else columns
     if key is None or value is None:
         rule = f"must have the columns {min(keys)} and {min(values)}"
-        raise refusal(path, rule, f"found {shortlist(sheet.header)}", "rename its header")
+        found = f"found {shortlist(sheet.header.values())}"
+        raise refusal(path, rule, found, "rename its header")
     names, texts = sheet.text[key], sheet.text[value]
     check_names(path, sheet.header[key] or "row", names)
     _check_last(path, sheet.ended, texts)
@@ -176,5 +172,4 @@ def _check_last(path: Path, ended: bool, values: list[str]) -> None:
     *others, last = values
     longer = any(other.startswith(last) and other != last for other in others)
     if not ended and (longer or last not in others):
-        advice = "copy it again, or if it is whole, end it with a line break"
-        raise refusal(path, "must end with a line break", f"it ends in {last!r}", advice)
+        raise cut_off(path, f"it ends in {last!r}")

@@ -7,8 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
-from expression.data import LABELS_FILE, SUBTYPES_FILE, TEST_FILE, TRAIN_FILE
+from expression.data import LABELS_FILE as LABELS
+from expression.data import SUBTYPES_FILE as SUBTYPE
+from expression.data import TEST_FILE as TEST
+from expression.data import TRAIN_FILE as TRAIN
+from expression.data import load_expression_data
+from expression.files import DataError
 
 TRAIN_PATIENTS = [str(n) for n in range(1, 17)]
 TEST_PATIENTS = [str(n) for n in range(17, 27)]
@@ -48,7 +54,7 @@ def tidy(patients, values=VALUES, classes=CLASSES, header=("patient", "cancer"))
     return [[*header, *values.index], *rows]
 
 
-def annotation(header, content):
+def annotation(content, header=("patient", "cancer")):
     return [list(header), *([key, value] for key, value in content.items())]
 
 
@@ -70,30 +76,45 @@ def to_bytes(rows, delimiter=",", newline="\n", bom=False, gz=False):
     return gzip.compress(content, mtime=0) if gz else content
 
 
-def small_tables():
-    """Rows of each file of the folder, in the plainest form."""
+SMALL = {
+    TRAIN: published(TRAIN_PATIENTS),
+    TEST: published(TEST_PATIENTS),
+    LABELS: annotation(CLASSES),
+    SUBTYPE: annotation(SUBTYPES, ("patient", "subtype")),
+}
+
+
+def both(values, **options) -> dict:
+    """The training and the test set of other values."""
     return {
-        TRAIN_FILE: published(TRAIN_PATIENTS),
-        TEST_FILE: published(TEST_PATIENTS),
-        LABELS_FILE: annotation(["patient", "cancer"], CLASSES),
-        SUBTYPES_FILE: annotation(["patient", "subtype"], SUBTYPES),
+        TRAIN: published(TRAIN_PATIENTS, values, **options),
+        TEST: published(TEST_PATIENTS, values, **options),
     }
 
 
-def write_folder(folder: Path, **options) -> Path:
-    """Write the small cohort; options by file name without suffix replace rows or bytes."""
+def write(folder: Path, name: str, content) -> Path:
+    """Write rows, text or bytes into a file of a folder."""
+    if isinstance(content, str):
+        content = content.encode()
+    (folder / name).write_bytes(content if isinstance(content, bytes) else to_bytes(content))
+    return folder / name
+
+
+def write_folder(folder: Path, tables=None) -> Path:
+    """Write the small cohort; `tables`, rows or bytes by file name, replace files, None none."""
     folder.mkdir(exist_ok=True)
-    for name, rows in small_tables().items():
-        content = options.get(name.split(".")[0], rows)
+    for name, content in (SMALL | (tables or {})).items():
         if content is not None:
-            content = content if isinstance(content, bytes) else to_bytes(content)
-            (folder / name).write_bytes(content)
+            write(folder, name, content)
     return folder
 
 
-TRAIN, TEST, LABELS, SUBTYPE = (
-    name.split(".")[0] for name in (TRAIN_FILE, TEST_FILE, LABELS_FILE, SUBTYPES_FILE)
-)
+def load(folder: Path, tables=None, **options):
+    return load_expression_data(write_folder(folder, tables), **options)
+
+
+def refused(message: str):
+    return pytest.raises(DataError, match=message)
 
 
 def assert_same(found, expected):
@@ -103,14 +124,6 @@ def assert_same(found, expected):
     pd.testing.assert_frame_equal(found.X_test, expected.X_test, check_exact=True)
     pd.testing.assert_series_equal(found.y_train, expected.y_train)
     pd.testing.assert_series_equal(found.y_test, expected.y_test)
-
-
-def write(folder: Path, name: str, content) -> Path:
-    """Write rows, text or bytes into a file of a folder."""
-    if isinstance(content, str):
-        content = content.encode()
-    (folder / name).write_bytes(content if isinstance(content, bytes) else to_bytes(content))
-    return folder / name
 
 
 def replaced(rows, row, column, cell):
