@@ -110,8 +110,8 @@ def draw_shap_summary(explanations: dict, data: ExpressionData, expression) -> p
         first = size[size > 0].nlargest(N_PANEL).index
         dots = pd.DataFrame({"value": values[first].stack(), "z": z[first].stack()}).dropna()
         dots["gene"] = names[dots.index.get_level_values(1)].to_numpy()
-        look = {"hue": "z", "palette": color.cmap, "hue_norm": color.norm, "legend": False}
-        sns.swarmplot(dots, x="value", y="gene", size=2, warn_thresh=1, ax=ax, **look)
+        look = {"hue": "z", "palette": color.cmap, "hue_norm": color.norm}
+        style.draw_swarm(ax, dots, x="value", y="gene", **look)
         ax.axvline(0, color="0.3", linewidth=0.6, zorder=0)
         label = f"SHAP value ({MODELS[name].importance.shap_unit} of {data.classes[1]})"
         ax.set(title=name, xlabel=style.wrap_name(label, 40), ylabel="")
@@ -179,10 +179,10 @@ def draw_top_genes(data: ExpressionData, expression, leading, seed: int) -> plt.
     patients = pd.DataFrame({"set": data.sample_set, "class": data.y_all.astype(str)})
     drawn = patients.sample(min(len(patients), MAX_DOTS), random_state=seed).sort_index()
     drawn = drawn.sort_values("set", ascending=False, kind="stable")  # train, test
-    look = {"x": "set", "hue": "class", "dodge": True, "palette": palette, "legend": False}
+    look = {"x": "set", "hue": "class", "dodge": True, "palette": palette}
     for ax, gene in zip(axes, first, strict=True):
         dots = drawn.assign(expression=expression[gene])
-        sns.swarmplot(dots, y="expression", **look, size=2, warn_thresh=1, ax=ax)
+        style.draw_swarm(ax, dots, y="expression", **look)
         ax.set(title=style.shorten(leading.loc[gene, "gene"], 22), xlabel="", ylabel="")
     figure.supylabel("expression (log2, arrays standardised)", fontsize="medium")
     figure.legend(handles=style.color_handles(palette), loc="outside lower center", ncols=2)

@@ -135,6 +135,15 @@ def color_handles(palette: dict[str, str]) -> list[Patch]:
     return [Patch(color=color, label=name) for name, color in palette.items()]
 
 
+def draw_swarm(ax: plt.Axes, dots: pd.DataFrame, **options) -> None:
+    """Draw a dot a row, beside each other; the panels there are not drawn with it, as seaborn would
+    draw the whole figure for every one of them."""
+    others = [panel for panel in ax.figure.axes if panel is not ax]
+    plt.setp(others, visible=False)
+    sns.swarmplot(dots, size=2, warn_thresh=1, legend=False, ax=ax, **options)
+    plt.setp(others, visible=True)
+
+
 def draw_bars(ax: plt.Axes, sizes: pd.Series, colors, names: Sequence[str], rows: int, **options):
     """Draw a bar a gene, the first on top, with room for `rows` of them."""
     ax.barh(range(len(sizes)), sizes, color=colors, **options)
