@@ -72,11 +72,14 @@ def _wrong_scale(
     if zeros > 1 / 2:
         found = f"{zeros:.0%} of the values are exactly 0, as in sequencing"
     elif not logged and not negative.any():
-        whole = all((values[name] % 1 == 0).all() for name in values)
-        if whole and largest.max() > MAX_SCANNED:
-            found = f"whole numbers up to {largest.max():,.0f}, beyond any scanner"
-        elif whole and zeros > FEW_ZEROS:
-            found = f"whole numbers, {zeros:.0%} of them 0 and none below, as counts are"
+        if largest.max() > MAX_SCANNED:
+            look = f"whole numbers up to {largest.max():,.0f}, beyond any scanner"
+        elif zeros > FEW_ZEROS:
+            look = f"whole numbers, {zeros:.0%} of them 0 and none below, as counts are"
+        else:
+            look = ""
+        if look and all((values[name] % 1 == 0).all() for name in values):
+            found = look
         elif ((values.sum() / 1e6 - 1).abs() < 0.01).all():
             found = "the values of each patient sum to a million, as CPM or TPM"
     return (found, f"see --expression {'log-counts' if logged else 'counts'}") if found else None

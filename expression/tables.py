@@ -169,8 +169,10 @@ def _read_table(sheet: Sheet, layout: _Layout, classes: set[str], choices: Choic
     if not all(kept):
         sheet = sheet.with_rows(kept)
     names = sheet.text[key]
-    values = _read_numbers(sheet, layout.numbers, names).set_axis(names)
-    values = values.set_axis([header[j] for j in layout.numbers], axis=1)
+    values, patients = _read_numbers(sheet, layout.numbers, names), map(header.get, layout.numbers)
+    # As objects, which are faster to go through than pandas' strings
+    values = values.set_axis(pd.Index(names, dtype=object))
+    values = values.set_axis(pd.Index(patients, dtype=object), axis=1)
     values = values.T if layout.by_row else values
     if layout.by_row and choices.classes:
         values = values.drop(columns=layout.unlabelled, errors="ignore")
