@@ -115,8 +115,8 @@ def run_scripts(name: str, folder: Path, jobs: int, limit: float, planted: list)
             row = {**size, "script": script, "wall s": wall, "cpu s": cpu, "peak MiB": memory}
             genes = Path(outputs) / script / "genes.csv"
             if genes.exists() and planted:
-                table = pd.read_csv(genes, index_col=0)
-                selected = set(table.index[table["selected"]])
+                table = pd.read_csv(genes, index_col=0, low_memory=False)
+                selected = set(table.index[table["selected"].eq(True)])  # others were left out
                 found = len(selected & set(planted))
                 row["planted genes"] = f"{found} of {len(planted)}, {len(selected) - found} others"
         print(row, flush=True)

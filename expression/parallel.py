@@ -12,11 +12,12 @@ as the other tasks, and says by position which patients and genes it is about.
 
 import asyncio
 import functools
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import joblib
 import numpy as np
@@ -29,6 +30,7 @@ from tqdm import tqdm
 from expression.files import DataError
 
 PATIENCE = 10  # seconds to wait for a scheduler, and for its first worker
+START = 3  # seconds that processes need for their imports; shorter work is done before that, here
 
 
 class Progress(tqdm):
@@ -58,13 +60,15 @@ class Progress(tqdm):
                 self.set_description_str(names[number + 1])
 
 
-class Workers(NamedTuple):
+@dataclass
+class Workers:
     """How many processes work here, or which cluster instead, and the bar that shows it."""
 
     jobs: int = 1
     client: "distributed.Client | None" = None  # noqa: F821 (an optional package)
     progress: Progress | None = None
-    sent: dict | None = None  # to the cluster, by identity: each value and its future
+    sent: dict = field(default_factory=dict)  # to the cluster, by identity: a value and its future
+    started: bool = False  # processes have worked
 
 
 _workers: ContextVar[Workers] = ContextVar("workers")
@@ -78,7 +82,7 @@ def workers(jobs: int, progress: bool, scheduler: str | None = None) -> Iterator
     """
     cluster = connect(scheduler) if scheduler else nullcontext()
     with cluster as client, Progress(hidden=not progress) as bar:
-        before = _workers.set(Workers(jobs, client, bar, {}))
+        before = _workers.set(Workers(jobs, client, bar))
         try:
             yield
         finally:
@@ -127,21 +131,35 @@ def expect(stages: dict[str, float]) -> None:
 
 def run_parallel(function: Callable, tasks: Iterable[tuple], label: str) -> list:
     """Return ``[function(*task) for task in tasks]``, with `label` on the progress bar."""
-    tasks, (jobs, client, bar, _) = list(tasks), _workers.get(Workers())
-    move = functools.partial(bar.move, label) if bar is not None else lambda share: None
+    tasks, own = list(tasks), _workers.get(Workers())
+
+    def move(share):
+        if own.progress is not None:
+            own.progress.move(label, share)
+
     move(0)
-    if client is not None:
-        return run_on_cluster(function, tasks, move)
+    if own.client is not None:
+        return run_on_cluster(function, tasks, own, move)
+    results, begin = [], time.perf_counter()
+    for task in tasks:
+        if own.jobs > 1 and (own.started or time.perf_counter() - begin > START):
+            break
+        results.append(function(*task))
+        move(len(results) / len(tasks))
+    rest = tasks[len(results) :]
+    if not rest:
+        return results
+    own.started = True
 
     class Visible(Parallel):
         def print_progress(self):  # joblib calls it after each task
-            move(self.n_completed_tasks / max(1, len(tasks)))
+            move((len(results) + self.n_completed_tasks) / len(tasks))
 
-    with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1):
-        return Visible()(delayed(function)(*task) for task in tasks)
+    with joblib.parallel_config("loky", n_jobs=own.jobs, inner_max_num_threads=1):
+        return results + Visible()(delayed(function)(*task) for task in rest)
 
 
-def run_on_cluster(function: Callable, tasks: list[tuple], move: Callable) -> list:
+def run_on_cluster(function: Callable, tasks: list[tuple], own: Workers, move: Callable) -> list:
     """Return what `run_parallel` does; what is lost with a worker is computed by another.
 
     Joblib's backend for Dask scatters large arguments, which are lost with the worker that holds
@@ -149,7 +167,7 @@ def run_on_cluster(function: Callable, tasks: list[tuple], move: Callable) -> li
     """
     from distributed import as_completed
 
-    _, client, _, sent = _workers.get()
+    client, sent = own.client, own.sent
     kinds = np.ndarray | pd.DataFrame | pd.Series
     values = [value for task in tasks for value in task]
     uses = Counter(map(id, values))

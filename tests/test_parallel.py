@@ -29,12 +29,28 @@ def square(number: int) -> tuple:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_results_are_the_same_in_the_same_order_with_any_number_of_jobs(jobs):
+def test_results_are_the_same_in_the_same_order_with_any_number_of_jobs(monkeypatch, jobs):
+    monkeypatch.setattr(parallel, "START", 0)
     with workers(jobs, progress=True), config_context(assume_finite=True):
         found = run_parallel(square, ((i,) for i in range(20)), "squares")
         assert run_parallel(square, [], "nothing") == []
     assert [row[:2] for row in found] == [(i**2, True) for i in range(20)]
     assert ({row[2] for row in found} == {os.getpid()}) == (jobs == 1)
+
+
+def test_work_of_a_moment_starts_no_process_and_longer_work_is_handed_over(monkeypatch):
+    with workers(2, progress=False):
+        found = run_parallel(square, [(i,) for i in range(4)], "quick")
+        assert {row[2] for row in found} == {os.getpid()}
+        monkeypatch.setattr(parallel, "START", 0.2)
+        seconds = [(0.15,)] * 6
+        assert run_parallel(sleep, seconds, "longer")[:2] == [os.getpid()] * 2
+        assert os.getpid() not in run_parallel(sleep, seconds, "later")
+
+
+def sleep(seconds: float) -> int:
+    time.sleep(seconds)
+    return os.getpid()
 
 
 def file_behind(table: pd.DataFrame, number: int) -> str | None:
@@ -45,7 +61,8 @@ def file_behind(table: pd.DataFrame, number: int) -> str | None:
     return None if values is None else values.filename
 
 
-def test_processes_share_one_copy_of_a_table():
+def test_processes_share_one_copy_of_a_table(monkeypatch):
+    monkeypatch.setattr(parallel, "START", 0)
     table = pd.DataFrame(np.ones((50, 5_000)))
     with workers(2, progress=False):
         files = run_parallel(file_behind, [(table, i) for i in range(6)], "files")
@@ -122,7 +139,8 @@ def test_a_cluster_returns_and_raises_the_same_and_gets_what_is_shared_once(sche
     X = np.arange(60_000.0).reshape(30, 2_000)
     tasks, keys = [(X, pd.DataFrame(X), i) for i in range(30)], set()
     with workers(1, progress=False, scheduler=scheduler), config_context(assume_finite=True):
-        _, client, _, sent = parallel._workers.get()
+        own = parallel._workers.get()
+        client, sent = own.client, own.sent
         client.wait_for_workers(2, timeout=60)
         for _ in range(2):
             found = run_parallel(count_row, tasks, "rows")
