@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from sklearn.metrics import ConfusionMatrixDisplay, roc_curve
-from sklearn.tree import plot_tree
+from sklearn.tree import DecisionTreeClassifier, plot_tree
 
 from expression import evaluation, style
 from expression.data import ExpressionData
@@ -38,7 +38,6 @@ from expression.tuning import INNER_FOLDS, fit_models, tuning_table
 TITLE = "Q1: accuracy of the models and baselines (95 % interval)"
 STAGES = {"tuning": 3, "other random states": 9, "nested cross-validation": 72}
 STAGES |= {"Monte-Carlo cross-validation": 30, "drawing": 6}  # and roughly their seconds
-TREE = "Decision Tree"  # the model that is drawn
 MAX_SHOWN, MAX_LISTED = 60, 5  # patients in a figure, in metrics.txt
 
 
@@ -111,8 +110,9 @@ def draw_figures(data: ExpressionData, results: Results) -> dict[str, plt.Figure
     n_train, n_test, tested = len(data.y_train), len(data.y_test), results.tested
     title = f"{n_train} training patients, held out in folds (nested cross-validation)"
     figures = {"nested_cv": draw_resampled(results.nested, title, "repetitions")}
-    if TREE in results.fitted:
-        figures["decision_tree"] = draw_decision_tree(results.fitted[TREE].best_estimator_, data)
+    for pipeline in (results.fitted[name].best_estimator_ for name in classifier_names()):
+        if isinstance(pipeline[-1], DecisionTreeClassifier):
+            figures["decision_tree"] = draw_decision_tree(pipeline, data)
     if tested:
         P = tested.P.drop(columns=MAJORITY)
         figures["confusion_matrices"] = draw_confusion_matrices(P, data, tested.correct)

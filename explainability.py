@@ -9,8 +9,7 @@ complementary subsamples, each half of the training patients, and a gene is sele
 keeps coming back: in at least 75 % of the subsamples it is among the q genes of best mean rank over
 the models (stability selection). q is the largest number whose bound on the expected number of
 falsely selected genes is at most --expected-false. The same on permuted labels shows what is
-selected where there is nothing to find, and on four fifths of the patients how much of the list
-hangs on them. The test patients are looked at last.
+selected where there is nothing to find, and on four fifths of the patients how much hangs on them.
 
 Input: a data folder (see expression/data.py). Written to outputs/explainability/:
     metrics.txt, metrics.json                  the selected genes, and the evidence for each gene
@@ -75,7 +74,7 @@ def headline_rows(table: pd.DataFrame) -> list[dict]:
         "literature": ("literature", lambda label: "yes" if label else ""),
     }
     columns = {name: column for name, column in columns.items() if name in shown}
-    cells = {header: shown[name].map(text) for name, (header, text) in columns.items()}
+    cells = {title: shown[name].map(text) for name, (title, text) in columns.items()}
     return pd.DataFrame(cells).to_dict("records")
 
 
@@ -151,7 +150,8 @@ def draw_heatmap(data: ExpressionData, expression, leading) -> plt.Figure:
     if len(data.X_test):
         bars["set"] = data.sample_set.map(style.SET_COLORS)
         palette = palette | style.SET_COLORS
-    look = {"row_linkage": linkage(z, "ward"), "col_linkage": linkage(z.T, "ward")}  # no warning
+    # Not seaborn's own trees: of hundreds of patients it warns that another package is faster
+    look = {"row_linkage": linkage(z, "ward"), "col_linkage": linkage(z.T, "ward")}
     look |= {"cmap": "PRGn_r", "vmin": -2.5, "vmax": 2.5, "cbar_kws": {"ticks": [-2, 0, 2]}}
     look |= {"dendrogram_ratio": (0.1, 0.12), "colors_ratio": 0.025}
     with plt.rc_context({"figure.constrained_layout.use": False}):  # seaborn sets its own

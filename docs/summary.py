@@ -47,7 +47,7 @@ def render_answer(record: dict, in_readme: bool) -> list[str]:
     for file in record["files"]:
         linked = file.endswith(".png") or not in_readme  # of README.md's files only figures exist
         links.append(f"[{file}]({folder}/{file})" if linked else f"`{file}`")
-        if linked and Path(file).stem in BEST and not file.endswith(".csv"):
+        if linked and Path(file).stem in BEST and not file.endswith(".csv"):  # as patients.csv
             parts.append(f"![{headline['title']}]({folder}/{file})")
     return [*parts, markdown_table(headline["rows"]), f"All of `{script}.py`: {', '.join(links)}."]
 

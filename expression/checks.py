@@ -62,27 +62,26 @@ def _wrong_scale(
             gene = values.max(axis=1).idxmax()
             advice += f"; or is {gene}, of the largest values, no gene? (--drop)"
         return those(low != logged, look), advice
+    if counted and negative.any():
+        return those(negative, "otherwise, with values below 0"), "see --expression intensity"
     if counted:
-        advice = "see --expression intensity"
-        return (
-            (those(negative, "otherwise, with values below 0"), advice) if negative.any() else None
-        )
+        return None
+    advice = f"see --expression {'log-counts' if logged else 'counts'}"
     zeros = (values == 0).mean().mean()
-    found = ""
     if zeros > 1 / 2:
-        found = f"{zeros:.0%} of the values are exactly 0, as in sequencing"
-    elif not logged and not negative.any():
-        if largest.max() > MAX_SCANNED:
-            look = f"whole numbers up to {largest.max():,.0f}, beyond any scanner"
-        elif zeros > FEW_ZEROS:
-            look = f"whole numbers, {zeros:.0%} of them 0 and none below, as counts are"
-        else:
-            look = ""
-        if look and all((values[name] % 1 == 0).all() for name in values):
-            found = look
-        elif ((values.sum() / 1e6 - 1).abs() < 0.01).all():
-            found = "the values of each patient sum to a million, as CPM or TPM"
-    return (found, f"see --expression {'log-counts' if logged else 'counts'}") if found else None
+        return f"{zeros:.0%} of the values are exactly 0, as in sequencing", advice
+    if logged or negative.any():
+        return None
+    look = ""
+    if largest.max() > MAX_SCANNED:
+        look = f"whole numbers up to {largest.max():,.0f}, beyond any scanner"
+    elif zeros > FEW_ZEROS:
+        look = f"whole numbers, {zeros:.0%} of them 0 and none below, as counts are"
+    if look and all((values[name] % 1 == 0).all() for name in values):
+        return look, advice
+    if ((values.sum() / 1e6 - 1).abs() < 0.01).all():
+        return "the values of each patient sum to a million, as CPM or TPM", advice
+    return None
 
 
 def check_copies(parts: Collection[pd.DataFrame], tables: list[Table]) -> None:

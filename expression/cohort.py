@@ -25,8 +25,8 @@ class Cohort(NamedTuple):
 def read_cohort(paths: list[Path], label_paths: list[Path], choices: Choices) -> Cohort:
     """Read the tables and the classes of their patients, by name or by the order of a CLS file."""
     labels = [read_labels(path, choices) for path in label_paths]
-    cells = (cells for label in labels if label.sheet for cells in label.sheet.text.values())
-    names = set().union(*cells)  # what may be the name of a patient
+    columns = (c for label in labels if label.sheet for c in label.sheet.text.values())
+    names = set().union(*columns) - {""}  # what may be the name of a patient
     sheets = [read_sheet(path, names) for path in paths]
     sources = [name_patients(label, sheets, choices) for label in labels if label.sheet]
     where, named = ", ".join(map(str, label_paths or paths)), _join_classes(sources)
@@ -48,21 +48,21 @@ def read_cohort(paths: list[Path], label_paths: list[Path], choices: Choices) ->
     if missing := patients - classes.keys():
         rule, found = "must give each patient a class", f"{shortlist(missing)} have none"
         raise refusal(where, rule, found, "complete it, or leave them out with --drop NAME")
-    if both := Counter(patients_of(tables)) - Counter(patients):
+    if both := set(patients_of(tables[:1])) & set(patients_of(tables[1:])):
         rule, advice = f"no patient may be in {paths[0]} as well", "remove them from one file"
         raise refusal(paths[1], rule, f"found {shortlist(both)}", advice)
 
     files = {table.layout: [] for table in tables}
     for table in tables:
         files[table.layout].append(table.path.name)
-    columns = [f"column {s.column!r} of {s.path.name}" for s in sources if s.column]
+    named = [f"column {s.column!r} of {s.path.name}" for s in sources if s.column]
     notes = [f"Read: {', '.join(names)}; {layout}." for layout, names in files.items()]
-    notes += [f"Classes: {', '.join(columns or [path.name for path in label_paths])}."]
+    notes += [f"Classes: {', '.join(named or [path.name for path in label_paths])}."]
     if len(classes) > len(patients):
         used = f"{len(patients):,} of the {len(classes):,}"
         notes += [f"Patients: {used} that have a class are used."]
     ignored = [(table.path.name, shortlist(table.ignored)) for table in tables if table.ignored]
-    notes += [f"Ignored columns of {name}: {columns}." for name, columns in ignored]
+    notes += [f"Ignored columns of {name}: {listed}." for name, listed in ignored]
     return Cohort(tables, classes, where, notes)
 
 

@@ -135,9 +135,15 @@ def load_expression_data(
         With `train`, nothing comes from the folder. What accompanies its tables (subtypes, gene
         symbols, informative genes, caveats) is left out when any of the three is given. Files
         given so may name more patients than the tables hold; those of a folder belong together.
+    class_column : the column of classes, where more than one can be
+    classes : the two classes to take of several, with their patients alone
+    positive_class : by default AML, or where there is none, the rarer among the training patients
+    common_genes : use the genes of both files, when the test file lacks fewer than half
     missing : {"refuse", "drop"}
         Refuse missing values, or leave out the genes that lack any in either file.
-    others : as the options of the same names, see `options.py`
+    drop, keep : names; * stands for anything
+        Columns and rows to leave out; genes to keep though they look like clinical data.
+    max_genes : of the genes that pass the filter of a fold, at most so many, the most variable
 
     Raises
     ------
@@ -157,7 +163,7 @@ def load_expression_data(
     cohort = read_cohort(paths, [Path(path) for path in labels], choices)
     tables, class_of = cohort.tables, cohort.classes
     if only_the_folder and not choices.classes:
-        wanted = [patient for patient in class_of if not choices.leave_out(patient)]
+        wanted = [patient for patient in class_of if not choices.leaves_out(patient)]
         check_complete(cohort.where, "class", wanted, tables)
     lacking, missing_note = checks.find_missing(tables, missing == "drop")
     genes, gene_note = checks.find_common_genes(tables, common_genes, lacking)
@@ -217,7 +223,7 @@ def _read_companions(
     if path := _path_if_exists(folder / INFORMATIVE_GENES_FILE):
         higher_in = read_annotation(path, {"accession"}, {"higher in"})
         unknown = higher_in.keys() - set(tables[0].values.index)
-        unknown = {gene for gene in unknown if not choices.leave_out(gene)}
+        unknown = {gene for gene in unknown if not choices.leaves_out(gene)}
         if unknown := unknown | (set(higher_in.values()) - set(classes)):
             rule = "must name genes of the training file, and the class each is higher in"
             raise refusal(path, rule, f"found {shortlist(unknown)}", "correct or remove the file")
@@ -237,7 +243,8 @@ def _align(
     """
     patients = values.columns.map(identifier)
     order = np.argsort(patients, kind="stable")
-    X = values.to_numpy()[np.ix_(values.index.get_indexer(genes), order)].T.copy()
+    rows = values.index.get_indexer(genes)
+    X = np.ascontiguousarray(values.to_numpy().T[np.ix_(order, rows)])  # already is, as a rule
     if expression.startswith("log"):
         np.exp2(X, out=X)
     if expression == "log-counts":

@@ -199,9 +199,14 @@ def probability_table(y: pd.Series, tested: Tested, splits: Resampled) -> pd.Dat
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
 
+def prediction_strength(p):
+    """Return the prediction strength, 0 to 1, of Golub et al. from a share of votes."""
+    return (2 * p - 1).abs()
+
+
 def no_calls(P: pd.DataFrame) -> pd.DataFrame:
     """Return which patients a model that votes does not classify, after Golub et al."""
-    return ((2 * P - 1).abs() < CLASSIFIED_FROM) & [MODELS[name].votes for name in P]
+    return (prediction_strength(P) < CLASSIFIED_FROM) & [MODELS[name].votes for name in P]
 
 
 def prediction_table(data: ExpressionData, P: pd.DataFrame, states: pd.DataFrame) -> pd.DataFrame:
@@ -217,7 +222,7 @@ def prediction_table(data: ExpressionData, P: pd.DataFrame, states: pd.DataFrame
         table[f"{name}: sd over random states"] = sd[name]
         table[f"{name}: predicted class"] = np.where(p > 0.5, *data.classes[::-1])
         if MODELS[name].votes:
-            table[f"{name}: prediction strength"] = (2 * p - 1).abs()
+            table[f"{name}: prediction strength"] = prediction_strength(p)
             table[f"{name}: classified"] = ~no_calls(P)[name]
     return table.loc[hardest_first(y, P)]
 

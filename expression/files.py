@@ -67,7 +67,9 @@ def check_names(where: object, kind: str, names: Iterable[str]) -> None:
     counts = Counter(names)
     if not counts or "" in counts:
         rule = f"every {kind} must have a name"
-        advice = "name them or remove them (a column without a name, as pandas' index: --drop '')"
+        advice = "name them or remove them"
+        if kind == "patient":
+            advice += " (a column without a name, as pandas' index: --drop '')"
         raise refusal(where, rule, f"{counts[''] or 'all'} have none", advice)
     if doubled := [name for name, count in counts.items() if count > 1]:
         rule, found = f"every {kind} must occur once", f"found {shortlist(doubled)} more than once"

@@ -24,11 +24,11 @@ class Choices(NamedTuple):
     drop: Collection[str] = ()  # columns and rows that are left out; * stands for anything
     keep: Collection[str] = ()  # genes, though their names look otherwise
 
-    def leave_out(self, name: str) -> bool:
+    def leaves_out(self, name: str) -> bool:
         return matches(name, self.drop)
 
     def drop_columns(self, sheet: Sheet) -> Sheet:
-        return sheet.without_columns(j for j, name in sheet.header.items() if self.leave_out(name))
+        return sheet.without_columns(j for j, name in sheet.header.items() if self.leaves_out(name))
 
 
 class Labels(NamedTuple):
@@ -91,8 +91,8 @@ def name_patients(labels: Labels, sheets: list[Sheet], choices: Choices) -> Sour
     if not shared.get(key):
         rule = f"must name the patients of {' or '.join(str(s.path) for s in sheets)}"
         names, rows = (next(iter(s.text.values()), []) for s in (labels.sheet, sheets[0]))
-        across = shortlist(sheets[0].header.values(), 2)
-        found = f"none of {shortlist(names)} is there: columns {across}, rows {shortlist(rows, 2)}"
+        there = f"columns {shortlist(sheets[0].header.values(), 2)}, rows {shortlist(rows, 2)}"
+        found = f"none of {shortlist(names) or 'its entries'} is there: {there}"
         raise refusal(path, rule, found, "use the same names in both")
     if others := [j for j in columns if shared[j] == shared[key] and columns[j] != columns[key]]:
         rule = "must name the patients once"
@@ -106,7 +106,7 @@ def name_patients(labels: Labels, sheets: list[Sheet], choices: Choices) -> Sour
     last = max(columns)
     _check_last(path, labels.sheet.ended, columns[last if key == last else chosen])
     rows = zip(columns[key], columns[chosen], strict=True)
-    rows = [(name, label) for name, label in rows if not choices.leave_out(name)]
+    rows = [(name, label) for name, label in rows if not choices.leaves_out(name)]
     check_names(path, header[key] or "row", [name for name, _ in rows])
     given = {name: label for name, label in rows if label or not choices.classes}
     if empty := [name for name, label in given.items() if not label]:
@@ -155,7 +155,8 @@ def read_annotation(path: Path, keys: set[str], values: set[str]) -> dict[str, s
     columns = list(sheet.header)
     key, value = (min(sheet.called(names), default=None) for names in (keys, values))
     if len(columns) == 2:
-        key, value = reversed(columns) if columns[0] == value or columns[1] == key else columns
+        key = key if key is not None else columns[columns[0] == value]
+        value = columns[columns[0] == key]
     if key is None or value is None:
         rule = f"must have the columns {min(keys)} and {min(values)}"
         found = f"found {shortlist(sheet.header.values())}"

@@ -13,6 +13,7 @@ import platform
 import shutil
 import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import metadata
@@ -133,7 +134,10 @@ class Report:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             for path in self.folder.parent.glob(f".{self.folder.name}.*"):  # of a killed run
                 shutil.rmtree(path, ignore_errors=True)
-            self._replace_files(contents)
+            try:
+                self._replace_files(contents)
+            except FileNotFoundError:  # another run that ends just now took them for a killed one's
+                self._replace_files(contents)
         except BaseException:
             for path in missing:
                 with suppress(OSError):
@@ -158,6 +162,9 @@ class Report:
 @contextmanager
 def interrupts_ignored() -> Iterator[None]:
     """Let what takes a moment come to its end, so that outputs are all earlier ones or all new."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # interrupts reach the main thread only
+        return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield

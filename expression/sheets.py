@@ -148,11 +148,7 @@ def _locate(path: Path, content: bytes) -> _Place:
 
 def _read_fast(place: _Place, patients: Collection[str]) -> Sheet | None:
     """Read a table with pandas' C parser; None wherever it may have forgiven something."""
-    delimiter = place.delimiter.encode()
-    # Of quotes, all must be of cells that begin and end at a delimiter or a line break.
-    quoted = rb'"(?<![^%b\r\n]")[^"]*(?:""[^"]*)*"(?![^%b\r\n])' % (delimiter, delimiter)
-    in_order = sum(cell[0].count(b'"') for cell in re.finditer(quoted, place.content))
-    if b"\0" in place.content or in_order < place.content.count(b'"'):
+    if b"\0" in place.content or not _well_quoted(place):
         return None
     buffer = io.BytesIO(place.content)
     above = b"".join(buffer.readline() for _ in range(1 + place.annotated))
@@ -193,6 +189,16 @@ def _read_fast(place: _Place, patients: Collection[str]) -> Sheet | None:
         return None
     numbers = pd.DataFrame(numbers, columns=frame.columns, copy=False)
     return _finish(place, header, words, numbers, short, carefully=False)
+
+
+def _well_quoted(place: _Place) -> bool:
+    """Return whether every quote opens or closes a whole cell, or is doubled within one."""
+    delimiter = place.delimiter.encode()
+    # Before the first quote (the look-behind spans it, too) and after the last one there is a
+    # delimiter, a line break or nothing.
+    cell = rb'"(?<![^%b\r\n]")[^"]*(?:""[^"]*)*"(?![^%b\r\n])' % (delimiter, delimiter)
+    quotes = sum(found[0].count(b'"') for found in re.finditer(cell, place.content))
+    return quotes == place.content.count(b'"')
 
 
 def _read_carefully(place: _Place, patients: Collection[str] | None) -> Sheet:
@@ -261,6 +267,14 @@ def _finish(
         rule = "must have as many genes and patients as its second line says"
         found = f"found ({', '.join(shape)}) for {' '.join(place.shape)!r}"
         raise refusal(place.path, rule, found, "export it again")
-    about = (place.lead, short, place.ended)
-    sheet = Sheet(place.path, dict(enumerate(header)), text, numbers, carefully, *about)
+    sheet = Sheet(
+        place.path,
+        dict(enumerate(header)),
+        text,
+        numbers,
+        carefully,
+        lead=place.lead,
+        short=short,
+        ended=place.ended,
+    )
     return sheet.without_columns(j for j in text if not header[j] and not any(text[j]))

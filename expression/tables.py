@@ -77,7 +77,7 @@ def find_table(
     numbers_as_text = not sheet.carefully and not sheet.text.keys().isdisjoint(layout.numbers)
     if names_as_numbers or numbers_as_text:
         return find_table(read_sheet(sheet.path), named, ordered, choices, where)
-    unlabelled = [name for name in layout.unlabelled if not choices.leave_out(name)]
+    unlabelled = [name for name in layout.unlabelled if not choices.leaves_out(name)]
     if unlabelled and not choices.classes:
         rule = f"must give each patient of {sheet.path} a class"
         advice = "complete it, or leave them out: --drop NAME, or two classes: --classes A B"
@@ -103,7 +103,9 @@ def _by_names(sheet: Sheet, named: dict[str, str], where: str) -> _Layout:
     key = _gene_column(sheet, rest)
     others = rest - sheet.words - sheet.called(sheets.GENE_ANNOTATION) - {key, *range(sheet.lead)}
     odd = [j for j in others if all(map(_is_value, text.get(j, ())))]
-    unlabelled = [header[j] or f"column {j + 1} (without a name: --drop '')" for j in odd]
+    # What drops a column without a name would drop the genes' column, too, where that has none
+    remedy = "without a name: --drop ''" if header[key] else "without a name: name it or remove it"
+    unlabelled = [header[j] or f"column {j + 1} ({remedy})" for j in odd]
     return _Layout(key, across, False, unlabelled, _description(sheet, rest - {key}))
 
 
@@ -113,7 +115,7 @@ def _by_order(sheet: Sheet) -> _Layout:
         rule, found = "must name every column", f"found {len(sheet.header) - 1} names"
         raise refusal(sheet.path, rule, found, "name the column of genes")
     annotation = sheet.words | sheet.called(sheets.GENE_ANNOTATION) | set(range(sheet.lead))
-    key = _gene_column(sheet, annotation or {min(sheet.header)})
+    key = _gene_column(sheet, annotation or {next(iter(sheet.header), 0)})
     numbers = [j for j in sheet.header if j not in annotation | {key}]
     return _Layout(key, numbers, description=_description(sheet, annotation - {key}))
 
@@ -121,7 +123,7 @@ def _by_order(sheet: Sheet) -> _Layout:
 def _by_class_column(sheet: Sheet, choices: Choices) -> _Layout:
     """Find the column of classes in a table with a row a patient."""
     path = sheet.path
-    key = min(sheet.called(sheets.PATIENT_HEADERS), default=min(sheet.header))
+    key = min(sheet.called(sheets.PATIENT_HEADERS), default=next(iter(sheet.header), 0))
     among = sheet.words - sheet.called(sheets.GENE_ANNOTATION) - {key}
     among = sheet.called(sheets.CLASS_HEADERS).union(possible_classes(sheet, among, choices))
     if choices.class_column is not None:
@@ -147,7 +149,7 @@ def _gene_column(sheet: Sheet, among: Collection[int]) -> int:
     if accession := sheet.called({sheets.ACCESSION_HEADER}):
         return min(accession)
     text, words = sheet.text, sheet.words
-    known = words | sheet.called(sheets.GENE_ANNOTATION) | {min(sheet.header)}
+    known = words | sheet.called(sheets.GENE_ANNOTATION) | {next(iter(sheet.header), 0)}
     named = among & known & text.keys() - sheet.called({"gene description", "description"})
     named = sorted(named, key=lambda j: (j not in words, j))
     if not named:
@@ -165,7 +167,7 @@ def _description(sheet: Sheet, among: set[int]) -> int | None:
 def _read_table(sheet: Sheet, layout: _Layout, classes: set[str], choices: Choices) -> Table:
     """Read the values of a sheet whose layout is known, and check its names."""
     path, header, key = sheet.path, sheet.header, layout.key
-    kept = [not choices.leave_out(name) for name in sheet.text[key]]
+    kept = [not choices.leaves_out(name) for name in sheet.text[key]]
     if not all(kept):
         sheet = sheet.with_rows(kept)
     names = sheet.text[key]
@@ -205,7 +207,8 @@ def _read_numbers(sheet: Sheet, columns: list[int], names: list[str]) -> pd.Data
     """Return the numbers of some columns of a sheet; nan where one is missing."""
     text = {j: sheet.text[j] for j in columns if j in sheet.text}
     if not text:
-        return sheet.numbers[columns]
+        same = columns == list(sheet.numbers)
+        return sheet.numbers if same else sheet.numbers[columns]  # a copy
     wrong = [(i, j) for j in text for i, cell in enumerate(text[j]) if not _is_value(cell)]
     if wrong:
         i, j = min(wrong)

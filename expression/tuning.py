@@ -85,15 +85,15 @@ def _score_grid(unfitted: Unfitted, Z, y, Z_held_out, y_held_out) -> list[float]
 
     One fit of the most boosting rounds is scored at every number of rounds.
     """
-    model, scores, fitted, steps = unfitted.model, [], None, None
+    model, scores, last, steps = unfitted.model, [], None, None
     grid, search = model.grid or {}, model.search or {}
     for point in ParameterGrid(grid):
         parameters, stage = search | point, {}
         if model.staged:
             parameters[ROUNDS] = max(grid[ROUNDS])
             stage = {"iteration_range": (0, point[ROUNDS])}
-        if parameters != fitted:
-            steps, fitted = unfitted.steps(parameters).fit(Z, y), parameters
+        if parameters != last:  # rounds vary fastest in the grid: one fit after another is the same
+            steps, last = unfitted.steps(parameters).fit(Z, y), parameters
         p = positive_probability(steps, Z_held_out, **stage)
         scores.append(np.mean((p - y_held_out) ** 2))
     return scores

@@ -59,6 +59,16 @@ def test_parallel_analysis_retains_a_planted_rank(rank, seed):
     assert variance_of(planted(rank, seed))["retained"].sum() == rank
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_the_number_retained_of_the_shipped_data_does_not_hang_on_the_seed(data, seed):
+    assert 8 <= variance_of(data.X_train, PREPROCESSED, seed)["retained"].sum() <= 10
+
+
+def test_noise_that_went_through_the_preprocessing_has_no_component():
+    X = pd.DataFrame(np.exp2(np.random.default_rng(3).normal(9, 1.5, size=(38, 800))))
+    assert variance_of(X.add_prefix("g"), PREPROCESSED)["retained"].sum() == 0
+
+
 def test_the_null_is_that_of_columns_permuted_one_by_one():
     Z = (planted(2) - planted(2).mean()).to_numpy()
     rng = np.random.default_rng((4, 7))

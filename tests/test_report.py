@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from expression.rendering import to_plain, to_text
+from expression.rendering import interval_text, to_plain, to_text
 from expression.report import FIGURE_FORMATS, Report
 from expression.style import theme
 
@@ -146,6 +146,37 @@ def test_the_next_run_removes_what_a_killed_one_left_beside_the_folder(report):
     report.write()
     assert not left.exists()
     assert other.exists()
+
+
+def test_two_runs_that_end_at_once_both_write_whole_files(new_report, monkeypatch):
+    """The second clears up while the first is about to rename its files."""
+    first, second = new_report(), new_report()
+    first.add_table("first", ONE)
+    second.add_table("second", ONE)
+    mkdir, waiting = Path.mkdir, [second]
+
+    def let_the_other_in(path, *args, **options):
+        if path == first.folder and waiting:
+            waiting.pop().write()
+        mkdir(path, *args, **options)
+
+    monkeypatch.setattr(Path, "mkdir", let_the_other_in)
+    first.write()
+    assert set(contents(first.folder)) == {"first.csv", "metrics.json", "metrics.txt"}
+    assert [path.name for path in first.folder.parent.iterdir()] == ["a_script"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ((0.9118, 0.7704, 0.9695), "0.91 (0.77–0.97)"),
+        ((0.9118, 0.7704, 0.9695, 3), "0.912 (0.770–0.970)"),
+        ((-0.5, -1, 0), "-0.50 (-1.00–0.00)"),
+        ((0.5, np.nan, np.nan), "0.50"),
+    ],
+)
+def test_an_interval_stands_in_brackets_where_there_is_one(arguments, text):
+    assert interval_text(*arguments) == text
 
 
 def test_a_killed_run_leaves_no_file_that_its_record_does_not_name(report, monkeypatch):

@@ -59,34 +59,57 @@ def outputs(tmp_path):
 # --- other people's cohorts -----------------------------------------------------------------------
 
 
+def simulate(low: int, high: int, seed: int) -> pd.DataFrame:
+    """Return log2 values, a row a patient, of 100 genes; 20 are higher in the last patients."""
+    rng = np.random.default_rng(seed)
+    X = np.random.default_rng(9).normal(9, 1.5, 100) + rng.normal(0, 1, (low + high, 100))
+    X[low:, :20] += 2
+    patients = pd.Index([f"S/{seed}{i:02}-µ" for i in range(low + high)], name="sample")
+    return pd.DataFrame(X, patients, [f"ENSG{i:05d}.1" for i in range(100)])
+
+
 def write_twelve_patients(folder: Path) -> list:
-    """Write six and six patients, 100 genes of which 20 differ, no test set, and class names that
-    tempt a file name, LaTeX or a formula."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(9, 1.5, 100) + rng.normal(0, 1, (12, 100))
-    X[6:, :20] += 2
-    patients = pd.Index([f"S/{i:02}-µ" for i in range(12)], name="sample")
-    table = pd.DataFrame(2**X, patients, [f"ENSG{i:05d}.1" for i in range(100)])
+    """Six and six, no test set, and class names that tempt a file name, LaTeX or a formula."""
+    table = 2 ** simulate(6, 6, seed=0)
     table["diagnosis"] = np.repeat(["non/responder $x_1$", '=HYPERLINK("a")..\\{'], 6)
     table.to_csv(folder / "patients.csv")
     return ["--train", folder / "patients.csv"]
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_all_scripts_run_on_few_patients_with_strange_names(tmp_path, capsys, monkeypatch, script):
+def write_gct(folder: Path) -> list:
+    """GCT of log2 values with CLS, a gene less in the test set, the commoner class positive."""
+    argv = ["--expression", "log", "--common-genes", "--positive-class", "healthy", "--labels"]
+    for name, healthy, ill in (("train", 20, 6), ("test", 5, 3)):
+        table = simulate(healthy, ill, seed=healthy).iloc[:, : 99 if name == "test" else None]
+        genes = table.T.reset_index(names="Name")
+        genes.insert(1, "Description", "na")
+        head = f"#1.2\n{table.shape[1]}\t{table.shape[0]}\n"
+        (folder / f"{name}.gct").write_text(head + genes.to_csv(sep="\t", index=False))
+        codes = " ".join(["0"] * healthy + ["1"] * ill)
+        (folder / f"{name}.cls").write_text(f"{len(table)} 2 1\n# healthy ill\n{codes}\n")
+        argv.append(folder / f"{name}.cls")
+    return ["--train", folder / "train.gct", "--test", folder / "test.gct", *argv]
+
+
+TWELVE = write_twelve_patients, ["non/responder $x_1$", "no test patients"]
+GCT = write_gct, ["The positive class: healthy", "Only the 99 genes in both files are used"]
+
+
+@pytest.mark.parametrize(
+    ("script", "write", "words"),
+    [*((script, *TWELVE) for script in SCRIPTS), *((script, *GCT) for script in SCRIPTS[::3])],
+)
+def test_scripts_run_on_other_cohorts(tmp_path, capsys, monkeypatch, script, write, words):
     for name, model in MODELS.items():  # with a grid of one point, and few trees
         grid = {key: values[-1:] for key, values in (model.grid or {}).items()}
         trees = {"model__n_estimators": [10]} if name in ("Random Forest", "XGBoost") else {}
         monkeypatch.setitem(MODELS, name, model._replace(grid=model.grid and grid | trees))
-    # seaborn's swarms lay the whole figure out, once a panel
-    monkeypatch.setattr("seaborn.swarmplot", lambda *data, **look: None)
-    argv = [*write_twelve_patients(tmp_path), *quick(script), "--output-dir", tmp_path / "outputs"]
+    argv = [*write(tmp_path), *quick(script), "--output-dir", tmp_path / "outputs"]
     status, _, stderr = run(script, capsys, *argv)
     assert (status, stderr) == (0, "")
     written = contents(tmp_path / "outputs" / script)
     record, text = json.loads(written["metrics.json"]), written["metrics.txt"].decode()
-    assert "non/responder $x_1$" in text
-    assert "no test patients" in text
+    assert all(word in text for word in words)
     assert len(record["input_sha256"]) == 64
     assert str(tmp_path) not in json.dumps(record)
     for name, content in written.items():
@@ -108,6 +131,7 @@ def test_all_scripts_run_on_few_patients_with_strange_names(tmp_path, capsys, mo
         (["--positive-class", "CML"], ["--positive-class", "ALL or AML", "'CML'"]),
         (["--expression", "log"], ["log2 values", "--expression intensity"]),
         (["--output-dir", "/dev/null/x"], ["/dev/null", "--output-dir"]),
+        (["--output-dir", "half"], ["half/pca_plot", "not a folder"]),
     ],
     ids=str,
 )
@@ -116,10 +140,18 @@ def test_bad_input_is_one_line_and_changes_nothing(outputs, capsys, monkeypatch,
     half.mkdir()
     content = (DATA_DIR / TRAIN_FILE).read_bytes()
     (half / TRAIN_FILE).write_bytes(content[: len(content) // 2])
+    (half / "pca_plot").write_text("mine")
     monkeypatch.chdir(outputs.parent)
-    before = contents(outputs)
+    before = contents(outputs.parent)
     assert_refused(run("pca_plot", capsys, "--output-dir", outputs, *argv), *words)
-    assert contents(outputs) == before
+    assert contents(outputs.parent) == before
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_counts_below_their_least_are_refused(capsys, script):
+    for count in importlib.import_module(script).parse_args([]).counts:
+        argv = [count.option, str(count.least - 1)]
+        assert_refused(run(script, capsys, *argv), f"{count.option}: must be a whole number from")
 
 
 def test_a_full_disk_is_one_line_and_changes_nothing(tmp_path, outputs, capsys):

@@ -183,6 +183,20 @@ def test_a_description_that_is_the_same_for_all_describes_nothing(tmp_path):
     assert load(tmp_path, text).gene_names.tolist() == GENES
 
 
+def test_an_empty_cell_in_the_labels_is_no_name_of_a_column_without_one(plain, tmp_path):
+    text = "".join(f"{line},\n" for line in X.to_csv(index_label="gene").splitlines())
+    rows = [["patient", "cancer", "note"], *([*row, ""] for row in LABEL_ROWS[1:])]
+    assert_loads_to(plain, load(tmp_path, text, rows, class_column="cancer"))
+
+
+@pytest.mark.parametrize(
+    "labels", [LABEL_ROWS, cls(PATIENTS, CLASS_OF), None], ids=["table", "CLS", "none"]
+)
+def test_all_columns_left_out_leave_nothing_to_read(tmp_path, labels):
+    with refused("must "):
+        load(tmp_path, X.to_csv(index_label="gene"), labels, drop=["*"])
+
+
 @pytest.mark.parametrize("separator", [";", "\t", ","])
 @pytest.mark.parametrize("table", [X.astype(float), X.astype(float).T], ids=["genes", "patients"])
 def test_decimal_commas_are_refused_with_that_reason(tmp_path, separator, table):
