@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from small_cohort import write_folder
 
+from expression import parallel
 from expression.data import load_expression_data
 
 
@@ -24,3 +25,9 @@ def small(tmp_path_factory):
 def few_genes(data):
     """Every eighth gene of the shipped data, zyxin among them."""
     return replace(data, X_train=data.X_train.iloc[:, 4::8], X_test=data.X_test.iloc[:, 4::8])
+
+
+@pytest.fixture
+def processes(monkeypatch):
+    """Start processes for the quickest work, too."""
+    monkeypatch.setattr(parallel, "START", 0)

@@ -114,6 +114,7 @@ def test_tables_hold_every_patient_held_out_and_every_grid_point(outputs, found)
     )
 
 
+@pytest.mark.usefixtures("processes")
 def test_neither_jobs_nor_test_labels_change_what_is_trained(outputs, found, few_genes, tmp_path):
     y = few_genes.y_test
     rolled = replace(few_genes, y_test=pd.Series(np.roll(y, 7), y.index, dtype=y.dtype))

@@ -84,6 +84,7 @@ def test_the_purity_table_is_shown_before_the_long_work(capsys, monkeypatch, tmp
     assert "Spectral" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("processes")
 def test_same_bytes_whatever_the_jobs_without_test_set_and_subtypes(
     own_cohort, monkeypatch, tmp_path
 ):

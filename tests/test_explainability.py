@@ -64,6 +64,7 @@ def test_metrics_are_those_of_the_genes(few_genes, outputs):
     assert table["decision_tree_rank"].min() == 1
 
 
+@pytest.mark.usefixtures("processes")
 def test_neither_jobs_nor_test_labels_change_what_is_trained(
     few_genes, outputs, tmp_path, monkeypatch
 ):

@@ -29,8 +29,8 @@ def square(number: int) -> tuple:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_results_are_the_same_in_the_same_order_with_any_number_of_jobs(monkeypatch, jobs):
-    monkeypatch.setattr(parallel, "START", 0)
+@pytest.mark.usefixtures("processes")
+def test_results_are_the_same_in_the_same_order_with_any_number_of_jobs(jobs):
     with workers(jobs, progress=True), config_context(assume_finite=True):
         found = run_parallel(square, ((i,) for i in range(20)), "squares")
         assert run_parallel(square, [], "nothing") == []
@@ -61,8 +61,8 @@ def file_behind(table: pd.DataFrame, number: int) -> str | None:
     return None if values is None else values.filename
 
 
-def test_processes_share_one_copy_of_a_table(monkeypatch):
-    monkeypatch.setattr(parallel, "START", 0)
+@pytest.mark.usefixtures("processes")
+def test_processes_share_one_copy_of_a_table():
     table = pd.DataFrame(np.ones((50, 5_000)))
     with workers(2, progress=False):
         files = run_parallel(file_behind, [(table, i) for i in range(6)], "files")

@@ -87,6 +87,7 @@ def test_tables_name_patients_and_genes(outputs, data):
     assert (scores[names].to_numpy() != scores[held_out].to_numpy()).any(axis=1).sum() == 38
 
 
+@pytest.mark.usefixtures("processes")
 def test_the_same_bytes_whatever_the_jobs(of_few_genes, few_genes, tmp_path, monkeypatch):
     workers, run_parallel = set(), components.run_parallel
 
