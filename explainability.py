@@ -192,7 +192,7 @@ def draw_top_genes(data: ExpressionData, expression, leading, seed: int) -> plt.
 
 def report_headline(report: Report, data: ExpressionData, table, rule: Rule, checks: Checks):
     """Open with the selected genes, and what they are worth."""
-    selected, permuted = table[table["selected"]], (checks.permuted >= SELECTED_FROM).sum(axis=1)
+    selected, permuted = table[table["selected"]], checks.permuted_counts
     error = np.sqrt(SELECTED_FROM * (1 - SELECTED_FROM) / (2 * rule.pairs))
     near = table["selected"][(table["frequency"] - SELECTED_FROM).abs() <= 2 * error]
     found, again = checks.subsets.sum(axis=1), checks.subsets[selected.index].sum(axis=1)
@@ -233,7 +233,7 @@ def report_evidence(report: Report, stability, table, rule: Rule, checks: Checks
         "first genes of a subsample (q)": rule.first,
         "bound on false selections, r-concave": rule.bound,
         "bound on false selections, worst case": rule.worst_case,
-        "selected with permuted labels": list((checks.permuted >= SELECTED_FROM).sum(axis=1)),
+        "selected with permuted labels": list(checks.permuted_counts),
         "selected without a fifth of the patients": list(checks.subsets.sum(axis=1)),
     }
     note = (

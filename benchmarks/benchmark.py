@@ -182,7 +182,7 @@ def growth_exponents(runs: pd.DataFrame) -> pd.DataFrame:
     for script, table in runs.dropna(subset="cpu s").groupby("script", sort=False):
         A = np.column_stack([np.log(table[["patients", "genes"]]), np.ones(len(table))])
         (a, b, _), _, rank, _ = np.linalg.lstsq(A, np.log(table["cpu s"]), rcond=None)
-        rows[script] = [a, b] if rank == 3 < len(table) else [np.nan, np.nan]
+        rows[script] = [a, b] if rank == 3 and len(table) > 3 else [np.nan, np.nan]
     return pd.DataFrame(rows, ["patients", "genes"]).T.rename_axis("script").reset_index()
 
 

@@ -6,6 +6,7 @@ Young (1993), Resampling-based multiple testing (step-down maxT).
 """
 
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -53,6 +54,11 @@ def explain(pipeline: Pipeline, X: pd.DataFrame, seed: int) -> pd.DataFrame:
     return pd.DataFrame(values, drawn.index, genes).sort_index()
 
 
+def split_classes(table: pd.DataFrame, y: pd.Series) -> Iterator[pd.DataFrame]:
+    """Return the rows of the patients of y in the negative, then in the positive class."""
+    return (table.loc[y.index[y.cat.codes == code]] for code in (0, 1))
+
+
 def class_difference(
     expression: pd.DataFrame, log2: pd.DataFrame, y: pd.Series, sign: pd.Series | None = None
 ) -> pd.DataFrame:
@@ -63,7 +69,7 @@ def class_difference(
     Mann-Whitney p-value, exact where no values are tied and the patients are few; below 0.5 a gene
     points the other way. Without `sign` it is that of the direction seen here, which has no p.
     """
-    low, high = (expression.loc[y.index[y.cat.codes == code]] for code in (0, 1))
+    low, high = split_classes(expression, y)
     difference, given = high.mean() - low.mean(), sign is not None
     sign = np.sign(sign if given else difference)
     tied = (expression.loc[y.index].nunique() < len(y)).any()
@@ -119,7 +125,7 @@ def gene_table(
     """
     y, genes = data.y_train, expression.columns
     difference = class_difference(expression, log2, y)
-    negative, positive = (expression.loc[y.index[y.cat.codes == code]] for code in (0, 1))
+    negative, positive = split_classes(expression, y)
     welch = stats.ttest_ind(positive, negative, equal_var=False)
     values, codes = expression.loc[y.index].to_numpy(), y.cat.codes.to_numpy()
     table = pd.DataFrame(

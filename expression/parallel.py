@@ -130,7 +130,10 @@ def expect(stages: dict[str, float]) -> None:
 
 
 def run_parallel(function: Callable, tasks: Iterable[tuple], label: str) -> list:
-    """Return ``[function(*task) for task in tasks]``, with `label` on the progress bar."""
+    """Return ``[function(*task) for task in tasks]``, with `label` on the progress bar.
+
+    The first seconds' tasks are done in this process: other processes are started for the rest.
+    """
     tasks, own = list(tasks), _workers.get(Workers())
 
     def move(share):

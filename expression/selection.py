@@ -48,6 +48,11 @@ class Checks(NamedTuple):
     permuted: pd.DataFrame  # selection frequencies, permutations x genes
     subsets: pd.DataFrame  # which genes are selected, subsets x genes
 
+    @property
+    def permuted_counts(self) -> pd.Series:
+        """How many genes are selected with each permutation of the labels."""
+        return (self.permuted >= SELECTED_FROM).sum(axis=1)
+
 
 def choose_rule(genes: int, pairs: int, expected_false: float) -> Rule:
     """Return the rule of the largest q whose bound is at most `expected_false`."""

@@ -64,6 +64,11 @@ class Sheet:
         """The columns that hold no number."""
         return {j for j, cells in self.text.items() if is_text(cells)}
 
+    @property
+    def first(self) -> int:
+        """The first column; 0 also where all columns are left out."""
+        return min(self.header, default=0)
+
     def called(self, names: Collection[str]) -> set[int]:
         """Return the columns whose header, as `plain` writes it, is one of the names."""
         return {j for j, name in self.header.items() if plain(name) in names}

@@ -115,7 +115,7 @@ def _by_order(sheet: Sheet) -> _Layout:
         rule, found = "must name every column", f"found {len(sheet.header) - 1} names"
         raise refusal(sheet.path, rule, found, "name the column of genes")
     annotation = sheet.words | sheet.called(sheets.GENE_ANNOTATION) | set(range(sheet.lead))
-    key = _gene_column(sheet, annotation or {next(iter(sheet.header), 0)})
+    key = _gene_column(sheet, annotation or {sheet.first})
     numbers = [j for j in sheet.header if j not in annotation | {key}]
     return _Layout(key, numbers, description=_description(sheet, annotation - {key}))
 
@@ -123,7 +123,7 @@ def _by_order(sheet: Sheet) -> _Layout:
 def _by_class_column(sheet: Sheet, choices: Choices) -> _Layout:
     """Find the column of classes in a table with a row a patient."""
     path = sheet.path
-    key = min(sheet.called(sheets.PATIENT_HEADERS), default=next(iter(sheet.header), 0))
+    key = min(sheet.called(sheets.PATIENT_HEADERS), default=sheet.first)
     among = sheet.words - sheet.called(sheets.GENE_ANNOTATION) - {key}
     among = sheet.called(sheets.CLASS_HEADERS).union(possible_classes(sheet, among, choices))
     if choices.class_column is not None:
@@ -149,7 +149,7 @@ def _gene_column(sheet: Sheet, among: Collection[int]) -> int:
     if accession := sheet.called({sheets.ACCESSION_HEADER}):
         return min(accession)
     text, words = sheet.text, sheet.words
-    known = words | sheet.called(sheets.GENE_ANNOTATION) | {next(iter(sheet.header), 0)}
+    known = words | sheet.called(sheets.GENE_ANNOTATION) | {sheet.first}
     named = among & known & text.keys() - sheet.called({"gene description", "description"})
     named = sorted(named, key=lambda j: (j not in words, j))
     if not named:
