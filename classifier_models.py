@@ -19,26 +19,7 @@ import expression.early  # noqa: F401 (an interrupt during the imports)
 import argparse
 import sys
 
-import matplotlib.pyplot as plt
-import numpy as np
-import pandas as pd
-import seaborn as sns
-from sklearn.metrics import ConfusionMatrixDisplay, roc_curve
-from sklearn.tree import DecisionTreeClassifier, plot_tree
-
-from expression import evaluation, style
-from expression.data import ExpressionData
-from expression.evaluation import Resampled, Results, hardest_first, no_calls
-from expression.models import MAJORITY, MODELS, build_models, classifier_names, parameter_text
-from expression.options import add_counts, command_line, load_data, make_parser, start_report
-from expression.rendering import brief_table, interval_text, range_text
-from expression.report import Report
-from expression.tuning import INNER_FOLDS, fit_models, tuning_table
-
-TITLE = "Q1: accuracy of the models and baselines (95 % interval)"
-STAGES = {"tuning": 3, "other random states": 9, "nested cross-validation": 72}
-STAGES |= {"Monte-Carlo cross-validation": 30, "drawing": 6}  # and roughly their seconds
-MAX_SHOWN, MAX_LISTED = 60, 5  # patients in a figure, in metrics.txt
+from expression.options import add_counts, make_parser
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -50,6 +31,31 @@ def parse_args(argv=None) -> argparse.Namespace:
         ("--monte-carlo", 20, 2, "random splits of all patients into training and test", 3),
     )
     return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    parse_args()  # --help and wrong options are answered before the slow imports
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from sklearn.metrics import ConfusionMatrixDisplay, roc_curve
+from sklearn.tree import DecisionTreeClassifier, plot_tree
+
+from expression import evaluation, style
+from expression.command import command_line, load_data, start_report
+from expression.data import ExpressionData
+from expression.evaluation import Resampled, Results, hardest_first, no_calls
+from expression.models import MAJORITY, MODELS, build_models, classifier_names, parameter_text
+from expression.rendering import brief_table, interval_text, range_text
+from expression.report import Report
+from expression.tuning import INNER_FOLDS, fit_models, tuning_table
+
+TITLE = "Q1: accuracy of the models and baselines (95 % interval)"
+STAGES = {"tuning": 3, "other random states": 9, "nested cross-validation": 72}
+STAGES |= {"Monte-Carlo cross-validation": 30, "drawing": 6}  # and roughly their seconds
+MAX_SHOWN, MAX_LISTED = 60, 5  # patients in a figure, in metrics.txt
 
 
 def headline_rows(results: Results) -> list[dict]:
@@ -174,12 +180,11 @@ def draw_patients(P: pd.DataFrame, data: ExpressionData) -> plt.Figure:
     shown = hardest_first(y, P)[:MAX_SHOWN]
     y, P = y[shown], P.loc[shown]
     errors = np.where(P.gt(0.5).ne(y, axis=0), "×", "").astype(object)
-    marks = errors + np.where(no_calls(P), "?", "")
+    marks = np.vstack([[""] * len(shown), (errors + np.where(no_calls(P), "?", "")).T])
     negative, positive = style.class_palette(data).values()
     cmap = sns.blend_palette([negative, "white", positive], as_cmap=True)
     figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 1.9 + 0.2 * P.shape[1]))
     image = pd.concat([y.rename("true class"), P], axis=1).T
-    marks = np.vstack([np.full(len(shown), ""), marks.T])
     options = {"cmap": cmap, "vmin": 0, "vmax": 1, "linewidths": 0.5}
     options |= {"annot": marks, "annot_kws": {"fontsize": "x-small"}, "fmt": ""}
     sns.heatmap(image, ax=ax, xticklabels=False, **options)

@@ -31,23 +31,7 @@ import argparse
 import itertools
 import sys
 
-import matplotlib.pyplot as plt
-import numpy as np
-import pandas as pd
-import seaborn as sns
-from matplotlib.colors import to_rgba_array
-from matplotlib.lines import Line2D
-from scipy.cluster.hierarchy import dendrogram, linkage
-
-from expression import agreement, clusters, style
-from expression.clusters import METHODS, Choice, Clusters
-from expression.options import add_counts, command_line, load_data, make_parser, start_report
-from expression.report import Report
-
-COHORTS = {"all": "all {} patients", "training": "the {} training patients"}
-STAGES = {"stability": 20, "features": 2, "drawing": 4}  # and roughly their seconds
-TITLE = "Q3, clusters found without labels"
-SHADES = ("black", "0.7", style.COLORS["green"], "#99D8C9")  # of a cohort, its nulls, the next
+from expression.options import add_counts, make_parser
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -61,6 +45,28 @@ def parse_args(argv=None) -> argparse.Namespace:
         ("--permutations", 999, 1, "permutations of the labels, for the agreement with them"),
     )
     return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    parse_args()  # --help and wrong options are answered before the slow imports
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.colors import to_rgba_array
+from matplotlib.lines import Line2D
+from scipy.cluster.hierarchy import dendrogram, linkage
+
+from expression import agreement, clusters, style
+from expression.clusters import METHODS, Choice, Clusters
+from expression.command import command_line, load_data, start_report
+from expression.report import Report
+
+COHORTS = {"all": "all {} patients", "training": "the {} training patients"}
+STAGES = {"stability": 20, "features": 2, "drawing": 4}  # and roughly their seconds
+TITLE = "Q3, clusters found without labels"
+SHADES = ("black", "0.7", style.COLORS["green"], "#99D8C9")  # of a cohort, its nulls, the next
 
 
 def headline_rows(agreements: pd.DataFrame, kinds: dict[str, int]) -> list[dict]:

@@ -24,6 +24,24 @@ import argparse
 import sys
 from functools import partial
 
+from expression.options import above_zero, add_counts, make_parser
+
+
+def parse_args(argv=None) -> argparse.Namespace:
+    parser = make_parser(__doc__, "explainability")
+    add_counts(
+        parser,
+        ("--pairs", 50, 2, "pairs of complementary halves of the training patients", 5),
+        ("--permutations", 10, 1, "permuted labels to repeat the selection with", 3),
+    )
+    about = "bound on the expected number of falsely selected genes (default: 1)"
+    parser.add_argument("--expected-false", type=above_zero, default=1, metavar="X", help=about)
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    parse_args()  # --help and wrong options are answered before the slow imports
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -31,9 +49,9 @@ import seaborn as sns
 from scipy.cluster.hierarchy import linkage
 
 from expression import genes, selection, style
+from expression.command import command_line, load_data, start_report
 from expression.data import ExpressionData
 from expression.models import MODELS, build_models
-from expression.options import add_counts, command_line, load_data, make_parser, start_report
 from expression.report import Report
 from expression.selection import SELECTED_FROM, SUBSETS, Checks, Rule
 from expression.tuning import fit_models
@@ -45,24 +63,9 @@ STAGES |= {"drawing": 8}  # and roughly their seconds
 MAX_DOTS = 200  # patients in a figure with a dot a patient
 
 
-def parse_args(argv=None) -> argparse.Namespace:
-    parser = make_parser(__doc__, "explainability")
-    add_counts(
-        parser,
-        ("--pairs", 50, 2, "pairs of complementary halves of the training patients", 5),
-        ("--permutations", 10, 1, "permuted labels to repeat the selection with", 3),
-    )
-    about = "bound on the expected number of falsely selected genes (default: 1)"
-    parser.add_argument("--expected-false", type=float, default=1, metavar="X", help=about)
-    args = parser.parse_args(argv)
-    if not 0 < args.expected_false < np.inf:
-        parser.error(f"--expected-false: must be above 0 - found {args.expected_false}")
-    return args
-
-
 def headline_rows(table: pd.DataFrame) -> list[dict]:
     """Return a row of finished cells for each selected gene, the first `N_LEADING` of them."""
-    shown = table[table["selected"]].head(N_LEADING).reset_index()
+    top = table[table["selected"]].head(N_LEADING).reset_index()
     columns = {
         "gene": ("gene", partial(style.shorten, width=24)),
         "accession": ("accession", str),
@@ -73,8 +76,7 @@ def headline_rows(table: pd.DataFrame) -> list[dict]:
         "test_auc": ("AUC test", "{:.2f}".format),
         "literature": ("literature", lambda label: "yes" if label else ""),
     }
-    columns = {name: column for name, column in columns.items() if name in shown}
-    cells = {title: shown[name].map(text) for name, (title, text) in columns.items()}
+    cells = {title: top[name].map(text) for name, (title, text) in columns.items() if name in top}
     return pd.DataFrame(cells).to_dict("records")
 
 
@@ -126,8 +128,8 @@ def draw_shap_summary(explanations: dict, data: ExpressionData, expression) -> p
 def draw_frequencies(leading, models: dict, checks: Checks, rule: Rule) -> plt.Figure:
     """Draw how often the leading genes are selected, by all models and by each."""
     figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 4.4))
-    look = {"label": "mean rank over the models", "rows": len(leading)}
-    style.draw_bars(ax, leading["frequency"], "0.75", leading["gene"], **look)
+    label, rows = "mean rank over the models", len(leading)
+    style.draw_bars(ax, leading["frequency"], "0.75", leading["gene"], rows, label=label)
     for name, look in style.series_styles(models).items():
         look = look | {"linestyle": "", "markersize": 3.5, "label": name}
         ax.plot(models[name].loc[leading.index, "frequency"], range(len(leading)), **look)
@@ -263,9 +265,8 @@ def main(args: argparse.Namespace) -> None:
     report = start_report(args, data, "Which genes decide, and how surely", STAGES)
     log2, expression = genes.expression_tables(data)
     X, y = data.X_train[expression.columns], data.y_train.cat.codes.to_numpy()
-    models = build_models(data.preprocessing, args.seed)
-    models = {name: models[name] for name, model in MODELS.items() if model.importance}
-    tuned = fit_models(models, data.X_train, y)
+    models = build_models(data.preprocessing, args.seed).items()
+    tuned = fit_models({name: m for name, m in models if m.model.importance}, data.X_train, y)
     pipelines = {name: fitted.best_estimator_ for name, fitted in tuned.items()}
     rule = selection.choose_rule(len(X.columns), args.pairs, args.expected_false)
     (selected,) = selection.refit_on_pairs(
@@ -277,8 +278,7 @@ def main(args: argparse.Namespace) -> None:
     checks = selection.check_rule(pipelines, X, y, rule, args.permutations, args.seed)
     table.insert(4, "subsets", checks.subsets.sum())
     explanations = {n: genes.explain(p, data.X_train, args.seed) for n, p in pipelines.items()}
-    columns = data.X_train.columns
-    models = genes.model_tables(pipelines, explanations, expression, columns, selected)
+    models = genes.model_tables(pipelines, explanations, expression, data.X_train.columns, selected)
 
     leading = table.head(N_LEADING)
     report.add_figure("importances", draw_importances(models, data))

@@ -21,22 +21,7 @@ import itertools
 import sys
 from collections.abc import Iterable
 
-import matplotlib.pyplot as plt
-import numpy as np
-import pandas as pd
-
-from expression import components, style
-from expression.components import ERROR
-from expression.data import ExpressionData
-from expression.options import add_counts, command_line, load_data, make_parser, start_report
-from expression.rendering import interval_text
-from expression.report import Report
-
-STAGES = {"permutations": 1, "held-out patients": 1, "drawing": 3}  # and roughly their seconds
-VARIANCE_RULES = (0.8, 0.9, 0.95)
-DRAWN = (2, 3)  # components, at least and at most
-NAMED_GENES = 12
-SAME_AXIS = 0.9  # overlap, below which components turn into others when patients leave
+from expression.options import add_counts, make_parser
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -48,6 +33,27 @@ def parse_args(argv=None) -> argparse.Namespace:
         ("--components", 10, 2, "components to keep in the tables"),
     )
     return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    parse_args()  # --help and wrong options are answered before the slow imports
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from expression import components, style
+from expression.command import command_line, load_data, start_report
+from expression.components import ERROR
+from expression.data import ExpressionData
+from expression.rendering import interval_text
+from expression.report import Report
+
+STAGES = {"permutations": 1, "held-out patients": 1, "drawing": 3}  # and roughly their seconds
+VARIANCE_RULES = (0.8, 0.9, 0.95)
+DRAWN = (2, 3)  # components, at least and at most
+NAMED_GENES = 12
+SAME_AXIS = 0.9  # overlap, below which components turn into others when patients leave
 
 
 def component_rows(fitted: components.Components, gene_names: pd.Series) -> list[dict]:

@@ -34,11 +34,17 @@ SCRIPTS = ["classifier_models", "explainability", "clustering_analysis", "pca_pl
 SIZES = ["300x20000", "600x10000", "600x20000", "1100x20000", "2096x54675"]
 PLANTED = 40  # genes that differ between the classes, and as many between the subtypes of ALL
 SHIFT = 2.0  # of a planted gene, in log2
-IMPORTS = "import sys, pandas, expression.data\n"
 LOADERS = {
     "load_expression_data": "expression.data.load_expression_data(sys.argv[1])",
     "pandas.read_csv": "[pandas.read_csv(path) for path in sys.argv[2:]]",
 }
+LOADING = """
+import resource, sys, time
+import pandas, expression.data
+start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+{}
+print(time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
 
 
 def simulate_cohort(folder: Path, patients: int, genes: int, seed: int) -> list[str]:
@@ -73,11 +79,10 @@ def simulate_cohort(folder: Path, patients: int, genes: int, seed: int) -> list[
     return names[planted].tolist()
 
 
-def measure(command: list, limit: float, every: float = 0.2) -> tuple[float, float, float]:
+def measure(command: list, limit: float) -> tuple[float, float, float]:
     """Return wall and processor seconds and peak MiB of a command and all its processes.
 
-    The memory they share counts once on Linux; both are looked at `every` so many seconds. NaN when
-    the command takes longer than the limit.
+    The memory they share counts once on Linux. NaN when the command takes longer than the limit.
     """
     start, peak, seconds = time.perf_counter(), 0, {}
     process = psutil.Popen(command, stdout=subprocess.DEVNULL)
@@ -96,7 +101,7 @@ def measure(command: list, limit: float, every: float = 0.2) -> tuple[float, flo
                 part.kill()
             process.wait()
             return np.nan, np.nan, peak / 2**20
-        time.sleep(every)
+        time.sleep(0.2)
     if process.returncode:
         sys.exit(f"error: {command[1]}: must succeed - status {process.returncode}; run it by hand")
     return time.perf_counter() - start, sum(seconds.values()), peak / 2**20
@@ -125,12 +130,14 @@ def run_scripts(name: str, folder: Path, jobs: int, limit: float, planted: list)
 
 
 def measure_loading(name: str, folder: Path) -> dict:
-    """Return processor seconds and peak MiB of loading a cohort, beyond imports, beside pandas."""
+    """Return processor seconds and peak MiB of loading a cohort, beyond imports, beside pandas: of
+    three turns, as the first reads from the disk, the best."""
     row, files = {"cohort": name}, [folder, folder / data.TRAIN_FILE, folder / data.TEST_FILE]
     for loader, code in LOADERS.items():
-        commands = ([sys.executable, "-c", IMPORTS + code, *files] for code in ("", code))
-        (_, idle, before), (_, seconds, peak) = (measure(c, np.inf, every=0.02) for c in commands)
-        row[f"{loader} s"], row[f"{loader} MiB"] = seconds - idle, peak - before
+        command = [sys.executable, "-c", LOADING.format(code), *files]
+        turns = [subprocess.check_output(command, text=True).split() for _ in range(3)]
+        seconds, kibibytes = np.array(turns, dtype=float).min(axis=0)
+        row[f"{loader} s"], row[f"{loader} MiB"] = seconds, kibibytes / 2**10
     return row
 
 

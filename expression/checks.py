@@ -7,6 +7,7 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 
+from expression.defaults import SCALES
 from expression.files import refusal, shortlist
 from expression.tables import Table
 
@@ -14,13 +15,6 @@ MAX_VALUE = 1e9  # beyond any scanner or sequencer
 MAX_LOG2_VALUE = 32  # no scanner counts to 2**32, and no array of intensities stays below 32
 FEW_ZEROS = 0.02  # that arrays of whole numbers may have, if none is below 0
 MAX_SCANNED = 2**17  # a scanner has 16 bits; twice that leaves room for re-scaled arrays
-# What values must be, and what they are called when they look otherwise, by --expression
-SCALES = {
-    "intensity": "array intensities",
-    "log": "log2 values",
-    "counts": "counts, CPM or TPM",
-    "log-counts": "log2(x + 1) of counts, CPM or TPM",
-}
 
 
 def check_arrays(tables: list[Table], expression: str) -> None:
@@ -101,10 +95,11 @@ def find_missing(tables: list[Table], accept: bool) -> tuple[set[str], list[str]
     genes, patients, files = Counter(), Counter(), []
     for table in tables:
         missing = table.values.isna()
-        genes += Counter(missing.sum(axis=1).to_dict())  # which drops those that lack none
-        patients += Counter(missing.sum().to_dict())
-        files += [str(table.path)] if missing.any(axis=None) else []
-    if not genes:
+        if missing.any(axis=None):
+            genes += Counter(missing.sum(axis=1).to_dict())  # which drops those that lack none
+            patients += Counter(missing.sum().to_dict())
+            files.append(str(table.path))
+    if not files:
         return set(), []
     if accept and len(genes) < len(tables[0].values):
         return set(genes), [f"{len(genes):,} genes are left out, as values of them are missing."]

@@ -27,13 +27,13 @@ import pandas as pd
 
 from expression import checks
 from expression.cohort import check_complete, order_classes, patients_of, read_cohort
+from expression.defaults import DATA_DIR, MAX_GENES, SCALES
 from expression.files import clean, read_bytes, refusal, shortlist
 from expression.labels import Choices, read_annotation
-from expression.preprocessing import MAX_GENES, Preprocessing
+from expression.preprocessing import Preprocessing
 from expression.sheets import PATIENT_HEADERS
 from expression.tables import Table
 
-DATA_DIR = Path(__file__).resolve().parents[1] / "AML_ALL_data"
 TRAIN_FILE = "data_set_ALL_AML_train.csv"
 TEST_FILE = "data_set_ALL_AML_independent.csv"
 LABELS_FILE = "actual.csv"
@@ -42,7 +42,6 @@ SYMBOLS_FILE = "gene_symbols.csv"
 INFORMATIVE_GENES_FILE = "golub_1999_informative_genes.csv"
 CAVEATS_FILE = "caveats.txt"
 
-EXPRESSION_SCALES = tuple(checks.SCALES)
 SHORT_NAME_LENGTH = 30
 
 
@@ -188,7 +187,7 @@ def load_expression_data(
     counted = expression.endswith("counts")
     share = float(y_train.value_counts(normalize=True).min())
     read = tables[0].values.index
-    scale = f"Values: {checks.SCALES[expression]}; genes from {read[0]} to {read[-1]}."
+    scale = f"Values: {SCALES[expression]}; genes from {read[0]} to {read[-1]}."
     positive = f"The positive class: {order[1]}, {why}."
     return ExpressionData(
         X_train=X_train,

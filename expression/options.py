@@ -1,31 +1,14 @@
-"""The options of the scripts, and how a script ends: errors in one line, a status, nothing lost."""
+"""The options of the scripts. No slow import is needed for them: --help is answered at once."""
 
 import argparse
-import functools
-import inspect
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import joblib
-from sklearn import config_context
-from threadpoolctl import threadpool_limits
+from expression.defaults import DATA_DIR, FIGURE_FORMATS, MAX_GENES, MIN_GENES, OUTPUT_DIR, SCALES
 
-from expression.data import DATA_DIR, EXPRESSION_SCALES, ExpressionData, load_expression_data
-from expression.files import DataError
-from expression.parallel import expect, workers
-from expression.preprocessing import MAX_GENES, MIN_GENES
-from expression.report import FIGURE_FORMATS, Report
-from expression.style import theme
-
-OUTPUT_DIR = Path(__file__).resolve().parents[1] / "outputs"
 FEW_PATIENTS = 72  # up to as many as the published data have, all repetitions are affordable
-# The options that do not change any result, and therefore do not belong into its record
-UNRECORDED_OPTIONS = {
-    *("data_dir", "train", "test", "labels"),
-    *("output_dir", "jobs", "scheduler", "quiet", "figure_format", "counts"),
-}
+MAX_SEED = 2**32 - 1  # of NumPy
 
 
 class ScriptParser(argparse.ArgumentParser):
@@ -51,13 +34,13 @@ def make_parser(doc: str, script: str) -> ScriptParser:
     add("--output-dir", type=Path, default=OUTPUT_DIR, metavar="DIR", help=about)
     about = "scale: array intensities, or their log2; counts (or CPM, TPM), or their log2(x + 1) "
     about += "(default: intensity)"
-    add("--expression", choices=EXPRESSION_SCALES, default="intensity", help=about)
+    add("--expression", choices=SCALES, default="intensity", help=about)
     about = f"of genes that pass the filter, the N most variable at most (default: {MAX_GENES:,})"
     add("--max-genes", type=whole_number(MIN_GENES), default=MAX_GENES, metavar="N", help=about)
     about = "seed of everything random; the same seed gives the same bytes (default: 0)"
     add("--seed", type=whole_number(0), default=0, metavar="N", help=about)
     about = "processes to work in; changes the time only, not the results (default: all cores)"
-    add("--jobs", type=whole_number(1), default=joblib.cpu_count(), metavar="N", help=about)
+    add("--jobs", type=whole_number(1), metavar="N", help=about)
     about = "address of a Dask scheduler, such as tcp://127.0.0.1:8786, whose workers do the work"
     add("--scheduler", metavar="ADDRESS", help=about)
     about = "file format of the figures (default: png)"
@@ -125,74 +108,24 @@ def add_counts(parser: ScriptParser, *counts: tuple) -> None:
     parser.set_defaults(counts=counts)
 
 
-def whole_number(minimum: int, maximum: int = 2**32 - 1) -> Callable[[str], int]:
-    """Return an argparse type: a whole number from minimum to maximum."""
+def whole_number(minimum: int) -> Callable[[str], int]:
+    """Return an argparse type: a whole number from the minimum to what a seed may be."""
 
     def convert(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not minimum <= int(text) <= maximum:
-            rule = f"must be a whole number from {minimum} to {maximum}"
+        if not text.isascii() or not text.isdigit() or not minimum <= int(text) <= MAX_SEED:
+            rule = f"must be a whole number from {minimum} to {MAX_SEED}"
             raise argparse.ArgumentTypeError(f"{rule} - found {text[:40]!r}")
         return int(text)
 
     return convert
 
 
-def command_line(parse_args: Callable[[Sequence[str] | None], argparse.Namespace]):
-    """Decorate a script's ``main(args) -> None`` into ``main(argv=None) -> int``, a whole command.
-
-    The theme of the figures, the processes and the progress bar are set here; what stops a script
-    is told in one line, with its exit status.
-    """
-
-    def decorate(main: Callable[[argparse.Namespace], None]):
-        @functools.wraps(main)
-        def command(argv: Sequence[str] | None = None) -> int:
-            args = parse_args(argv)
-            # One thread, as sums in another order are other bytes; and no checks of what is
-            # checked already, a fifth of the time where matrices are as small as these.
-            fast = config_context(assume_finite=True, skip_parameter_validation=True)
-            work = workers(args.jobs, not args.quiet, args.scheduler)
-            try:
-                with theme(), threadpool_limits(1), fast, work:
-                    main(args)
-                return 0
-            except KeyboardInterrupt:
-                print("interrupted: earlier outputs are as they were", file=sys.stderr)
-                return 130
-            except DataError as error:
-                message = str(error)
-            except OSError as error:
-                message = f"{error.filename or 'output'}: must be usable - {error.strerror}; "
-                message += "free it or choose another folder (see --output-dir)"
-            print(f"error: {message}", file=sys.stderr)
-            return 2
-
-        return command
-
-    return decorate
-
-
-def load_data(args: argparse.Namespace) -> ExpressionData:
-    """Return the data the shared options name, and settle the counts that depend on them."""
-    names = inspect.signature(load_expression_data).parameters  # those of the options
-    data = load_expression_data(**{name: getattr(args, name) for name in names})
-    for count in args.counts:
-        name = count.option.removeprefix("--").replace("-", "_")
-        if getattr(args, name) is None:
-            setattr(args, name, count.default_for(len(data.X_all)))
-    return data
-
-
-def start_report(
-    args: argparse.Namespace, data: ExpressionData, title: str, stages: dict[str, float]
-) -> Report:
-    """Return an empty report; `stages`: the work to come and roughly its seconds, for the bar."""
-    expect(stages)
-    return Report(
-        title,
-        data,
-        folder=args.output_dir / args.script,
-        options={k: v for k, v in vars(args).items() if k not in UNRECORDED_OPTIONS},
-        figure_format=args.figure_format,
-        quiet=args.quiet,
-    )
+def above_zero(text: str) -> float:
+    """Return an option's value, a number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number above 0 - found {text[:40]!r}")
+    return value

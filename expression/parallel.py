@@ -75,14 +75,14 @@ _workers: ContextVar[Workers] = ContextVar("workers")
 
 
 @contextmanager
-def workers(jobs: int, progress: bool, scheduler: str | None = None) -> Iterator[None]:
-    """Let every `run_parallel` inside work on `jobs` processes, or on the cluster of a scheduler.
+def workers(jobs: int | None, progress: bool, scheduler: str | None = None) -> Iterator[None]:
+    """Let every `run_parallel` inside work on `jobs` processes (None: one a core), or on a cluster.
 
     Raises DataError when no scheduler with a worker answers at the address.
     """
     cluster = connect(scheduler) if scheduler else nullcontext()
     with cluster as client, Progress(hidden=not progress) as bar:
-        before = _workers.set(Workers(jobs, client, bar))
+        before = _workers.set(Workers(jobs or joblib.cpu_count(), client, bar))
         try:
             yield
         finally:

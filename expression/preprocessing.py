@@ -20,6 +20,7 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.preprocessing import FunctionTransformer, scale
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from expression.defaults import MAX_GENES, MIN_GENES
 from expression.files import DataError
 
 FLOOR, CEILING = 100, 16_000
@@ -27,8 +28,6 @@ MIN_FOLD, MIN_DIFFERENCE = 5, 500
 # Counts per million at which a gene is expressed: filterByExpr's 10 counts in a library of ten
 # million reads. CPM and TPM no longer tell how large a library was, so that all are held to it.
 MIN_CPM = 1
-MIN_GENES = 10  # fewer are no expression profile, and leave a selection of genes nothing to take
-MAX_GENES = 5_000  # of those that pass, the most variable
 
 Steps = list[tuple[str, BaseEstimator]]
 

@@ -29,7 +29,6 @@ from expression.preprocessing import MIN_CPM
 from expression.rendering import escape_formulas, rows_to_text, to_plain, to_text, wrap
 
 DATA = ["The data", "--------"]  # the heading of what was read
-FIGURE_FORMATS = ("png", "pdf", "svg")
 PACKAGES = ("matplotlib", "numpy", "pandas", "scikit-learn", "scipy", "seaborn", "shap", "xgboost")
 
 

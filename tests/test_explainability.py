@@ -23,7 +23,7 @@ FILES = {
 def test_a_bound_on_false_selections_must_be_positive(bound, capsys):
     with pytest.raises(SystemExit, match="2"):
         explainability.parse_args(["--expected-false", bound])
-    refusal = f"error: --expected-false: must be above 0 - found {bound}"
+    refusal = f"error: --expected-false: must be a number above 0 - found {bound!r}"
     assert capsys.readouterr().err.startswith(refusal)
 
 

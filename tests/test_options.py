@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
@@ -16,13 +15,14 @@ from sklearn import get_config
 from small_cohort import GENES, write_folder
 
 from expression import parallel
-from expression.data import DATA_DIR
+from expression.command import command_line, load_data, start_report
+from expression.defaults import DATA_DIR
 from expression.files import DataError
-from expression.options import Count, add_counts, command_line, load_data, make_parser, start_report
+from expression.options import Count, add_counts, make_parser
 from expression.preprocessing import Preprocessing
 from expression.report import describe
+from summary import ROOT, SCRIPTS
 
-ROOT = Path(__file__).resolve().parents[1]
 INTERRUPTED = "interrupted: earlier outputs are as they were\n"
 
 
@@ -169,6 +169,22 @@ def test_what_stops_a_script_is_one_line(capsys, error, status, line):
     assert main([]) == status
     assert re.search(line, capsys.readouterr().err)
     assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_and_wrong_options_are_answered_before_the_slow_imports(tmp_path, script):
+    """An import of numpy, with which all slow packages begin, would fail."""
+    (tmp_path / "numpy.py").write_text("1 / 0")
+    for option, status in (("--help", 0), ("--sed", 2)):
+        finished = subprocess.run(
+            [sys.executable, ROOT / f"{script}.py", option],
+            env=os.environ | {"PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (finished.returncode, "Traceback" in finished.stderr) == (status, False)
+        assert "--seed N" in finished.stdout or "see " in finished.stderr
 
 
 @pytest.mark.parametrize(

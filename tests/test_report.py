@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from expression.defaults import FIGURE_FORMATS
 from expression.rendering import interval_text, to_plain, to_text
-from expression.report import FIGURE_FORMATS, Report
+from expression.report import Report
 from expression.style import theme
 
 ROOT = Path(__file__).resolve().parents[1]
