@@ -39,11 +39,16 @@ LOADERS = {
     "pandas.read_csv": "[pandas.read_csv(path) for path in sys.argv[2:]]",
 }
 LOADING = """
-import resource, sys, time
+import sys, time
+from pathlib import Path
 import pandas, expression.data
-start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+def peak():  # kiB, of Linux; getrusage would tell that of the process that started this one
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+
+start, before = time.process_time(), peak()
 {}
-print(time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(time.process_time() - start, peak() - before)
 """
 
 
