@@ -22,6 +22,7 @@ FLOORS = [
 COMPUTING = {"models", "tuning", "evaluation", "intervals", "selection", "genes"} | {
     *("clusters", "agreement", "components")
 }
+AROUND = {"matplotlib", "seaborn", "argparse", "report", "options", "command", "style"}
 MODULES = {path.stem: path for path in (ROOT / "expression").glob("*.py")}
 
 
@@ -48,15 +49,7 @@ def test_imports_go_down_only():
 @pytest.mark.parametrize("name", sorted(COMPUTING))
 def test_computing_neither_draws_nor_reports_nor_parses(name):
     found = {module.split(".")[0] for module in imported(MODULES[name])}
-    assert not found & {
-        "matplotlib",
-        "seaborn",
-        "argparse",
-        "report",
-        "options",
-        "command",
-        "style",
-    }
+    assert not found & AROUND
     nodes = ast.walk(ast.parse(MODULES[name].read_text()))
     assert "args" not in {node.arg for node in nodes if isinstance(node, ast.arg)}
 
