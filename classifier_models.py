@@ -116,7 +116,7 @@ def draw_figures(data: ExpressionData, results: Results) -> dict[str, plt.Figure
     n_train, n_test, tested = len(data.y_train), len(data.y_test), results.tested
     title = f"{n_train} training patients, held out in folds (nested cross-validation)"
     figures = {"nested_cv": draw_resampled(results.nested, title, "repetitions")}
-    for pipeline in (results.fitted[name].best_estimator_ for name in classifier_names()):
+    for pipeline in (results.fitted[name].pipeline for name in classifier_names()):
         if isinstance(pipeline[-1], DecisionTreeClassifier):
             figures["decision_tree"] = draw_decision_tree(pipeline, data)
     if tested:
@@ -266,7 +266,7 @@ def report_training(report: Report, results: Results) -> None:
     shown = brief_table(nested.table, ["balanced accuracy", "Brier score"])
     shown["best inner"] = tuning.groupby(level="model")["Brier score"].min()
     report.add_section("nested_cv", "Nested cross-validation", nested.table, note, shown)
-    chosen = {n: parameter_text(results.fitted[n].best_params_) for n in classifier_names()}
+    chosen = {n: parameter_text(results.fitted[n].unfitted.parameters) for n in classifier_names()}
     report.add_section("tuning", "Chosen hyper-parameters", chosen)
     report.add_table("tuning", tuning)
 

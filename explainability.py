@@ -266,16 +266,16 @@ def main(args: argparse.Namespace) -> None:
     log2, expression = genes.expression_tables(data)
     X, y = data.X_train[expression.columns], data.y_train.cat.codes.to_numpy()
     models = build_models(data.preprocessing, args.seed).items()
-    tuned = fit_models({name: m for name, m in models if m.model.importance}, data.X_train, y)
-    pipelines = {name: fitted.best_estimator_ for name, fitted in tuned.items()}
+    fitted = fit_models({name: u for name, u in models if u.model.importance}, data.X_train, y)
+    pipelines = {name: f.pipeline for name, f in fitted.items()}
+    tuned = {name: f.unfitted for name, f in fitted.items()}
     rule = selection.choose_rule(len(X.columns), args.pairs, args.expected_false)
-    (selected,) = selection.refit_on_pairs(
-        pipelines, X, [(np.arange(len(y)), y, [args.seed, 0])], rule, "subsamples"
-    )
+    whole = np.arange(len(y)), y, [args.seed, 0]
+    (selected,) = selection.refit_on_pairs(tuned, X, [whole], rule, "subsamples")
     table = genes.gene_table(data, expression, log2, selected[:, -1].mean(axis=0), args.seed)
     report.show_table(TITLE, headline_rows(table))
 
-    checks = selection.check_rule(pipelines, X, y, rule, args.permutations, args.seed)
+    checks = selection.check_rule(tuned, X, y, rule, args.permutations, args.seed)
     table.insert(4, "subsets", checks.subsets.sum())
     explanations = {n: genes.explain(p, data.X_train, args.seed) for n, p in pipelines.items()}
     models = genes.model_tables(pipelines, explanations, expression, data.X_train.columns, selected)

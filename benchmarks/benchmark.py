@@ -172,7 +172,7 @@ def compare_tuning() -> pd.DataFrame:
         end = time.process_time()
     P = tuning.predict(fitted, X_test)
     same = all(
-        fitted[name].best_params_ == search.best_params_
+        fitted[name].unfitted.parameters == search.best_params_
         and np.allclose(P[name], pipeline.predict_proba(X_test)[:, 1])
         for name, (pipeline, search) in plain.items()
     )

@@ -101,10 +101,11 @@ class Unfitted(NamedTuple):
     model: Model
     preprocessing: Preprocessing
     seed: int
+    parameters: dict | None = None  # of its grid, once it is tuned
 
-    def steps(self, parameters: dict) -> Pipeline:
-        """Return the steps that follow the preprocessing, seeded."""
-        pipeline = clone(Pipeline(self.model.steps)).set_params(**parameters)
+    def steps(self) -> Pipeline:
+        """Return the steps that follow the preprocessing, with the parameters and the seed."""
+        pipeline = clone(Pipeline(self.model.steps)).set_params(**(self.parameters or {}))
         set_random_states(pipeline, self.seed)
         return pipeline
 

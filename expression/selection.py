@@ -17,12 +17,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy import optimize, stats
-from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
-from sklearn.pipeline import Pipeline
 
-from expression.models import MODELS, gene_importance, set_random_states
+from expression.models import Unfitted, gene_importance
 from expression.parallel import run_parallel
+from expression.tuning import fit
 
 SELECTED_FROM = 0.75  # of the subsamples, from which on a gene is selected
 SUBSETS = 5  # of the patients, each without another fifth
@@ -107,7 +106,7 @@ def tail_bound(mean: float, threshold: float, n: int, r: float) -> float:
 
 
 def refit_on_pairs(
-    pipelines: dict[str, Pipeline], X: pd.DataFrame, cohorts: list[tuple], rule: Rule, label: str
+    models: dict[str, Unfitted], X: pd.DataFrame, cohorts: list[tuple], rule: Rule, label: str
 ) -> np.ndarray:
     """Return which genes are selected: cohorts x subsamples x (models, then all of them) x genes.
 
@@ -115,7 +114,6 @@ def refit_on_pairs(
     halves of it, stratified; two after another are complementary. Genes that a model does not use
     it does not select. Of all models, the genes of best mean rank are selected.
     """
-    unfitted = [(clone(pipeline), MODELS[name].importance) for name, pipeline in pipelines.items()]
     values, tasks = X.to_numpy(), []
     for rows, y, seed in cohorts:
         rng = np.random.default_rng(seed)
@@ -125,31 +123,30 @@ def refit_on_pairs(
         for pair in halves.split(rows, y):
             for half in pair:
                 drawn = values, X.columns, rows[half], y[half], int(rng.integers(2**31))
-                tasks.append((unfitted, *drawn, rule.first))
+                tasks.append((models, *drawn, rule.first))
     selected = run_parallel(_select_on_subsample, tasks, label)
-    return np.reshape(selected, (len(cohorts), 2 * rule.pairs, len(unfitted) + 1, X.shape[1]))
+    return np.reshape(selected, (len(cohorts), 2 * rule.pairs, len(models) + 1, X.shape[1]))
 
 
-def _select_on_subsample(unfitted, X, genes, rows, y, seed, first) -> np.ndarray:
+def _select_on_subsample(models, X, genes, rows, y, seed, first) -> np.ndarray:
     """Return which genes each model and all of them select on one subsample, rows of X."""
-    importances = np.empty((len(unfitted), len(genes)))
-    for i, (pipeline, importance) in enumerate(unfitted):
-        pipeline = clone(pipeline)
-        set_random_states(pipeline, seed)
-        importances[i] = gene_importance(importance, pipeline.fit(X[rows], y), genes)
+    fitted = fit({name: u._replace(seed=seed) for name, u in models.items()}, X[rows], y).values()
+    importances = np.array(
+        [gene_importance(f.unfitted.model.importance, f.pipeline, genes) for f in fitted]
+    )
     ranks = rank_genes(importances)
     consensus = rank_genes(-ranks.mean(axis=0))
     return np.vstack([(ranks <= first) & (importances > 0), consensus <= first])
 
 
 def check_rule(
-    pipelines: dict[str, Pipeline], X: pd.DataFrame, y, rule: Rule, permutations: int, seed: int
+    models: dict[str, Unfitted], X: pd.DataFrame, y, rule: Rule, permutations: int, seed: int
 ) -> Checks:
     """Return what the rule does with permuted labels, and without each fifth of the patients."""
     rule = rule._replace(pairs=min(rule.pairs, FEWER_PAIRS))
 
     def frequencies(cohorts, label):
-        selected = refit_on_pairs(pipelines, X, cohorts, rule, label)
+        selected = refit_on_pairs(models, X, cohorts, rule, label)
         return pd.DataFrame(selected[:, :, -1].mean(axis=1), columns=X.columns)
 
     rngs = [np.random.default_rng([seed, number + 1]) for number in range(permutations)]

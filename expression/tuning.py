@@ -13,22 +13,22 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.model_selection import ParameterGrid, StratifiedKFold
 from sklearn.pipeline import Pipeline
 
-from expression.models import ROUNDS, Unfitted, classifier_names, parameter_text, set_random_states
+from expression.models import ROUNDS, Unfitted, classifier_names, parameter_text
 from expression.parallel import run_parallel
 
 INNER_FOLDS = 4  # of a class's 5 patients, the least, an outer fold of 5 leaves 4
 
 
 class Fitted(NamedTuple):
-    """A tuned and fitted model, named as by `GridSearchCV`."""
+    """A fitted model, and what it was before."""
 
-    best_estimator_: Pipeline  # from values to probabilities
-    best_params_: dict
-    cv_results_: pd.DataFrame | None  # a row a grid point; None for a baseline
+    pipeline: Pipeline  # from values to probabilities
+    unfitted: Unfitted  # with the parameters chosen
+    grid_scores: pd.DataFrame | None = None  # a row a grid point, where the parameters were tuned
 
 
 def fit_models(models: dict[str, Unfitted], X: pd.DataFrame, y: Iterable[int]) -> dict[str, Fitted]:
@@ -40,19 +40,23 @@ def fit_models(models: dict[str, Unfitted], X: pd.DataFrame, y: Iterable[int]) -
 
 
 def _tune_and_fit(models: dict[str, Unfitted], X: np.ndarray, y: np.ndarray) -> dict[str, Fitted]:
-    tuned = {name: u for name, u in models.items() if not u.model.baseline}
-    scores = _search_grids(tuned, X, y) if tuned else {}
+    classifiers = {name: u for name, u in models.items() if not u.model.baseline}
+    tuned, scores = dict(models), {}
+    for name, folds in (_search_grids(classifiers, X, y) if classifiers else {}).items():
+        mean, sd = np.mean(folds, axis=0), np.std(folds, axis=0)
+        points = list(ParameterGrid(models[name].model.grid or {}))
+        scores[name] = pd.DataFrame({"parameters": points, "Brier score": mean, "sd": sd})
+        tuned[name] = models[name]._replace(parameters=points[mean.argmin()])
+    return {n: f._replace(grid_scores=scores.get(n)) for n, f in fit(tuned, X, y).items()}
+
+
+def fit(models: dict[str, Unfitted], X: np.ndarray, y: np.ndarray) -> dict[str, Fitted]:
+    """Return the models fitted on the patients of X and y, with the parameters they have."""
     values, fitted = _fit_values(models, X), {}
     for name, unfitted in models.items():
-        best, result = {}, None
-        if name in tuned:
-            mean, sd = np.mean(scores[name], axis=0), np.std(scores[name], axis=0)
-            points = list(ParameterGrid(unfitted.model.grid or {}))
-            result = pd.DataFrame({"parameters": points, "Brier score": mean, "sd": sd})
-            best = points[mean.argmin()]
         preprocessing, Z = values[unfitted.model.values]
-        steps = unfitted.steps(best).fit(Z, y)
-        fitted[name] = Fitted(Pipeline([*preprocessing.steps, *steps.steps]), best, result)
+        steps = [*preprocessing.steps, *unfitted.steps().fit(Z, y).steps]
+        fitted[name] = Fitted(Pipeline(steps), unfitted)
     return fitted
 
 
@@ -93,7 +97,7 @@ def _score_grid(unfitted: Unfitted, Z, y, Z_held_out, y_held_out) -> list[float]
             parameters[ROUNDS] = max(grid[ROUNDS])
             stage = {"iteration_range": (0, point[ROUNDS])}
         if parameters != last:  # rounds vary fastest in the grid: one fit after another is the same
-            steps, last = unfitted.steps(parameters).fit(Z, y), parameters
+            steps, last = unfitted._replace(parameters=parameters).steps().fit(Z, y), parameters
         p = positive_probability(steps, Z_held_out, **stage)
         scores.append(np.mean((p - y_held_out) ** 2))
     return scores
@@ -101,7 +105,7 @@ def _score_grid(unfitted: Unfitted, Z, y, Z_held_out, y_held_out) -> list[float]
 
 def tuning_table(fitted: dict[str, Fitted]) -> pd.DataFrame:
     """Return every grid point with the mean and sd of its Brier score over the inner folds."""
-    tables = {name: fitted[name].cv_results_ for name in classifier_names()}
+    tables = {name: fitted[name].grid_scores for name in classifier_names()}
     table = pd.concat(tables, names=["model"]).droplevel(1)
     return table.assign(parameters=table["parameters"].map(parameter_text))
 
@@ -109,7 +113,7 @@ def tuning_table(fitted: dict[str, Fitted]) -> pd.DataFrame:
 def predict(fitted: dict[str, Fitted], X: pd.DataFrame) -> pd.DataFrame:
     """Return the probability of the positive class under fitted models, patients x models."""
     X, patients = X.to_numpy(), X.index
-    columns = {name: positive_probability(f.best_estimator_, X) for name, f in fitted.items()}
+    columns = {name: positive_probability(f.pipeline, X) for name, f in fitted.items()}
     return pd.DataFrame(columns, patients)
 
 
@@ -147,15 +151,13 @@ def predict_under_random_states(
 
     The tuned models are refitted on X and y with nothing but their random state changed.
     """
-    unfitted = {name: clone(f.best_estimator_) for name, f in fitted.items()}
-    tasks = [(unfitted, X, np.asarray(y), X_new, state) for state in states]
+    tasks = [
+        ({name: f.unfitted._replace(seed=state) for name, f in fitted.items()}, X, y, X_new)
+        for state in states
+    ]
     parts = run_parallel(_refit_and_predict, tasks, "other random states")
     return pd.concat(dict(zip(states, parts, strict=True)), names=["state", "patient"])
 
 
-def _refit_and_predict(unfitted, X, y, X_new, state) -> pd.DataFrame:
-    columns = {}
-    for name, pipeline in unfitted.items():
-        set_random_states(pipeline, state)
-        columns[name] = positive_probability(pipeline.fit(X.to_numpy(), y), X_new.to_numpy())
-    return pd.DataFrame(columns, X_new.index)
+def _refit_and_predict(models, X, y, X_new) -> pd.DataFrame:
+    return predict(fit(models, X.to_numpy(), np.asarray(y)), X_new)

@@ -7,11 +7,10 @@ import pandas as pd
 import pytest
 from sklearn import config_context
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from expression.data import ExpressionData
-from expression.models import MODELS, ROUNDS, build_models, classifier_names
+from expression.models import MODELS, ROUNDS, Unfitted, build_models, classifier_names
 from expression.preprocessing import Preprocessing
 
 UP, DOWN = ["g000", "g001", "g002"], ["g003", "g004"]
@@ -33,14 +32,11 @@ def simulate(effect: float, seed: int = 0) -> ExpressionData:
     return ExpressionData(X[:40], X[40:], labels[:40], labels[40:], "about " + names, names)
 
 
-def quick_pipelines() -> dict[str, Pipeline]:
-    """Return the classifiers behind the preprocessing, unfitted, with few trees."""
+def quick_models() -> dict[str, Unfitted]:
+    """Return the classifiers with few trees."""
     few = {"Random Forest": {ROUNDS: 10}, "XGBoost": {ROUNDS: 50}}
-    models, values = build_models(Preprocessing(), seed=0), Preprocessing().steps()
-    return {
-        name: Pipeline([*values, *models[name].steps(few.get(name, {})).steps])
-        for name in classifier_names()
-    }
+    models = build_models(Preprocessing(), seed=0)
+    return {n: models[n]._replace(parameters=few.get(n, {})) for n in classifier_names()}
 
 
 @contextmanager

@@ -249,7 +249,7 @@ def test_split_scores_are_drawn_as_often_as_they_come():
 def test_the_tree_is_drawn_with_gene_names_and_class_names(data):
     unfitted = {"One gene": models.build_models(data.preprocessing, 0)["One gene"]}
     [tree] = tuning.fit_models(unfitted, data.X_train, data.y_train.cat.codes).values()
-    figure = classifier_models.draw_decision_tree(tree.best_estimator_, data)
+    figure = classifier_models.draw_decision_tree(tree.pipeline, data)
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts[0].startswith("ZYX <= ")
     assert "value = [27, 11]\nclass = ALL" in texts[0]

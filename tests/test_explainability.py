@@ -7,11 +7,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from planted import UP, quick_pipelines, simulate, small_models
+from planted import UP, quick_models, simulate, small_models
 
 import explainability
 from expression import genes
 from expression.models import ROUNDS
+from expression.tuning import fit
 
 FILES = {
     *("metrics.txt", "metrics.json", "genes.csv", "importances.png", "shap_summary.png"),
@@ -86,7 +87,7 @@ def test_neither_jobs_nor_test_labels_change_what_is_trained(
 def test_the_summary_draws_the_positive_class():
     data = simulate(effect=4)
     X, y = data.X_train, data.y_train.cat.codes.to_numpy()
-    forest = quick_pipelines()["Random Forest"].fit(X.to_numpy(), y)
+    forest = fit(quick_models(), X.to_numpy(), y)["Random Forest"].pipeline
     found = {"Random Forest": genes.explain(forest, X, seed=0)}
     figure = explainability.draw_shap_summary(found, data, np.log2(X))
     ax = figure.axes[0]

@@ -5,12 +5,13 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from planted import DOWN, UP, quick_pipelines, simulate
+from planted import DOWN, UP, quick_models, simulate
 from scipy.stats import mannwhitneyu, ttest_ind
 from sklearn.metrics import roc_auc_score
 
 from expression import genes
 from expression.models import MODELS, classifier_names
+from expression.tuning import fit
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def planted():
 @pytest.mark.parametrize("name", classifier_names())
 def test_shap_values_add_up_to_the_output_for_the_positive_class(planted, name, many, monkeypatch):
     X, y = planted.X_train, planted.y_train.cat.codes.to_numpy()
-    pipeline = quick_pipelines()[name].fit(X.to_numpy(), y)
+    pipeline = fit(quick_models(), X.to_numpy(), y)[name].pipeline
     if many:  # patients: some of them are explained
         monkeypatch.setattr(genes, "MAX_EXPLAINED", 12)
         monkeypatch.setattr(genes, "MAX_BACKGROUND", 12)

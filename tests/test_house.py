@@ -16,8 +16,9 @@ FLOORS = [
     {"tables"},
     {"checks", "cohort"},
     {"data", "models", "clusters"},
-    {"tuning", "selection", "agreement", "components", "style", "report"},
-    {"evaluation", "genes", "command"},
+    {"tuning", "agreement", "components", "style", "report"},
+    {"selection", "evaluation", "command"},
+    {"genes"},
 ]
 COMPUTING = {"models", "tuning", "evaluation", "intervals", "selection", "genes"} | {
     *("clusters", "agreement", "components")

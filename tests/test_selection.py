@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from planted import DOWN, N_GENES, UP, quick_pipelines, simulate, small_models
+from planted import DOWN, N_GENES, UP, quick_models, simulate, small_models
 from sklearn.metrics import cohen_kappa_score
 
 from expression import selection
@@ -48,7 +48,7 @@ def test_a_tail_of_any_mean_holds_what_a_distribution_of_that_mean_can_have():
 
 def selected_genes(X, y, rule, seed=0):
     cohort = np.arange(len(y)), y.cat.codes.to_numpy(), [seed]
-    found = selection.refit_on_pairs(quick_pipelines(), X, [cohort], rule, "")
+    found = selection.refit_on_pairs(quick_models(), X, [cohort], rule, "")
     return set(X.columns[found[0, :, -1].mean(axis=0) >= selection.SELECTED_FROM])
 
 
@@ -68,7 +68,7 @@ def test_permuted_labels_select_few_and_subsets_nearly_the_same(planted):
     X, y = planted
     rule = selection.choose_rule(N_GENES, 8, 1.0)._replace(pairs=1)
     few, checks = (
-        selection.check_rule(quick_pipelines(), X, y.cat.codes.to_numpy(), rule, count, seed=0)
+        selection.check_rule(quick_models(), X, y.cat.codes.to_numpy(), rule, count, seed=0)
         for count in (1, 2)
     )
     assert (checks.permuted >= selection.SELECTED_FROM).sum(axis=1).mean() <= 4
@@ -105,7 +105,7 @@ def test_halves_are_stratified_and_complementary(planted, monkeypatch):
     monkeypatch.setattr(selection, "run_parallel", record)
     rule = selection.choose_rule(N_GENES, 5, 1.0)
     cohorts = [(np.arange(40), y, [0]), (np.arange(20), y[:20], [1])]
-    shape = selection.refit_on_pairs(quick_pipelines(), X, cohorts, rule, "").shape
+    shape = selection.refit_on_pairs(quick_models(), X, cohorts, rule, "").shape
     assert shape == (2, 10, 5, N_GENES)
     sizes = [40] * 5 + [20] * 5
     for one, other, n in zip(seen[::2], seen[1::2], sizes, strict=True):

@@ -38,20 +38,23 @@ def test_tuned_models_are_those_of_scikit_learn_on_the_full_pipeline(few_genes, 
     X, y = few_genes.X_train.to_numpy(), few_genes.y_train.cat.codes
     unfitted = build_models(few_genes.preprocessing, seed=3)[name]
     values = few_genes.preprocessing.steps()
-    whole = Pipeline([*values, *unfitted.steps(unfitted.model.search or {}).steps])
+
+    def pipeline(parameters):
+        return Pipeline([*values, *unfitted._replace(parameters=parameters).steps().steps])
+
     cv = StratifiedKFold(tuning.INNER_FOLDS, shuffle=True, random_state=3)
     options = {"scoring": "neg_brier_score", "cv": cv, "refit": False}
-    search = GridSearchCV(whole, unfitted.model.grid, **options).fit(X, y)
+    search = GridSearchCV(pipeline(unfitted.model.search), unfitted.model.grid, **options)
+    search.fit(X, y)
     [found] = fit(few_genes, [name], seed=3).values()
-    assert found.cv_results_["parameters"].tolist() == search.cv_results_["params"]
+    assert found.grid_scores["parameters"].tolist() == search.cv_results_["params"]
     scores = -search.cv_results_["mean_test_score"], search.cv_results_["std_test_score"]
-    assert found.cv_results_["Brier score"].to_numpy() == pytest.approx(scores[0], abs=1e-7)
-    assert found.cv_results_["sd"].to_numpy() == pytest.approx(scores[1], abs=1e-7)
-    assert found.best_params_ == search.best_params_
-    refitted = Pipeline([*values, *unfitted.steps(search.best_params_).steps]).fit(X, y)
+    assert found.grid_scores["Brier score"].to_numpy() == pytest.approx(scores[0], abs=1e-7)
+    assert found.grid_scores["sd"].to_numpy() == pytest.approx(scores[1], abs=1e-7)
+    assert found.unfitted.parameters == search.best_params_
     X_test = few_genes.X_test.to_numpy()
-    expected = refitted.predict_proba(X_test)
-    assert (found.best_estimator_.predict_proba(X_test) == expected).all()
+    expected = pipeline(search.best_params_).fit(X, y).predict_proba(X_test)
+    assert (found.pipeline.predict_proba(X_test) == expected).all()
 
 
 def test_models_fitted_together_are_those_fitted_alone(few_genes):
@@ -68,7 +71,7 @@ def test_models_fitted_together_are_those_fitted_alone(few_genes):
 def test_no_seed_changes_a_baseline_and_one_gene_is_zyxin(data):
     names = [name for name, model in MODELS.items() if model.baseline]
     fitted, again = fit(data, names, seed=0), fit(data, names, seed=5)
-    rule = fitted["One gene"].best_estimator_
+    rule = fitted["One gene"].pipeline
     genes = rule[:-1].get_feature_names_out(data.X_train.columns)
     assert genes[rule[-1].feature_importances_ > 0].tolist() == ["X95735_at"]
     P = tuning.predict(fitted, data.X_test)
