@@ -142,5 +142,7 @@ def merge_descriptions(tables: list[Table], genes: list[str]) -> pd.Series:
         found = f"{len(differ):,} descriptions differ: {shortlist(differ)}"
         advice = "leave the descriptions out of one of the files"
         raise refusal(tables[-1].path, rule, found, advice)
-    names = ["".join(filter(str.isprintable, text)) for text in merged.values()]
-    return pd.Series(names, pd.Index(genes, name="accession"), name="description")
+    for gene, text in merged.items():
+        if not text.isprintable():
+            merged[gene] = "".join(filter(str.isprintable, text))
+    return pd.Series(merged, name="description", dtype=str).rename_axis("accession")

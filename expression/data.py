@@ -17,6 +17,7 @@ import hashlib
 import os
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -254,16 +255,18 @@ def _align(
     return pd.DataFrame(X, index, pd.Index(genes, name="accession"), copy=False)
 
 
-def short_gene_names(descriptions: pd.Series, symbols: dict[str, str] | None = None) -> pd.Series:
+def short_gene_names(descriptions: pd.Series, symbols: dict[str, str]) -> pd.Series:
     """Return a short, unique name per gene: its symbol, else shortened description or accession.
 
     A name that several genes share is followed by the accession.
     """
     shorten = partial(textwrap.shorten, width=SHORT_NAME_LENGTH, placeholder="…")
-    names = [clean(text or gene) for gene, text in descriptions.items()]
-    names = [name if len(name) <= SHORT_NAME_LENGTH else shorten(name) for name in names]
-    names = pd.Series(names, descriptions.index, dtype=str)
-    names = pd.Series(symbols or {}, dtype=str).reindex(names.index).fillna(names).rename("gene")
-    taken = names.duplicated(keep=False) | names.isin(names.index)
-    names = names.where(~taken | (names == names.index), names + " (" + names.index + ")")
-    return names if names.is_unique else names.index.to_series(name="gene")
+    names = {gene: clean(text or gene) for gene, text in descriptions.to_dict().items()}
+    names = {g: n if len(n) <= SHORT_NAME_LENGTH else shorten(n) for g, n in names.items()}
+    names |= {gene: symbol for gene, symbol in symbols.items() if gene in names}
+    count = Counter(names.values())
+    for gene, name in list(names.items()):
+        if name != gene and (count[name] > 1 or name in names):
+            names[gene] = f"{name} ({gene})"
+    names = names if len(set(names.values())) == len(names) else {gene: gene for gene in names}
+    return pd.Series(list(names.values()), descriptions.index, name="gene", dtype=str)

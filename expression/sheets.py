@@ -180,8 +180,10 @@ def _read_fast(place: _Place, patients: Collection[str]) -> Sheet | None:
     if frame.shape[1] != len(header):
         return None
     words = {j: frame.pop(j).tolist() for j in sorted(text)}
-    cells = (cell for column in words.values() for cell in column)
-    if not all(isinstance(cell, str) and len(cell) <= csv.field_size_limit() for cell in cells):
+    longest = csv.field_size_limit()
+    if any(
+        set(map(type, cells)) != {str} or max(map(len, cells)) > longest for cells in words.values()
+    ):
         return None
     if not all(dtype.kind in "iuf" for dtype in frame.dtypes):
         return None
@@ -198,6 +200,8 @@ def _read_fast(place: _Place, patients: Collection[str]) -> Sheet | None:
 
 def _well_quoted(place: _Place) -> bool:
     """Return whether every quote opens or closes a whole cell, or is doubled within one."""
+    if b'"' not in place.content:
+        return True
     delimiter = place.delimiter.encode()
     # Before the first quote (the look-behind spans it, too) and after the last one there is a
     # delimiter, a line break or nothing.

@@ -12,6 +12,7 @@ decides.
 
 import re
 from collections.abc import Collection
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -167,9 +168,8 @@ def _description(sheet: Sheet, among: set[int]) -> int | None:
 def _read_table(sheet: Sheet, layout: _Layout, classes: set[str], choices: Choices) -> Table:
     """Read the values of a sheet whose layout is known, and check its names."""
     path, header, key = sheet.path, sheet.header, layout.key
-    kept = [not choices.leaves_out(name) for name in sheet.text[key]]
-    if not all(kept):
-        sheet = sheet.with_rows(kept)
+    if choices.drop:
+        sheet = sheet.with_rows([not choices.leaves_out(name) for name in sheet.text[key]])
     names = sheet.text[key]
     values, patients = _read_numbers(sheet, layout.numbers, names), map(header.get, layout.numbers)
     # As objects, which are faster to go through than pandas' strings
@@ -180,7 +180,7 @@ def _read_table(sheet: Sheet, layout: _Layout, classes: set[str], choices: Choic
         values = values.drop(columns=layout.unlabelled, errors="ignore")
     check_names(path, "gene", values.index)
     check_names(path, "patient", values.columns)
-    odd = [name for name in values.index if NO_GENE.search(name)]
+    odd = [name for name in values.index if not may_be_gene(name)]
     if odd := [name for name in odd if not matches(name, choices.keep)]:
         found = f"{len(odd)} look otherwise: {shortlist(odd)}"
         advice = "leave them out with --drop NAME, or --keep NAME"
@@ -220,6 +220,11 @@ def _read_numbers(sheet: Sheet, columns: list[int], names: list[str]) -> pd.Data
         raise refusal(sheet.path, rule, f"{len(wrong):,} are not, {found}", advice)
     numbers = {j: list(map(number, cells)) for j, cells in text.items()}
     return sheet.numbers.join(pd.DataFrame(numbers, sheet.numbers.index, dtype=float))[columns]
+
+
+@cache  # as the test file has the same names, and to search takes a tenth of the loading
+def may_be_gene(name: str) -> bool:
+    return not NO_GENE.search(name)
 
 
 def _is_value(cell: str) -> bool:

@@ -206,7 +206,7 @@ def test_a_gene_is_named_by_its_symbol_else_its_description_else_its_accession()
     names = short_gene_names(pd.Series(descriptions), symbols).tolist()
     assert names[:5] == ["LTC4S", "Zyxin", "Cellular retinoic acid-…", "MPO", "e"]
     assert names[5:] == ["LYZ (f)", "LYZ (g)", "b (h)"]
-    names = short_gene_names(pd.Series({"a": "LYZ", "b": "LYZ", "c": "LYZ (a)"}))
+    names = short_gene_names(pd.Series({"a": "LYZ", "b": "LYZ", "c": "LYZ (a)"}), {})
     assert names.tolist() == ["a", "b", "c"]  # as the others cannot be told apart
 
 
