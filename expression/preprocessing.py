@@ -6,10 +6,8 @@ million: keep the genes that are expressed, log2(x + 1). Of very many genes the 
 kept, and each array is standardised over those. Only the filter learns anything, from the patients
 it is fitted on; inside a `Pipeline` those are the training patients of the fold at hand.
 
-References: Dudoit, Fridlyand & Speed (2002), Comparison of discrimination methods for the
-classification of tumors using gene expression data, JASA 97:77-87. Chen, Lun & Smyth (2016), From
-reads to genes to pathways: differential expression analysis of RNA-Seq experiments using Rsubread
-and the edgeR quasi-likelihood pipeline, F1000Research 5:1438 (the idea of edgeR's filterByExpr).
+References: Dudoit, Fridlyand & Speed (2002), JASA 97:77 (intensities); Chen, Lun & Smyth (2016),
+F1000Research 5:1438 (the idea of edgeR's filterByExpr).
 """
 
 from typing import NamedTuple
@@ -28,6 +26,7 @@ MIN_FOLD, MIN_DIFFERENCE = 5, 500
 # Counts per million at which a gene is expressed: filterByExpr's 10 counts in a library of ten
 # million reads. CPM and TPM no longer tell how large a library was, so that all are held to it.
 MIN_CPM = 1
+BLOCK = 2_000  # genes whose logarithms are held at once; of all they would take three times X
 
 Steps = list[tuple[str, BaseEstimator]]
 
@@ -43,26 +42,11 @@ LOG2 = {"intensity": np.log2, "counts": log2_plus_one}  # of values on each scal
 class GeneFilter(SelectorMixin, BaseEstimator):
     """Keep the genes that pass; of more than `max_genes`, those whose log2 values vary most.
 
-    Array intensities pass with max > 5 * min and max - min > 500, counts per million where enough
-    patients express the gene, whatever their class. Enough are two and a share of the patients:
-    that of the smaller class among the training patients, so that a gene expressed in one class
-    alone can pass, and folds need no labels to know it.
-
-    Parameters
-    ----------
-    scale : {"intensity", "counts"}
-        What the values are: intensities, which must be positive, or counts per million.
-    min_share : float
-        Of counts, the least share of the patients that must express a gene, inclusive.
-    min_genes, max_genes : int
-        The fewest genes that must pass, and the most that are kept (None: all).
-
-    Attributes
-    ----------
-    support_ : ndarray of bool of shape (n_features_in_,)
-        The genes that are kept.
-    n_passing_ : int
-        How many passed, before the most variable were taken.
+    `scale` "intensity": of positive values, max > 5 * min and max - min > 500. "counts", per
+    million: two patients and `min_share` of them express the gene, whatever their class. That is
+    the share of the smaller class in training, so that a gene of one class alone can pass, and
+    folds need no labels to know it. `support_`: the genes kept; `n_passing_`: how many passed.
+    DataError when fewer than `min_genes` pass.
     """
 
     def __init__(self, scale="intensity", min_share=0.5, min_genes=1, max_genes=None):
@@ -72,7 +56,7 @@ class GeneFilter(SelectorMixin, BaseEstimator):
         self.max_genes = max_genes
 
     def fit(self, X, y=None):
-        """Learn which genes of X, patients x genes, to keep; DataError when too few pass."""
+        """Learn which genes of X, patients x genes, to keep."""
         X = validate_data(self, X, dtype="numeric", ensure_min_samples=2)
         if self.scale == "counts":
             passing = (X >= MIN_CPM).sum(axis=0) >= max(2, round(self.min_share * len(X)))
@@ -91,8 +75,9 @@ class GeneFilter(SelectorMixin, BaseEstimator):
         self.support_ = passing
         if self.max_genes is not None and self.n_passing_ > self.max_genes:
             columns = np.flatnonzero(passing)
-            variance = LOG2[self.scale](X[:, columns]).var(axis=0)
-            kept = columns[np.argsort(-variance, kind="stable")[: self.max_genes]]
+            blocks = np.array_split(columns, 1 + len(columns) // BLOCK)
+            variance = [LOG2[self.scale](X[:, block]).var(axis=0) for block in blocks]
+            kept = columns[np.argsort(-np.concatenate(variance), kind="stable")[: self.max_genes]]
             self.support_ = np.isin(np.arange(X.shape[1]), kept)
         return self
 
