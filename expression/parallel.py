@@ -11,7 +11,6 @@ as the other tasks, and says by position which patients and genes it is about.
 """
 
 import asyncio
-import functools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -30,7 +29,7 @@ from tqdm import tqdm
 from expression.files import DataError
 
 PATIENCE = 10  # seconds to wait for a scheduler, and for its first worker
-START = 3  # seconds that processes need for their imports; shorter work is done before that, here
+START = 3  # seconds that processes need for their imports; work that takes less is done here
 
 
 class Progress(tqdm):
@@ -132,7 +131,8 @@ def expect(stages: dict[str, float]) -> None:
 def run_parallel(function: Callable, tasks: Iterable[tuple], label: str) -> list:
     """Return ``[function(*task) for task in tasks]``, with `label` on the progress bar.
 
-    The first seconds' tasks are done in this process: other processes are started for the rest.
+    Other processes are started when the rest would take longer here than they need to start, as
+    the time of the first tasks tells.
     """
     tasks, own = list(tasks), _workers.get(Workers())
 
@@ -145,7 +145,8 @@ def run_parallel(function: Callable, tasks: Iterable[tuple], label: str) -> list
         return run_on_cluster(function, tasks, own, move)
     results, begin = [], time.perf_counter()
     for task in tasks:
-        if own.jobs > 1 and (own.started or time.perf_counter() - begin > START):
+        mean = (time.perf_counter() - begin) / max(1, len(results))
+        if own.jobs > 1 and (own.started or mean * (len(tasks) - len(results)) > START):
             break
         results.append(function(*task))
         move(len(results) / len(tasks))
@@ -180,8 +181,7 @@ def run_on_cluster(function: Callable, tasks: list[tuple], own: Workers, move: C
             # kept, so that its identity stays its own.
             sent[id(value)] = value, client.submit(lambda same: same, value, pure=False)
     tasks = [[sent.get(id(value), (None, value))[1] for value in task] for task in tasks]
-    submit = functools.partial(client.submit, call, function, config=get_config(), pure=False)
-    futures = [submit(arguments=task) for task in tasks]
+    futures = [client.submit(call, function, task, get_config(), pure=False) for task in tasks]
     results = {}
     for future, result in as_completed(futures, loop=client.loop, with_results=True):
         results[future.key] = result
