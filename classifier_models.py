@@ -116,9 +116,9 @@ def draw_figures(data: ExpressionData, results: Results) -> dict[str, plt.Figure
     n_train, n_test, tested = len(data.y_train), len(data.y_test), results.tested
     title = f"{n_train} training patients, held out in folds (nested cross-validation)"
     figures = {"nested_cv": draw_resampled(results.nested, title, "repetitions")}
-    for pipeline in (results.fitted[name].pipeline for name in classifier_names()):
-        if isinstance(pipeline[-1], DecisionTreeClassifier):
-            figures["decision_tree"] = draw_decision_tree(pipeline, data)
+    for name in classifier_names():
+        if isinstance((pipeline := results.fitted[name].pipeline)[-1], DecisionTreeClassifier):
+            figures[name.lower().replace(" ", "_")] = draw_decision_tree(pipeline, data)
     if tested:
         P = tested.P.drop(columns=MAJORITY)
         figures["confusion_matrices"] = draw_confusion_matrices(P, data, tested.correct)
@@ -152,7 +152,7 @@ def draw_roc_curves(P: pd.DataFrame, data: ExpressionData, scores: pd.DataFrame)
         if key in scores.index:
             auc = interval_text(*scores.loc[key, ["estimate", "lower", "upper"]], 3)
         width = max(1, 5 - 0.6 * len(ax.lines))  # later curves leave earlier ones visible below
-        look |= {"marker": "", "lw": width, "linestyle": "--" if MODELS[name].baseline else "-"}
+        look |= {"marker": "", "lw": width} | ({"linestyle": "--"} if MODELS[name].baseline else {})
         # not RocCurveDisplay, whose legend knows no intervals
         ax.plot(*roc_curve(y, P[name])[:2], **look, label=f"{name}: {auc}")
     ax.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
@@ -279,9 +279,9 @@ def main(args: argparse.Namespace) -> None:
     models, tested, splits = build_models(data.preprocessing, seed), None, None
     fitted = fit_models(models, data.X_train, data.y_train.cat.codes)
     if len(data.y_test):
-        at_once = evaluation.measure_on_test(data, fitted, 1, seed)
+        at_once = evaluation.measure_on_test(data, fitted, 1)
         report.show_table("Predicted correctly", headline_rows(Results(fitted, at_once)))
-        tested = evaluation.measure_on_test(data, fitted, args.random_states, seed)
+        tested = evaluation.measure_on_test(data, fitted, args.random_states)
     nested = evaluation.nested_cv(data, models, args.repeats, seed)
     if tested:
         splits = evaluation.monte_carlo_cv(data, models, tested, args.monte_carlo, seed)

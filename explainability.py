@@ -13,7 +13,7 @@ selected where there is nothing to find, and on four fifths of the patients how 
 
 Input: a data folder (see expression/data.py). Written to outputs/explainability/:
     metrics.txt, metrics.json                  the selected genes, and the evidence for each gene
-    genes.csv                                  everything about every gene
+    genes.csv                                  everything about every gene that is analysed
     importances, shap_summary                  figures: what each model uses
     selection_frequency, heatmap, top_genes    figures: how surely, and how it looks
 References: those of the methods are in expression/selection.py and expression/genes.py.
@@ -291,7 +291,7 @@ def main(args: argparse.Namespace) -> None:
     lists = dict(zip([*pipelines, "All, by mean rank"], selected.swapaxes(0, 1), strict=True))
     lists["Selected genes, over subsets of the patients"] = checks.subsets.to_numpy()
     report_evidence(report, selection.stability_table(lists), table, rule, checks)
-    report.add_table("genes", genes.full_table(table, models, data))
+    report.add_table("genes", genes.full_table(table, models, data.classes))
     report.write()
 
 

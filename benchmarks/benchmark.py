@@ -125,8 +125,8 @@ def run_scripts(name: str, folder: Path, jobs: int, limit: float, planted: list)
             row = {**size, "script": script, "wall s": wall, "cpu s": cpu, "peak MiB": memory}
             genes = Path(outputs) / script / "genes.csv"
             if genes.exists() and planted:
-                table = pd.read_csv(genes, index_col=0, low_memory=False)
-                selected = set(table.index[table["selected"].eq(True)])  # others were left out
+                table = pd.read_csv(genes, index_col=0)
+                selected = set(table.index[table["selected"]])
                 found = len(selected & set(planted))
                 row["planted genes"] = f"{found} of {len(planted)}, {len(selected) - found} others"
         print(row, flush=True)
@@ -155,8 +155,8 @@ def compare_tuning() -> pd.DataFrame:
     plain = {}
     for name in ours:
         model = models.MODELS[name]
-        pipeline = clone(Pipeline([*model.values(cohort.preprocessing), *model.steps]))
-        models.set_random_states(pipeline, 0)
+        steps = [*model.values(cohort.preprocessing), *ours[name].steps().steps]
+        pipeline = clone(Pipeline(steps))
         folds = StratifiedKFold(tuning.INNER_FOLDS, shuffle=True, random_state=0)
         searched = clone(pipeline).set_params(**(model.search or {}))
         options = {"scoring": "neg_brier_score", "cv": folds, "refit": False}

@@ -76,11 +76,8 @@ def feature_matrix(
 
 
 def component_scores(features: np.ndarray, components: int = MOST_COMPONENTS) -> np.ndarray:
-    """Return principal component scores, patients x components.
-
-    All components keep all distances, in far fewer columns than genes; of hundreds of patients the
-    leading ones keep nearly all.
-    """
+    """Return principal component scores, which keep all distances or, of hundreds of patients,
+    nearly all, in far fewer columns than genes."""
     return PCA(svd_solver="full").fit_transform(features)[:, :components]
 
 
@@ -125,12 +122,9 @@ def assess_cohorts(
 def assess_draw(
     features: np.ndarray, ks: Sequence[int], subsamples: int, seed: int, draw: int
 ) -> tuple[pd.Series, Clusters]:
-    """Return the stability of the clusters of some features, and those of the subsamples.
-
-    Of the features themselves (draw 0), or of a null data set, then without the subsamples.
-    Stability, by method and k: mean adjusted Rand index of a subsample's clusters with those of all
-    patients.
-    """
+    """Return the stability of the clusters of the features (draw 0) or of null data: the mean
+    adjusted Rand index of a subsample's clusters with those of all patients. With draw 0 also the
+    clusters of the subsamples."""
     rng = np.random.default_rng([seed, draw])
     scores = component_scores(null_features(features, rng) if draw else features)
     resampled = resample(scores, ks, subsamples, seed, rng)

@@ -1,7 +1,4 @@
-"""What surrounds the analysis of a script: its data, its report, and how it ends.
-
-Errors are one line with a status, and nothing is lost.
-"""
+"""What surrounds the analysis of a script: its data, its report, and how it ends."""
 
 import argparse
 import functools

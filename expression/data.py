@@ -87,8 +87,7 @@ class ExpressionData:
     @property
     def groups(self) -> pd.Series:
         """The subtype of every patient of `X_all`, or the class where no subtype is known."""
-        classes = self.y_all.astype(str)
-        return classes if self.subtypes is None else self.subtypes.fillna(classes)
+        return self.y_all.astype(str) if self.subtypes is None else self.subtypes
 
     @property
     def sample_set(self) -> pd.Series:
@@ -124,31 +123,13 @@ def load_expression_data(
 ) -> ExpressionData:
     """Read expression tables and classes, check them, and align them by patient and accession.
 
-    Parameters
-    ----------
-    data_dir : folder with the files named in the module docstring
-    expression : {"intensity", "log", "counts", "log-counts"}
-        The scale of the values in the files: array intensities, or their log2; counts, CPM or
-        TPM, or their log2(x + 1). Logarithms are turned back here, and counts scaled to a million
-        for each patient.
-    train, test, labels : files (labels: one or several) in place of those of the folder
-        With `train`, nothing comes from the folder. What accompanies its tables (subtypes, gene
-        symbols, informative genes, caveats) is left out when any of the three is given. Files
-        given so may name more patients than the tables hold; those of a folder belong together.
-    class_column : the column of classes, where more than one can be
-    classes : the two classes to take of several, with their patients alone
-    positive_class : by default AML, or where there is none, the rarer among the training patients
-    common_genes : use the genes of both files, when the test file lacks fewer than half
-    missing : {"refuse", "drop"}
-        Refuse missing values, or leave out the genes that lack any in either file.
-    drop, keep : names; * stands for anything
-        Columns and rows to leave out; genes to keep though they look like clinical data.
-    max_genes : of the genes that pass the filter of a fold, at most so many, the most variable
+    The parameters are the options of the same names (see options.py). Logarithms are turned back
+    here, and counts scaled to a million for each patient. With `train`, nothing comes from the
+    folder; subtypes, gene symbols, informative genes and caveats are left out when any of `train`,
+    `test` and `labels` is given. Files given so may name more patients than the tables hold; those
+    of a folder belong together.
 
-    Raises
-    ------
-    DataError
-        For everything that cannot be trusted, in one line.
+    Raises DataError, in one line, for everything that cannot be trusted.
     """
     folder = Path(data_dir)
     only_the_folder = not (train or test or labels)

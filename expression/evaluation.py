@@ -20,7 +20,7 @@ from sklearn.model_selection import RepeatedStratifiedKFold
 from expression import intervals
 from expression.data import ExpressionData
 from expression.models import MAJORITY, MODELS, Unfitted, classifier_names
-from expression.tuning import Fitted, predict, predict_held_out, predict_under_random_states
+from expression.tuning import Fitted, predict, predict_held_out
 
 OUTER_FOLDS = 5
 CLASSIFIED_FROM = 0.3  # of the prediction strength, from which on Golub et al. classify a patient
@@ -28,7 +28,7 @@ BINS = (0, 0.2, 0.8, 1)  # of probabilities, to compare with how many patients a
 
 
 class Tested(NamedTuple):
-    """What the test patients say; the first random state is the seed."""
+    """What the test patients say; of the random states, -1 is the seed itself."""
 
     P: pd.DataFrame  # probabilities, patients x models
     states: pd.DataFrame  # the same under other random states, (state, patient) x models
@@ -54,19 +54,18 @@ class Results(NamedTuple):
     splits: Resampled | None = None
 
 
-def measure_on_test(
-    data: ExpressionData, fitted: dict[str, Fitted], count: int, seed: int
-) -> Tested:
+def measure_on_test(data: ExpressionData, fitted: dict[str, Fitted], count: int) -> Tested:
     """Predict the test patients, also with the tuned models refitted under other random states.
 
     There are `count` states with the seed's own.
     """
-    X, y, y_train = data.X_test, data.y_test.cat.codes, data.y_train.cat.codes
-    P = predict(fitted, X)
-    states = [pd.concat({seed: P}, names=["state", "patient"])]
+    P, y, n = predict(fitted, data.X_test), data.y_test.cat.codes, len(data.X_train)
+    states = [pd.concat({-1: P}, names=["split", "patient"])]
     if count > 1:
-        others = np.random.default_rng(seed).integers(2**31, size=count - 1).tolist()
-        states.append(predict_under_random_states(fitted, data.X_train, y_train, X, others))
+        tuned = {name: f.unfitted for name, f in fitted.items()}
+        given = [(np.arange(n), np.arange(n, n + len(y)))] * (count - 1)
+        label = "other random states"
+        states.append(predict_held_out(tuned, data.X_all, data.y_all.cat.codes, given, label))
     states = pd.concat(states)
     over = score_splits(y, states)
     scores = interval_table(score(y, P), y, over)

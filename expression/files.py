@@ -76,7 +76,8 @@ def check_names(where: object, kind: str, names: Iterable[str]) -> None:
         raise refusal(where, rule, found, "keep one of each, or leave all out with --drop NAME")
     longest = np.inf if kind == "gene" else MAX_NAME_LENGTH
     if odd := [name for name in counts if not name.isprintable() or len(name) > longest]:
-        rule = f"every {kind} must be printable and have at most {MAX_NAME_LENGTH} characters"
+        rule = f"every {kind} must be printable"
+        rule += "" if kind == "gene" else f" and have at most {MAX_NAME_LENGTH} characters"
         raise refusal(where, rule, f"found {shortlist(odd)}", "rename it")
 
 

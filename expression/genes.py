@@ -177,15 +177,12 @@ def model_tables(
 
 
 def full_table(
-    table: pd.DataFrame, models: dict[str, pd.DataFrame], data: ExpressionData
+    table: pd.DataFrame, models: dict[str, pd.DataFrame], classes: tuple[str, str]
 ) -> pd.DataFrame:
-    """Return the tables of all genes side by side; genes not analysed come last."""
-    words = dict(zip((-1, 0, 1), (data.classes[0], "", data.classes[1]), strict=True))
+    """Return the tables of all genes side by side."""
+    words = {-1: classes[0], 0: "", 1: classes[1]}
     side_by_side = [table]
     for name, model in models.items():
         model = model.assign(direction=model["direction"].map(words))
         side_by_side.append(model.add_prefix(f"{name.lower().replace(' ', '_')}_"))
-    rest = data.X_train.columns.difference(table.index)
-    full = pd.concat(side_by_side, axis=1).reindex([*table.index, *rest])
-    full["gene"], full["description"] = data.gene_names, data.descriptions
-    return full.rename_axis("accession")
+    return pd.concat(side_by_side, axis=1).rename_axis("accession")

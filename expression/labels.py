@@ -1,9 +1,7 @@
 """Read files of classes: the patients they name, and the one column that holds the classes.
 
-A table has a row a patient; which column names the patients shows in the expression files. A CLS
-file of GenePattern names nobody: its codes follow the order of the patients in those. Where more
-than one column can hold the classes the file is refused, and the refusal names the option that
-decides.
+A table has a row a patient; which column names the patients shows in the expression files. What a
+CLS file means, and where a file is refused: see `tables.py`.
 """
 
 import re

@@ -84,7 +84,6 @@ class Model(NamedTuple):
     baseline is neither tuned nor explained.
     """
 
-    name: str
     steps: list[tuple[str, BaseEstimator]]
     grid: dict[str, list] | None = None
     importance: Importance | None = None
@@ -106,8 +105,8 @@ class Unfitted(NamedTuple):
     def steps(self) -> Pipeline:
         """Return the steps that follow the preprocessing, with the parameters and the seed."""
         pipeline = clone(Pipeline(self.model.steps)).set_params(**(self.parameters or {}))
-        set_random_states(pipeline, self.seed)
-        return pipeline
+        states = [name for name in pipeline.get_params() if name.endswith("__random_state")]
+        return pipeline.set_params(**dict.fromkeys(states, self.seed))
 
 
 # Genes are selected by percentage, which suits arrays of any size: of the 3,051 genes of the
@@ -131,47 +130,37 @@ BOOSTING = XGBClassifier(
 )
 BASELINE = {"baseline": True, "values": Preprocessing.filtered_steps}
 SELECT, SCALE = ("select", SelectPercentile(f_classif)), ("scale", StandardScaler())
-ENTRIES = (
-    Model(
-        "Logistic Regression",
+MODELS = {
+    "Logistic Regression": Model(
         [SELECT, SCALE, ("model", LogisticRegression(max_iter=1_000))],
         {"select__percentile": [2, 10, 100], "model__C": [0.1, 1.0, 10.0, 100.0]},
         COEFFICIENT,
     ),
-    Model(
-        "Decision Tree",
+    "Decision Tree": Model(
         [SELECT, ("model", DecisionTreeClassifier())],
         {"select__percentile": [1.3, 10, 100], "model__max_depth": [1, 3]},
         IMPURITY_DECREASE,
     ),
-    Model(
-        "Random Forest",
+    "Random Forest": Model(
         [("model", RandomForestClassifier())],
         {"model__max_features": ["sqrt", 0.1]},
         IMPURITY_DECREASE,
         search={"model__n_estimators": 25},  # a quarter of a forest is enough to choose by
     ),
-    Model("XGBoost", [("model", BOOSTING)], {ROUNDS: [100, 200, 300]}, GAIN, staged=True),
-    Model(MAJORITY, [("model", DummyClassifier())], **BASELINE),
-    Model("One gene", [("model", DecisionTreeClassifier(max_depth=1))], **BASELINE),
-    Model("Weighted voting", [("model", WeightedVoting())], votes=True, **BASELINE),
-)
-MODELS = {model.name: model for model in ENTRIES}
+    "XGBoost": Model([("model", BOOSTING)], {ROUNDS: [100, 200, 300]}, GAIN, staged=True),
+    MAJORITY: Model([("model", DummyClassifier())], **BASELINE),
+    "One gene": Model([("model", DecisionTreeClassifier(max_depth=1))], **BASELINE),
+    "Weighted voting": Model([("model", WeightedVoting())], votes=True, **BASELINE),
+}
 
 
 def classifier_names() -> list[str]:
     """Return the names of the models that are no baselines."""
-    return [model.name for model in MODELS.values() if not model.baseline]
+    return [name for name, model in MODELS.items() if not model.baseline]
 
 
 def build_models(preprocessing: Preprocessing, seed: int) -> dict[str, Unfitted]:
     return {name: Unfitted(model, preprocessing, seed) for name, model in MODELS.items()}
-
-
-def set_random_states(estimator: BaseEstimator, seed: int) -> None:
-    """Give the seed to every part of an estimator that has a random state."""
-    names = [name for name in estimator.get_params() if name.split("__")[-1] == "random_state"]
-    estimator.set_params(**dict.fromkeys(names, seed))
 
 
 def gene_importance(importance: Importance, pipeline: Pipeline, genes: pd.Index) -> pd.Series:

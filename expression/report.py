@@ -13,7 +13,6 @@ import platform
 import shutil
 import signal
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import metadata
@@ -28,7 +27,6 @@ from expression.data import ExpressionData
 from expression.preprocessing import MIN_CPM
 from expression.rendering import escape_formulas, rows_to_text, to_plain, to_text, wrap
 
-DATA = ["The data", "--------"]  # the heading of what was read
 PACKAGES = ("matplotlib", "numpy", "pandas", "scikit-learn", "scipy", "seaborn", "shap", "xgboost")
 
 
@@ -103,7 +101,8 @@ class Report:
         self.record["headline"] = {"title": title, "in_short": in_short, "rows": to_plain(rows)}
         self.in_short = "\n".join(map(wrap, in_short))
         short = ["In short", "--------", self.in_short, ""]
-        self.text[3:3] = [*short, title, "-" * len(title), rows_to_text(rows), "", *DATA]
+        table = [title, "-" * len(title), rows_to_text(rows), ""]
+        self.text[3:3] = [*short, *table, "The data", "--------"]
 
     def add_section(
         self,
@@ -161,9 +160,6 @@ class Report:
 @contextmanager
 def interrupts_ignored() -> Iterator[None]:
     """Let what takes a moment come to its end, so that outputs are all earlier ones or all new."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # interrupts reach the main thread only
-        return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield

@@ -149,11 +149,9 @@ def check_rule(
         selected = refit_on_pairs(models, X, cohorts, rule, label)
         return pd.DataFrame(selected[:, :, -1].mean(axis=1), columns=X.columns)
 
-    rngs = [np.random.default_rng([seed, number + 1]) for number in range(permutations)]
-    permuted = [
-        (np.arange(len(y)), rng.permutation(y), [seed, 1, number])
-        for number, rng in enumerate(rngs)
-    ]
+    rngs = (np.random.default_rng([seed, 1 + number]) for number in range(permutations))
+    shuffled = [rng.permutation(y) for rng in rngs]
+    permuted = [(np.arange(len(y)), codes, [seed, 1, n]) for n, codes in enumerate(shuffled)]
     folds = StratifiedKFold(SUBSETS, shuffle=True, random_state=seed).split(y, y)
     subsets = [(rows, y[rows], [seed, 2, number]) for number, (rows, _) in enumerate(folds)]
     return Checks(

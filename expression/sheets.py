@@ -116,7 +116,15 @@ def read_sheet(path: Path, patients: Collection[str] | None = None) -> Sheet:
     """
     place = _locate(path, read_bytes(path))
     fast = None if patients is None else _read_fast(place, patients)
-    return fast or _read_carefully(place, patients)
+    header, text, numbers, short = fast or _read_carefully(place, patients)
+    shape = [str(len(numbers)), str(len(header) - place.lead)]
+    if place.shape is not None and shape != place.shape:
+        rule = "must have as many genes and patients as its second line says"
+        found = f"found ({', '.join(shape)}) for {' '.join(place.shape)!r}"
+        raise refusal(path, rule, found, "export it again")
+    names, carefully = dict(enumerate(header)), fast is None
+    sheet = Sheet(path, names, text, numbers, carefully, place.lead, short, place.ended)
+    return sheet.without_columns(j for j in text if not header[j] and not any(text[j]))
 
 
 def _locate(path: Path, content: bytes) -> _Place:
@@ -151,7 +159,12 @@ def _locate(path: Path, content: bytes) -> _Place:
     return _Place(path, content[start:end], line, delimiter, ended)
 
 
-def _read_fast(place: _Place, patients: Collection[str]) -> Sheet | None:
+# What the two readers return: the header, the columns of text, those of numbers, and whether the
+# header had a cell less than the rows
+_Cells = tuple[list[str], dict[int, list[str]], pd.DataFrame, bool]
+
+
+def _read_fast(place: _Place, patients: Collection[str]) -> _Cells | None:
     """Read a table with pandas' C parser; None wherever it may have forgiven something."""
     if b"\0" in place.content or not _well_quoted(place):
         return None
@@ -195,7 +208,7 @@ def _read_fast(place: _Place, patients: Collection[str]) -> Sheet | None:
     if short_row or np.isinf(numbers).any() or any(header[j] in words[j] for j in words):
         return None
     numbers = pd.DataFrame(numbers, columns=frame.columns, copy=False)
-    return _finish(place, header, words, numbers, short, carefully=False)
+    return header, words, numbers, short
 
 
 def _well_quoted(place: _Place) -> bool:
@@ -210,7 +223,7 @@ def _well_quoted(place: _Place) -> bool:
     return quotes == place.content.count(b'"')
 
 
-def _read_carefully(place: _Place, patients: Collection[str] | None) -> Sheet:
+def _read_carefully(place: _Place, patients: Collection[str] | None) -> _Cells:
     """Read a table cell by cell, or say where it is damaged."""
     header, rows, short = _parse(place)
     text = set(range(len(header)))
@@ -224,7 +237,7 @@ def _read_carefully(place: _Place, patients: Collection[str] | None) -> Sheet:
         else:
             words[j] = list(map(clean, cells))
     numbers = pd.DataFrame(numbers, index=list(rows), dtype=float)
-    return _finish(place, header, words, numbers, short, carefully=True)
+    return header, words, numbers, short
 
 
 def _parse(place: _Place) -> tuple[list[str], dict[int, list[str]], bool]:
@@ -260,30 +273,3 @@ def _name_columns(
     names = {j for j, cell in enumerate(first) if np.isnan(number(cell)) or cell in patients}
     names |= {j for j, name in enumerate(header) if plain(name) in NAME_HEADERS}
     return names | {0}, False
-
-
-def _finish(
-    place: _Place,
-    header: list[str],
-    text: dict,
-    numbers: pd.DataFrame,
-    short: bool,
-    carefully: bool,
-) -> Sheet:
-    """Hold a GCT file to its size, and leave out empty columns."""
-    shape = [str(len(numbers)), str(len(header) - place.lead)]
-    if place.shape is not None and shape != place.shape:
-        rule = "must have as many genes and patients as its second line says"
-        found = f"found ({', '.join(shape)}) for {' '.join(place.shape)!r}"
-        raise refusal(place.path, rule, found, "export it again")
-    sheet = Sheet(
-        place.path,
-        dict(enumerate(header)),
-        text,
-        numbers,
-        carefully,
-        lead=place.lead,
-        short=short,
-        ended=place.ended,
-    )
-    return sheet.without_columns(j for j in text if not header[j] and not any(text[j]))

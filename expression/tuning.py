@@ -40,9 +40,10 @@ def fit_models(models: dict[str, Unfitted], X: pd.DataFrame, y: Iterable[int]) -
 
 
 def _tune_and_fit(models: dict[str, Unfitted], X: np.ndarray, y: np.ndarray) -> dict[str, Fitted]:
-    classifiers = {name: u for name, u in models.items() if not u.model.baseline}
+    given = {n: u for n, u in models.items() if u.model.baseline or u.parameters is not None}
+    untuned = {name: u for name, u in models.items() if name not in given}
     tuned, scores = dict(models), {}
-    for name, folds in (_search_grids(classifiers, X, y) if classifiers else {}).items():
+    for name, folds in (_search_grids(untuned, X, y) if untuned else {}).items():
         mean, sd = np.mean(folds, axis=0), np.std(folds, axis=0)
         points = list(ParameterGrid(models[name].model.grid or {}))
         scores[name] = pd.DataFrame({"parameters": points, "Brier score": mean, "sd": sd})
@@ -85,10 +86,7 @@ def _search_grids(models: dict[str, Unfitted], X: np.ndarray, y: np.ndarray) -> 
 
 
 def _score_grid(unfitted: Unfitted, Z, y, Z_held_out, y_held_out) -> list[float]:
-    """Return the Brier score of every grid point on held-out patients.
-
-    One fit of the most boosting rounds is scored at every number of rounds.
-    """
+    """Return the Brier score of every grid point on held-out patients."""
     model, scores, last, steps = unfitted.model, [], None, None
     grid, search = model.grid or {}, model.search or {}
     for point in ParameterGrid(grid):
@@ -126,9 +124,9 @@ def predict_held_out(
 ) -> pd.DataFrame:
     """Return the probabilities for the test part of every split, (split, patient) x models.
 
-    `splits` are (train, test) positions in X. Whatever a model tunes or learns, it learns anew
-    from the training part of the split, under a random state of the split's own, so that no mean
-    over splits depends on one state.
+    `splits` are (train, test) positions in X. Whatever a model tunes, if it is not tuned yet, or
+    learns, it learns anew from the training part of the split, under a random state of the split's
+    own, so that no mean over splits depends on one state.
     """
     [seed] = {u.seed for u in models.values()}
     seeds = np.random.default_rng(seed).integers(2**31, size=len(splits)).tolist()
@@ -142,22 +140,3 @@ def predict_held_out(
 
 def _fit_and_predict(models, X, y, train, test) -> pd.DataFrame:
     return predict(_tune_and_fit(models, X.to_numpy()[train], y[train]), X.iloc[test])
-
-
-def predict_under_random_states(
-    fitted: dict[str, Fitted], X: pd.DataFrame, y: Iterable[int], X_new: pd.DataFrame, states: list
-) -> pd.DataFrame:
-    """Return probabilities for the patients of X_new, (random state, patient) x models.
-
-    The tuned models are refitted on X and y with nothing but their random state changed.
-    """
-    tasks = [
-        ({name: f.unfitted._replace(seed=state) for name, f in fitted.items()}, X, y, X_new)
-        for state in states
-    ]
-    parts = run_parallel(_refit_and_predict, tasks, "other random states")
-    return pd.concat(dict(zip(states, parts, strict=True)), names=["state", "patient"])
-
-
-def _refit_and_predict(models, X, y, X_new) -> pd.DataFrame:
-    return predict(fit(models, X.to_numpy(), np.asarray(y)), X_new)

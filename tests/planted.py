@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from sklearn import config_context
 from sklearn.ensemble import RandomForestClassifier
-from threadpoolctl import threadpool_limits
 
 from expression.data import ExpressionData
 from expression.models import MODELS, ROUNDS, Unfitted, build_models, classifier_names
@@ -44,7 +43,7 @@ def small_models(grids: dict[str, dict], trees: int = 10):
     """Let all scripts have these grids and small forests, and do what `command_line` sets."""
     forest = {"steps": [("model", RandomForestClassifier(trees))], "search": {ROUNDS: trees // 2}}
     fast = config_context(assume_finite=True, skip_parameter_validation=True)
-    with pytest.MonkeyPatch.context() as patch, threadpool_limits(1), fast:
+    with pytest.MonkeyPatch.context() as patch, fast:
         for name, grid in grids.items():
             changes = forest if name == "Random Forest" else {}
             patch.setitem(MODELS, name, MODELS[name]._replace(grid=grid, **changes))

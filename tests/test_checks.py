@@ -81,6 +81,11 @@ REFUSED = [  # name, file, its content, message
      r"train.csv: values must lie within -1e\+09 and 1e\+09 - found more in 3; correct"),
     ("renamed copy", TRAIN, [TRAIN_ROWS[0], *(r[:5] + r[4:5] + r[6:] for r in TRAIN_ROWS[1:])],
      "patients must differ in their values - those of 3 and 4 are the same"),
+    ("copy in the test set", TEST, [TEST_ROWS[0], *([*r[:2], t[2], *r[3:]]
+     for r, t in zip(TEST_ROWS[1:], TRAIN_ROWS[1:], strict=True))],
+     "those of 1 and 17 are the same"),
+    ("no AML to test", LABELS, annotation(CLASSES | dict.fromkeys(TEST_PATIENTS, "ALL")),
+     "at least 1 test patients of each class - found 0 of AML"),
     ("unlabelled", LABELS, LABEL_ROWS[:-2], "actual.csv: .* a class - 25, 26 have none"),
     ("unmeasured", LABELS, [*LABEL_ROWS, ["x", "ALL"]], "actual.csv: .*x have no expression"),
     ("labelled twice", LABELS, [*LABEL_ROWS, ["1", "AML"]], "patient must occur once.*found 1"),

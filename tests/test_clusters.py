@@ -6,7 +6,6 @@ import pytest
 from sklearn import config_context
 from sklearn.cluster import AgglomerativeClustering, SpectralClustering
 from sklearn.metrics import adjusted_rand_score
-from threadpoolctl import threadpool_limits
 
 from expression import clusters
 from expression.clusters import METHODS, choose_clusters, cluster, component_scores, feature_matrix
@@ -16,9 +15,9 @@ SIZES = (12, 10, 8)
 
 
 @pytest.fixture(autouse=True)
-def few_starts_in_one_thread(monkeypatch):
+def few_starts(monkeypatch):
     monkeypatch.setattr(clusters.cluster, "__defaults__", (5,))  # starts of KMeans
-    with threadpool_limits(1), config_context(skip_parameter_validation=True):
+    with config_context(skip_parameter_validation=True):
         yield
 
 

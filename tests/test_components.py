@@ -6,7 +6,6 @@ import pytest
 from scipy.stats import nct
 from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline
-from threadpoolctl import threadpool_limits
 
 from expression import components
 from expression.components import ERROR
@@ -36,13 +35,6 @@ def hold_out(X, steps=STEPS, count=9, retained=9, folds=None):
     """Leave one patient out at a time, or those of each fold."""
     loadings = components.fit_components(X, steps).loadings.iloc[:, :count]
     return components.held_out_scores(loadings, X, steps, retained, folds or len(X), seed=0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """As `command_line` sets it: many small fits, and several test processes."""
-    with threadpool_limits(1):
-        yield
 
 
 @pytest.fixture(scope="module")

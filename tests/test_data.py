@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -237,6 +238,12 @@ def test_all_shipped_genes_have_short_unique_names(data):
     assert found.to_dict() == symbols.to_dict()
 
 
+def test_the_checksum_tells_values_names_and_labels(data):
+    X, y = data.X_train, data.y_train
+    others = ({"X_train": X + 1}, {"X_train": X.rename({1: 99})}, {"y_train": y[::-1]})
+    assert len({data.checksum, *(replace(data, **other).checksum for other in others)}) == 4
+
+
 # --- what the user decides ------------------------------------------------------------------------
 
 
@@ -297,3 +304,10 @@ def test_counts_become_counts_per_million(tmp_path):
     assert found.preprocessing.min_share == 5 / 16
     logged = load(tmp_path, both(np.log2(scaled + 1)), expression="log-counts")
     pd.testing.assert_frame_equal(logged.X_all, found.X_all, rtol=1e-9)
+
+
+def test_what_is_left_out_is_left_out_of_the_companions(tmp_path):
+    listed = [["accession", "higher_in"], [GENES[0], "AML"], [GENES[1], "ALL"]]
+    found = load(tmp_path, {INFORMATIVE_GENES_FILE: listed}, drop=["1", GENES[0]])
+    assert list(found.subtypes.index) == list(range(2, 27))
+    assert found.informative_genes.to_dict() == {GENES[1]: "ALL"}

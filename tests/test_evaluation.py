@@ -93,17 +93,16 @@ def test_random_splits_keep_the_class_counts(data):
 
 @pytest.fixture
 def prior():
-    model = Model("prior", [("model", DummyClassifier())], baseline=True)
+    model = Model([("model", DummyClassifier())], baseline=True)
     return {"prior": Unfitted(model, Preprocessing(), 0)}
 
 
 def test_the_first_random_state_is_the_seed(few_genes, prior):
     fitted = fit_models(prior, few_genes.X_train, few_genes.y_train.cat.codes)
-    seed = 2**32 - 1  # larger than any that is drawn
-    tested = evaluation.measure_on_test(few_genes, fitted, 3, seed)
+    tested = evaluation.measure_on_test(few_genes, fitted, 3)
     assert tested.correct["prior"].to_list() == [20, 20, 20]
-    assert tested.correct.index[0] == seed
-    pd.testing.assert_frame_equal(tested.states.loc[seed], tested.P)
+    assert tested.correct.index[0] == -1
+    pd.testing.assert_frame_equal(tested.states.loc[-1], tested.P)
 
 
 def test_nested_cv_holds_every_patient_out_once_a_repeat(few_genes, prior):

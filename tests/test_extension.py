@@ -21,11 +21,9 @@ from expression.report import Report
 LINEAR = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
 TREES = [("model", ExtraTreesClassifier(20))]
 ADDED = {
-    "Extra Trees": Model("Extra Trees", TREES, {}, models.IMPURITY_DECREASE),
-    "Discriminant": Model(
-        "Discriminant", [models.SELECT, ("model", LINEAR)], {}, models.COEFFICIENT
-    ),
-    "Neighbours": Model("Neighbours", [("model", KNeighborsClassifier(3))]),
+    "Extra Trees": Model(TREES, {}, models.IMPURITY_DECREASE),
+    "Discriminant": Model([models.SELECT, ("model", LINEAR)], {}, models.COEFFICIENT),
+    "Neighbours": Model([("model", KNeighborsClassifier(3))]),
 }
 
 

@@ -19,11 +19,17 @@ def planted():
     return simulate(effect=4)
 
 
+@pytest.fixture(scope="module")
+def fitted(planted):
+    return fit(quick_models(), planted.X_train.to_numpy(), planted.y_train.cat.codes.to_numpy())
+
+
 @pytest.mark.parametrize("many", [False, True])
 @pytest.mark.parametrize("name", classifier_names())
-def test_shap_values_add_up_to_the_output_for_the_positive_class(planted, name, many, monkeypatch):
-    X, y = planted.X_train, planted.y_train.cat.codes.to_numpy()
-    pipeline = fit(quick_models(), X.to_numpy(), y)[name].pipeline
+def test_shap_values_add_up_to_the_output_for_the_positive_class(
+    planted, fitted, name, many, monkeypatch
+):
+    X, pipeline = planted.X_train, fitted[name].pipeline
     if many:  # patients: some of them are explained
         monkeypatch.setattr(genes, "MAX_EXPLAINED", 12)
         monkeypatch.setattr(genes, "MAX_BACKGROUND", 12)
@@ -65,10 +71,15 @@ def test_adjusted_p_follows_westfall_and_young_step_by_step():
     np.testing.assert_allclose(found, expected, atol=0.015)
 
 
-def test_adjusted_p_bounds_any_false_finding_where_nothing_differs():
-    rng, y = np.random.default_rng(2), np.repeat([0, 1], 10)
-    smallest = [genes.max_t_p(rng.normal(size=(20, 40)), y, 99, seed).min() for seed in range(60)]
-    assert np.mean(np.array(smallest) <= 0.05) <= 0.15  # 0.05 expected, within 3.5 SDs
+def test_tied_values_take_the_asymptotic_rank_test(planted):
+    log2, expression = genes.expression_tables(planted)
+    expression, y = expression.round(), planted.y_train
+    up = pd.Series(1, expression.columns)
+    found = genes.class_difference(expression, log2, y, up).loc["g000", "auc_p"]
+    x = expression.loc[y.index, "g000"]
+    sides = x[y == "case"], x[y == "control"]
+    expected = mannwhitneyu(*sides, alternative="greater", method="asymptotic")
+    assert found == pytest.approx(expected.pvalue)
 
 
 def test_class_difference_against_scikit_learn_and_by_hand(planted):

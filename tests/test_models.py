@@ -58,9 +58,9 @@ def test_voting_is_that_of_the_paper(data, scale, found, right, uncertain):
 
 
 def test_every_part_with_a_random_state_gets_the_seed():
-    pipeline = Pipeline([("project", GaussianRandomProjection()), ("m", RandomForestClassifier())])
-    models.set_random_states(pipeline, 3)
-    assert (pipeline["project"].random_state, pipeline["m"].random_state) == (3, 3)
+    steps = [("project", GaussianRandomProjection()), ("model", RandomForestClassifier())]
+    found = models.Unfitted(models.Model(steps), Preprocessing(), seed=3).steps()
+    assert (found["project"].random_state, found["model"].random_state) == (3, 3)
 
 
 def test_boosting_does_split_on_few_patients(data):

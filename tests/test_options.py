@@ -67,7 +67,8 @@ def test_help_carries_the_documentation_and_the_defaults(capsys):
     assert "repetitions (default: 10; beyond 72 patients fewer in proportion, at least 2)" in stdout
 
 
-def test_the_options_of_the_data_reach_the_loader(tmp_path):
+def test_the_options_of_the_data_reach_the_loader(tmp_path, monkeypatch):
+    monkeypatch.setattr("expression.options.FEW_PATIENTS", 13)  # half of the 26 patients
     argv = ["--data-dir", str(write_folder(tmp_path)), "--positive-class", "ALL"]
     argv += ["--drop", GENES[0], "X000[14]*", "--max-genes", "50", "--resamples", "300"]
     args = parse_args(argv)
@@ -75,7 +76,7 @@ def test_the_options_of_the_data_reach_the_loader(tmp_path):
     assert data.classes == ("AML", "ALL")
     assert sorted(data.X_train.columns) == [g for g in GENES[1:] if g[:5] not in ("X0001", "X0004")]
     assert data.preprocessing.max_genes == 50
-    assert (args.resamples, args.repeats) == (300, 10)
+    assert (args.resamples, args.repeats) == (300, 5)
 
 
 def test_repetitions_shrink_in_proportion_as_patients_grow():
@@ -144,7 +145,8 @@ def test_what_surrounds_an_analysis_is_set_once():
         seen["checks"] = not get_config()["skip_parameter_validation"]
         plt.figure()
 
-    assert main(["--seed", "3", "--jobs", "2"]) == 0
+    with threadpoolctl.threadpool_limits(2):
+        assert main(["--seed", "3", "--jobs", "2"]) == 0
     assert seen == {"seed": 3, "jobs": 2, "threads": {1}, "checks": False}
     assert main.__doc__ == "Do it."
     assert not get_config()["skip_parameter_validation"]

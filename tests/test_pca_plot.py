@@ -1,119 +1,24 @@
 """Q3, components: the figures, what is said of them, and the script."""
 
-import io
-import json
-import os
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from running import record, run, table
 
 import pca_plot
-from expression import components
-from expression.components import ERROR
 from expression.style import class_palette, group_palette
-
-TABLES = {"explained_variance.csv", "scores.csv", "loadings.csv", "associations.csv"}
-FIGURES = {"scree.png", "pca_patients.png", "train_vs_test.png", "loadings.png"}
-FILES = TABLES | FIGURES | {"metrics.txt", "metrics.json"}
-
-
-def run(folder, data, *options, figures=True) -> dict[str, bytes]:
-    """Run the script on the data, in this process, and return its files."""
-    argv = ["--output-dir", str(folder), "--quiet", "--jobs", "1", "--components", "10"]
-    argv += ["--permutations", "40", "--folds", "50", *options]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pca_plot, "load_data", lambda args: data)
-        if not figures:
-            patch.setattr(pca_plot.Report, "add_figure", lambda *given: None)
-        assert pca_plot.main(argv) == 0
-    return {path.name: path.read_bytes() for path in (folder / "pca_plot").iterdir()}
-
-
-def table(files, name) -> pd.DataFrame:
-    return pd.read_csv(io.BytesIO(files[f"{name}.csv"]), index_col=0)
-
-
-@pytest.fixture(scope="module")
-def outputs(data, tmp_path_factory):
-    return run(tmp_path_factory.mktemp("run"), data)
-
-
-@pytest.fixture(scope="module")
-def of_few_genes(few_genes, tmp_path_factory):
-    return run(tmp_path_factory.mktemp("few"), few_genes, "--folds", "9", figures=False)
-
-
-@pytest.fixture(autouse=True)
-def closed_figures():
-    yield
-    plt.close("all")
-
 
 # The script
 
 
-def test_the_answer_on_the_shipped_data(outputs):
-    assert set(outputs) == FILES
-    record = json.loads(outputs["metrics.json"])
-    results = record["results"]
-    assert results["dimensions"] == {
-        **{"80% of the variance": 20, "90% of the variance": 27, "95% of the variance": 32},
-        **{"retained by parallel analysis": 9, "drawn": 3},
-    }
-    assert [row["retained"] for row in results["variance"]] == [True] * 9 + [False]
-    found = {(row["contrast"], row["component"]): row for row in results["associations"]}
-    assert found["T-cell ALL - rest", "PC2"]["low"] > 2
-    assert found["test - train", ERROR]["low"] > 0
-    assert "held out): PC8, PC9." in " ".join(record["headline"]["in_short"])
-    text = outputs["metrics.txt"].decode()
-    assert len(text.splitlines()) <= 120
-    assert max(map(len, text.splitlines())) <= 102  # the caveats of the data have one long line
-    assert "(leave-one-out)" in text
-
-
-def test_tables_name_patients_and_genes(outputs, data):
-    scores, loadings = table(outputs, "scores"), table(outputs, "loadings")
-    names = [f"PC{i}" for i in range(1, 11)]
-    held_out = [f"{name} held out" for name in names]
-    assert list(scores) == ["class", "subtype", "set", ERROR, *names, *held_out]
-    assert list(scores.index) == list(data.X_all.index)
-    assert len(loadings) == 3_051
-    assert list(loadings) == [*names, "gene"]
-    test = scores[scores["set"] == "test"]
-    assert (test[names].to_numpy() == test[held_out].to_numpy()).all()
-    assert (scores[names].to_numpy() != scores[held_out].to_numpy()).any(axis=1).sum() == 38
-
-
-@pytest.mark.usefixtures("processes")
-def test_the_same_bytes_whatever_the_jobs(of_few_genes, few_genes, tmp_path, monkeypatch):
-    workers, run_parallel = set(), components.run_parallel
-
-    def watched(function, tasks, label):
-        workers.update(run_parallel(os.getpid, [()] * 4, label))
-        return run_parallel(function, tasks, label)
-
-    monkeypatch.setattr(components, "run_parallel", watched)
-    two = run(tmp_path, few_genes, "--jobs", "2", "--folds", "9", figures=False)
-    assert two == of_few_genes
-    assert workers
-    assert os.getpid() not in workers
-
-
-def test_test_patients_change_nothing_learned(of_few_genes, few_genes, tmp_path):
-    changed = replace(few_genes, X_test=few_genes.X_test * 3 + 500)
-    other = run(tmp_path, changed, "--folds", "9", figures=False)
-    for name in ("explained_variance.csv", "loadings.csv"):
-        assert of_few_genes[name] == other[name]
-    assert of_few_genes["scores.csv"] != other["scores.csv"]
-
-
-def test_options_limit_the_tables_and_the_folds(of_few_genes, few_genes, tmp_path):
-    assert b"(9-fold cross-validation)" in of_few_genes["metrics.txt"]
-    files = run(tmp_path, few_genes, "--components", "2", "--folds", "2", figures=False)
+def test_options_limit_the_tables_and_the_folds(few_genes, tmp_path):
+    counts = "--permutations", "20", "--components", "2", "--folds", "3"
+    files = run(pca_plot, few_genes, tmp_path, *counts)
     assert list(table(files, "loadings")) == ["PC1", "PC2", "gene"]
+    assert b"(3-fold cross-validation)" in files["metrics.txt"]
 
 
 @pytest.fixture
@@ -128,13 +33,13 @@ def noise(few_genes):
 
 
 def test_noise_of_a_cohort_with_long_names_and_nothing_else(noise, tmp_path):
-    files = run(tmp_path, noise, "--folds", "9")
-    assert set(files) == FILES - {"train_vs_test.png"}
+    counts = "--permutations", "40", "--components", "10", "--folds", "9"
+    files = run(pca_plot, noise, tmp_path, *counts, figures=True)
     assert max(map(len, files["metrics.txt"].decode().splitlines()[2:])) <= 100
-    record = json.loads(files["metrics.json"])
-    assert "retains 0 components, with 0% of" in record["headline"]["in_short"][0]
-    assert record["results"]["dimensions"]["drawn"] == 2
-    assert len(record["results"]["associations"]) == 2
+    found = record(files)
+    assert "retains 0 components, with 0% of" in found["headline"]["in_short"][0]
+    assert found["results"]["dimensions"]["drawn"] == 2
+    assert len(found["results"]["associations"]) == 2
     assert files["scores.csv"].splitlines()[0].startswith(b"patient,class,set,reconstruction error")
 
 
@@ -187,3 +92,14 @@ def test_loadings_figure_names_the_largest_genes_in_order(data):
     assert [bar.get_width() for bar in second.patches] == list(-column[:12])
     drawn = [plt.matplotlib.colors.to_hex(bar.get_facecolor()) for bar in first.patches[:2]]
     assert drawn == [class_palette(data)[c].lower() for c in data.informative_genes[:2]]
+
+
+@pytest.mark.parametrize(("low", "farther"), [(0.1, "farther from"), (-0.1, "no farther from")])
+def test_test_patients_lie_farther_only_where_the_interval_says_so(low, farther):
+    variance = pd.DataFrame({"retained": True, "ratio": [0.5], "overlap": 1.0}, ["PC1"])
+    index = ["contrast", "component"]
+    effects = pd.DataFrame({"contrast": ["B - A"], "component": "PC1", "d": 0.5, "low": low})
+    effects = effects.assign(high=1.0).set_index(index)
+    shifts = effects.rename({"B - A": "test - train", "PC1": pca_plot.ERROR})
+    said = pca_plot.summarise(variance, 2, effects, shifts)
+    assert f"Test patients lie {farther} the components" in said[2]

@@ -4,6 +4,7 @@ In the one slow test, from another directory. With the versions of requirements.
 must be the same; with others the models, methods and rules must be, and numbers within TOLERANCE.
 """
 
+import ast
 import json
 import re
 import subprocess
@@ -12,10 +13,13 @@ from importlib import metadata
 
 import matplotlib.image
 import numpy as np
+import pandas as pd
 import pytest
 from packaging.requirements import Requirement
+from running import contents, record, table
 
 import summary
+from expression.components import ERROR
 from summary import ROOT, SCRIPTS, render, split_readme
 
 README, LOCK = ((ROOT / name).read_text() for name in ("README.md", "requirements.lock"))
@@ -86,6 +90,53 @@ def test_every_file_it_names_is_written_and_every_file_written_is_named(default_
     named = {f"{script}.py", "metrics.txt", "metrics.json", *re.findall(r"`([\w.]+)`", row)}
     written = {path.name.removesuffix(".png") for path in (default_run / script).iterdir()}
     assert named == written | {f"{script}.py"}
+    docstring = ast.get_docstring(ast.parse((ROOT / f"{script}.py").read_text()))
+    assert [name for name in written if name not in docstring] == []
+    lines = (default_run / script / "metrics.txt").read_text().splitlines()
+    assert len(lines) <= 120
+    assert max(len(line.rstrip()) for line in lines) <= 100
+
+
+def test_the_components_of_the_shipped_data(default_run, data):
+    found = record(contents(default_run / "pca_plot"))
+    results = found["results"]
+    assert results["dimensions"] == {
+        **{"80% of the variance": 20, "90% of the variance": 27, "95% of the variance": 32},
+        **{"retained by parallel analysis": 9, "drawn": 3},
+    }
+    rows = {(row["contrast"], row["component"]): row for row in results["associations"]}
+    assert rows["T-cell ALL - rest", "PC2"]["low"] > 2
+    assert rows["test - train", ERROR]["low"] > 0
+    assert "held out): PC8, PC9." in " ".join(found["headline"]["in_short"])
+    files = contents(default_run / "pca_plot")
+    assert b"(leave-one-out)" in files["metrics.txt"]
+    scores, loadings = table(files, "scores"), table(files, "loadings")
+    names = [f"PC{i}" for i in range(1, 11)]
+    held_out = [f"{name} held out" for name in names]
+    assert list(scores) == ["class", "subtype", "set", ERROR, *names, *held_out]
+    assert list(scores.index) == list(data.X_all.index)
+    assert len(loadings) == 3_051
+    assert list(loadings) == [*names, "gene"]
+    test = scores[scores["set"] == "test"]
+    assert (test[names].to_numpy() == test[held_out].to_numpy()).all()
+    assert (scores[names].to_numpy() != scores[held_out].to_numpy()).any(axis=1).sum() == 38
+
+
+def test_the_clusters_of_the_shipped_data(default_run, data):
+    files = contents(default_run / "clustering_analysis")
+    found = record(files)
+    sentences = found["headline"]["in_short"]
+    assert [s.startswith("Without labels") for s in sentences] == [True, True, False, False]
+    assert all("optimistically biased as labels chose it" in s for s in sentences[2:])
+    agreement = pd.DataFrame(found["results"]["agreement_class"])
+    assert (agreement["purity"] > agreement["purity 95 %"]).all()
+    assigned = table(files, "assignments").reset_index()
+    assert assigned["cohort"].value_counts().to_dict() == {"all": 72, "training": 38}
+    every = assigned[assigned["cohort"] == "all"].set_index("patient")
+    assert (every["class"] == data.y_all.astype(str)).all()
+    assert (every["set"] == data.sample_set).all()
+    assert every["KMeans 3 consensus"].between(0, 1).all()
+    assert every["Spectral 3"].value_counts().sort_index().is_monotonic_decreasing
 
 
 def test_the_commands_files_and_options_it_shows_are_there():

@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from running import contents
 
 from expression.defaults import FIGURE_FORMATS
 from expression.rendering import interval_text, to_plain, to_text
@@ -38,10 +39,6 @@ def new_report(data, tmp_path):
 @pytest.fixture
 def report(new_report):
     return new_report()
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def metrics(report: Report) -> tuple[str, dict]:
@@ -74,6 +71,7 @@ def test_files_are_written_at_the_end_and_the_same_bytes_again(new_report, figur
         runs.append(contents(report.folder))
     assert sorted(runs[0]) == files
     assert runs[0] == runs[1]
+    assert b"CreationDate" not in runs[0][files[0]]  # the same within a second only
     assert [path.name for path in report.folder.parent.iterdir()] == ["a_script"]
 
 

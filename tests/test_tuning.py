@@ -82,13 +82,14 @@ def test_no_seed_changes_a_baseline_and_one_gene_is_zyxin(data):
 
 def test_random_states_change_nothing_but_what_is_random(few_genes):
     fitted = fit(few_genes, ["Logistic Regression", "Random Forest"], seed=4)
-    given, y = tuning.predict(fitted, few_genes.X_test), few_genes.y_train.cat.codes
-    states = tuning.predict_under_random_states(
-        fitted, few_genes.X_train, y, few_genes.X_test, [4, 5]
-    )
-    pd.testing.assert_frame_equal(states.loc[4], given)
-    changed = (states.loc[5] != given).any()
-    assert changed.to_dict() == {"Logistic Regression": False, "Random Forest": True}
+    given, y = tuning.predict(fitted, few_genes.X_test), few_genes.y_all.cat.codes
+    tuned = {name: f.unfitted for name, f in fitted.items()}
+    split = np.arange(38), np.arange(38, 72)
+    states = tuning.predict_held_out(tuned, few_genes.X_all, y, [split] * 2, "")
+    for state in (0, 1):  # neither is the seed
+        changed = (states.loc[state] != given).any()
+        assert changed.to_dict() == {"Logistic Regression": False, "Random Forest": True}
+    assert not states.loc[0].equals(states.loc[1])
 
 
 def test_held_out_patients_are_predicted_by_models_that_have_not_seen_them():
@@ -97,8 +98,8 @@ def test_held_out_patients_are_predicted_by_models_that_have_not_seen_them():
     options = {"baseline": True, "values": lambda _: [("all", "passthrough")]}
     neighbour = KNeighborsClassifier(n_neighbors=1)  # who has seen a patient knows the patient
     models = {
-        "neighbour": Model("neighbour", [("model", neighbour)], **options),
-        "prior": Model("prior", [("model", DummyClassifier())], **options),
+        "neighbour": Model([("model", neighbour)], **options),
+        "prior": Model([("model", DummyClassifier())], **options),
     }
     unfitted = {name: Unfitted(model, Preprocessing(), 0) for name, model in models.items()}
     splits = [([1, 3, 4], [0, 2]), ([0, 2, 4], [1, 3])]

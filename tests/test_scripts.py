@@ -1,0 +1,89 @@
+"""What all scripts promise: any jobs write the same bytes, and no test patient trains anything."""
+
+from dataclasses import replace
+
+import pytest
+from planted import small_models
+from running import record, run, table
+
+import classifier_models
+import clustering_analysis
+import explainability
+import pca_plot
+from expression import agreement
+from expression.models import ROUNDS
+
+QUICK = {  # every count, as `load_data`, which settles defaults, is replaced
+    classifier_models: "--random-states 2 --repeats 1 --monte-carlo 2",
+    explainability: "--pairs 2 --permutations 1",
+    clustering_analysis: "--genes 200 --clusters 2 --subsamples 10 --nulls 1 --permutations 9",
+    pca_plot: "--permutations 20 --folds 9 --components 10",
+}
+GRIDS = {
+    "Logistic Regression": {"select__percentile": [7], "model__C": [0.1, 10.0]},
+    "Decision Tree": {"select__percentile": [1.3]},
+    "Random Forest": {},
+    "XGBoost": {ROUNDS: [20]},
+}
+OF_TEST_PATIENTS = {
+    classifier_models: {
+        *("pairs.csv", "patients.csv", "predictions.csv", "confusion_matrices.png"),
+        *("monte_carlo_cv.png", "patients.png", "roc_curves.png"),
+    },
+    pca_plot: {"train_vs_test.png"},
+}
+
+
+def trained(script, files):
+    """Return the results that no test patient may change."""
+    results = record(files)["results"]
+    if script is classifier_models:
+        return files["tuning.csv"], results["tuning"], results["nested_cv"]
+    if script is explainability:
+        genes = table(files, "genes").filter(regex="^(?!test_)").to_csv()
+        return genes, results["selection"], results["stability"]
+    if script is clustering_analysis:
+        return [line for line in files["agreement.csv"].splitlines() if b",training," in line]
+    return files["explained_variance.csv"], files["loadings.csv"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    with small_models(GRIDS), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(agreement, "ALTERNATIVES", {})
+        yield
+
+
+@pytest.fixture(scope="module", params=QUICK, ids=lambda script: script.__name__)
+def script(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def files(script, few_genes, tmp_path_factory):
+    return run(script, few_genes, tmp_path_factory.mktemp("one"), *QUICK[script].split())
+
+
+@pytest.mark.usefixtures("processes")
+def test_jobs_change_no_byte(script, files, few_genes, tmp_path):
+    assert run(script, few_genes, tmp_path, *QUICK[script].split(), "--jobs", "2") == files
+
+
+def test_without_test_patients_the_same_is_trained(script, files, few_genes, tmp_path):
+    none = {"X_test": few_genes.X_test[:0], "y_test": few_genes.y_test[:0]}
+    none["subtypes"] = few_genes.subtypes[few_genes.X_train.index]
+    found = run(script, replace(few_genes, **none), tmp_path, *QUICK[script].split())
+    assert trained(script, found) == trained(script, files)
+    assert files.keys() - found.keys() == OF_TEST_PATIENTS.get(script, set())
+
+
+def test_other_test_patients_and_labels_train_the_same(script, files, few_genes, tmp_path):
+    y = few_genes.y_test
+    flipped = y.cat.rename_categories(
+        dict(zip(few_genes.classes, few_genes.classes[::-1], strict=True))
+    )
+    flipped = flipped.cat.reorder_categories(few_genes.classes, ordered=True)
+    other = replace(few_genes, X_test=few_genes.X_test * 3 + 500, y_test=flipped)
+    found = run(script, other, tmp_path, *QUICK[script].split())
+    assert trained(script, found) == trained(script, files)
+    assert found != files
