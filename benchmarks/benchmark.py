@@ -1,7 +1,7 @@
 """How long do the four scripts take, how much memory, and how does that grow with the data?
 
-    make benchmark                                        full size: hours
-    make benchmark SIZES="150x3000 300x3000 300x6000"     less than one
+    make benchmark                                        full size: an hour on two cores
+    make benchmark SIZES="150x3000 300x3000 300x6000"     a third of it
 
 Runs each script with its defaults on the shipped data and on simulated cohorts of patients x genes,
 in the published layout, made on the fly. Writes RESULTS.md and scaling.png after each cohort.

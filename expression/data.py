@@ -224,14 +224,15 @@ def _align(
     """
     patients = values.columns.map(identifier)
     order = np.argsort(patients, kind="stable")
-    rows = values.index.get_indexer(genes)
-    X = np.ascontiguousarray(values.to_numpy().T[np.ix_(order, rows)])  # already is, as a rule
+    rows, X = values.index.get_indexer(genes), values.to_numpy().T
+    sorted_already = (np.diff(order) == 1).all() and np.array_equal(rows, np.arange(X.shape[1]))
+    X = np.ascontiguousarray(X if sorted_already else X[np.ix_(order, rows)])  # no copy, as a rule
     if expression.startswith("log"):
-        np.exp2(X, out=X)
+        X = np.exp2(X)
     if expression == "log-counts":
         X -= 1
     if expression.endswith("counts"):
-        X *= 1e6 / X.sum(axis=1, keepdims=True)
+        X = X * (1e6 / X.sum(axis=1, keepdims=True))
     index = pd.Index(patients[order], name="patient")
     return pd.DataFrame(X, index, pd.Index(genes, name="accession"), copy=False)
 

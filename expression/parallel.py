@@ -154,13 +154,11 @@ def run_parallel(function: Callable, tasks: Iterable[tuple], label: str) -> list
     if not rest:
         return results
     own.started = True
-
-    class Visible(Parallel):
-        def print_progress(self):  # joblib calls it after each task
-            move((len(results) + self.n_completed_tasks) / len(tasks))
-
     with joblib.parallel_config("loky", n_jobs=own.jobs, inner_max_num_threads=1):
-        return results + Visible()(delayed(function)(*task) for task in rest)
+        for result in Parallel(return_as="generator")(delayed(function)(*task) for task in rest):
+            results.append(result)
+            move(len(results) / len(tasks))
+    return results
 
 
 def run_on_cluster(function: Callable, tasks: list[tuple], own: Workers, move: Callable) -> list:
