@@ -29,7 +29,7 @@ test-newest:
 	$(VENV)-newest/bin/python $(PIP) -r requirements-dev.txt
 	$(VENV)-newest/bin/python -m pytest
 
-# benchmarks/RESULTS.md: an hour at full size; with SIZES="150x3000 300x3000 300x6000" a third of it.
+# benchmarks/RESULTS.md: an hour at full size, less with SIZES="150x3000 300x3000 300x6000".
 benchmark: $(VENV)/installed.stamp
 	$(BIN)/python -m benchmarks.benchmark $(if $(SIZES),--sizes $(SIZES))
 

@@ -1,7 +1,7 @@
 """How long do the four scripts take, how much memory, and how does that grow with the data?
 
     make benchmark                                        full size: an hour on two cores
-    make benchmark SIZES="150x3000 300x3000 300x6000"     a third of it
+    make benchmark SIZES="150x3000 300x3000 300x6000"     less
 
 Runs each script with its defaults on the shipped data and on simulated cohorts of patients x genes,
 in the published layout, made on the fly. Writes RESULTS.md and scaling.png after each cohort.
@@ -156,7 +156,7 @@ def compare_tuning() -> pd.DataFrame:
     for name in ours:
         model = models.MODELS[name]
         steps = [*model.values(cohort.preprocessing), *ours[name].steps().steps]
-        pipeline = clone(Pipeline(steps))
+        pipeline = Pipeline(steps)
         folds = StratifiedKFold(tuning.INNER_FOLDS, shuffle=True, random_state=0)
         searched = clone(pipeline).set_params(**(model.search or {}))
         options = {"scoring": "neg_brier_score", "cv": folds, "refit": False}

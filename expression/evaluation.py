@@ -31,7 +31,7 @@ class Tested(NamedTuple):
     """What the test patients say; of the random states, -1 is the seed itself."""
 
     P: pd.DataFrame  # probabilities, patients x models
-    states: pd.DataFrame  # the same under other random states, (state, patient) x models
+    states: pd.DataFrame  # the same under other random states, (split, patient) x models
     scores: pd.DataFrame  # (measure, model) x estimate, lower, upper, lowest, highest
     correct: pd.DataFrame  # how many predicted classes are correct, random states x models
     pairs: pd.DataFrame  # of models, with McNemar's p

@@ -40,8 +40,9 @@ def fit_models(models: dict[str, Unfitted], X: pd.DataFrame, y: Iterable[int]) -
 
 
 def _tune_and_fit(models: dict[str, Unfitted], X: np.ndarray, y: np.ndarray) -> dict[str, Fitted]:
-    given = {n: u for n, u in models.items() if u.model.baseline or u.parameters is not None}
-    untuned = {name: u for name, u in models.items() if name not in given}
+    untuned = {
+        name: u for name, u in models.items() if u.parameters is None and not u.model.baseline
+    }
     tuned, scores = dict(models), {}
     for name, folds in (_search_grids(untuned, X, y) if untuned else {}).items():
         mean, sd = np.mean(folds, axis=0), np.std(folds, axis=0)

@@ -97,6 +97,7 @@ def test_other_labels_of_the_test_patients_change_no_prediction(outputs, few_gen
     y = few_genes.y_test
     rolled = replace(few_genes, y_test=pd.Series(np.roll(y, 7), y.index, dtype=y.dtype))
     changed = run(classifier_models, rolled, tmp_path, *OPTIONS)
+    assert record(changed)["results"]["test"] != record(outputs)["results"]["test"]
     before, after = (predictions(files).filter(like=":") for files in (outputs, changed))
     pd.testing.assert_frame_equal(before, after)
 

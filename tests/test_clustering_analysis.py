@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from running import contents, record
 
 import clustering_analysis
 from clustering_analysis import draw_clusters, draw_consensus, draw_dendrogram, main
@@ -31,6 +32,22 @@ def test_clusters_are_claimed_only_beyond_noise(p, verdict):
     choices = {"all": clusters.Choice(2, p, pd.DataFrame(row, [2]))}
     [said] = clustering_analysis.summarise(choices, None, {}, None, {"all": "9 patients"})
     assert said.startswith(f"Without labels 9 patients {verdict}")
+
+
+def test_planted_classes_are_found_without_test_set_and_subtypes(tmp_path):
+    rng, y = np.random.default_rng(8), np.tile(["sick", "well $x$"], 10)
+    X = rng.lognormal(7, 1, size=(20, 200))
+    X[y == "sick", :100] *= 20
+    table = pd.DataFrame(X).add_prefix("gene").rename("p{}".format)
+    table.insert(0, "class", y)
+    table.to_csv(tmp_path / "train.csv", index_label="patient")
+    argv = ["--train", str(tmp_path / "train.csv"), "--output-dir", str(tmp_path), *QUICK]
+    assert main([*argv, "--jobs", "1", "--quiet", "--clusters", "2"]) == 0
+    results = record(contents(tmp_path / "clustering_analysis"))["results"]
+    assert "agreement_subtype" not in results
+    table = pd.DataFrame(results["agreement_class"])
+    assert set(table["cohort"]) == {"training"}
+    assert table["purity"].tolist() == [1, 1, 1]
 
 
 def test_too_many_clusters_end_in_one_line(capsys, tmp_path):

@@ -71,6 +71,12 @@ def test_adjusted_p_follows_westfall_and_young_step_by_step():
     np.testing.assert_allclose(found, expected, atol=0.015)
 
 
+def test_adjusted_p_bounds_any_false_finding_where_nothing_differs():
+    rng, y = np.random.default_rng(2), np.repeat([0, 1], 10)
+    smallest = [genes.max_t_p(rng.normal(size=(20, 40)), y, 99, seed).min() for seed in range(60)]
+    assert np.mean(np.array(smallest) <= 0.05) <= 0.15  # 0.05 expected, within 3.5 SDs
+
+
 def test_tied_values_take_the_asymptotic_rank_test(planted):
     log2, expression = genes.expression_tables(planted)
     expression, y = expression.round(), planted.y_train

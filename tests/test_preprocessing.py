@@ -1,7 +1,9 @@
 """Oracles: the gene counts of the literature, hand-computed values, scikit-learn's own checks."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -51,6 +53,15 @@ def test_values_of_counts_by_hand():
     Z = Pipeline(steps).set_params(filter__min_genes=3).fit_transform(X)
     log2 = np.array([0, 3, 4])
     np.testing.assert_allclose(Z[0], (log2 - log2.mean()) / log2.std())
+
+
+def test_names_survive_pandas_in_and_out(data, pipeline):
+    Z = clone(pipeline).set_output(transform="pandas").fit_transform(data.X_train)
+    assert isinstance(Z, pd.DataFrame)
+    assert Z.index.equals(data.X_train.index)
+    assert "X95735_at" in Z.columns
+    names = pipeline.fit(data.X_train.to_numpy()).get_feature_names_out(data.X_train.columns)
+    assert list(Z.columns) == list(names)
 
 
 def test_each_list_of_steps_is_the_beginning_of_the_next(data):

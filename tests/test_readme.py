@@ -104,6 +104,7 @@ def test_the_components_of_the_shipped_data(default_run, data):
         **{"80% of the variance": 20, "90% of the variance": 27, "95% of the variance": 32},
         **{"retained by parallel analysis": 9, "drawn": 3},
     }
+    assert [row["retained"] for row in results["variance"]] == [True] * 9 + [False]
     rows = {(row["contrast"], row["component"]): row for row in results["associations"]}
     assert rows["T-cell ALL - rest", "PC2"]["low"] > 2
     assert rows["test - train", ERROR]["low"] > 0

@@ -146,6 +146,13 @@ def test_bad_input_is_one_line_and_changes_nothing(outputs, capsys, monkeypatch,
     assert contents(outputs.parent) == before
 
 
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_counts_below_their_least_are_refused(capsys, script):
+    for count in importlib.import_module(script).parse_args([]).counts:
+        argv = [count.option, str(count.least - 1)]
+        assert_refused(run(script, capsys, *argv), f"{count.option}: must be a whole number from")
+
+
 def test_a_full_disk_is_one_line_and_changes_nothing(tmp_path, outputs, capsys):
     argv = [*write_twelve_patients(tmp_path), *quick("pca_plot"), "--output-dir", outputs]
     before, limits = contents(outputs), resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -10,7 +10,7 @@ import classifier_models
 import clustering_analysis
 import explainability
 import pca_plot
-from expression import agreement
+from expression import agreement, parallel
 from expression.models import ROUNDS
 
 QUICK = {  # every count, as `load_data`, which settles defaults, is replaced
@@ -65,8 +65,11 @@ def files(script, few_genes, tmp_path_factory):
 
 
 @pytest.mark.usefixtures("processes")
-def test_jobs_change_no_byte(script, files, few_genes, tmp_path):
+def test_jobs_change_no_byte(script, files, few_genes, tmp_path, monkeypatch):
+    used, real = [], parallel.Parallel
+    monkeypatch.setattr(parallel, "Parallel", lambda **how: used.append(how) or real(**how))
     assert run(script, few_genes, tmp_path, *QUICK[script].split(), "--jobs", "2") == files
+    assert used  # other processes
 
 
 def test_without_test_patients_the_same_is_trained(script, files, few_genes, tmp_path):

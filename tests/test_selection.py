@@ -1,5 +1,6 @@
 """Stability selection: its published bounds, planted genes, and nothing where nothing is."""
 
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -115,13 +116,16 @@ def test_halves_are_stratified_and_complementary(planted, monkeypatch):
         assert seed != other_seed
 
 
-def test_stability_is_cohens_kappa_of_two_lists_of_one_size():
+def test_stability_is_kunchevas_index_of_lists_of_one_size_and_cohens_kappa_of_two():
     rng = np.random.default_rng(0)
-    lists = np.zeros((2, 50), dtype=bool)
+    lists = np.zeros((7, 50), dtype=bool)
     for row in lists:
         row[rng.choice(20, 8, replace=False)] = True
-    kappa = cohen_kappa_score(*lists)
-    assert selection.nogueira_stability(lists)[0] == pytest.approx(kappa)
+    shared = np.mean([(a & b).sum() for a, b in combinations(lists, 2)])
+    kuncheva = (shared - 8**2 / 50) / (8 - 8**2 / 50)
+    assert selection.nogueira_stability(lists)[0] == pytest.approx(kuncheva)
+    kappa = cohen_kappa_score(*lists[:2])
+    assert selection.nogueira_stability(lists[:2])[0] == pytest.approx(kappa)
 
 
 def test_stability_interval_follows_the_paper_term_by_term():
