@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from expression.defaults import SCALES
-from expression.files import refusal, shortlist
+from expression.files import clean, refusal, shortlist
 from expression.tables import Table
 
 MAX_VALUE = 1e9  # beyond any scanner or sequencer
@@ -43,7 +43,8 @@ def _wrong_scale(
 
     logged, counted = expression.startswith("log"), expression.endswith("counts")
     low, negative = largest <= MAX_LOG2_VALUE, smallest < 0
-    centred = low & ((values < 0).mean() > 1 / 4)
+    centred = low & negative
+    centred[centred] = (values.loc[:, centred] < 0).mean() > 1 / 4
     if centred.any():
         advice = "export the values from before they were centred"
         return those(centred, "like log-ratios or z-scores"), advice
@@ -133,7 +134,7 @@ def find_common_genes(
     raise refusal(test.path, f"{rule} {train.path}", " and ".join(found), advice)
 
 
-def merge_descriptions(tables: list[Table], genes: list[str]) -> pd.Series:
+def merge_descriptions(tables: list[Table], genes: list[str]) -> dict[str, str]:
     """Return the description of each gene, from whichever table has one."""
     train, test = tables[0].descriptions, tables[-1].descriptions
     merged = {gene: train.get(gene) or test.get(gene, "") for gene in genes}
@@ -144,5 +145,5 @@ def merge_descriptions(tables: list[Table], genes: list[str]) -> pd.Series:
         raise refusal(tables[-1].path, rule, found, advice)
     for gene, text in merged.items():
         if not text.isprintable():
-            merged[gene] = "".join(filter(str.isprintable, text))
-    return pd.Series(merged, name="description", dtype=str).rename_axis("accession")
+            merged[gene] = clean("".join(filter(str.isprintable, text)))
+    return merged

@@ -176,8 +176,8 @@ def load_expression_data(
         X_test=X_test,
         y_train=y_train,
         y_test=y_test,
-        descriptions=descriptions,
-        gene_names=gene_names,
+        descriptions=pd.Series(descriptions.values(), X_train.columns, str, "description"),
+        gene_names=pd.Series(gene_names.values(), X_train.columns, str, "gene"),
         preprocessing=Preprocessing(max_genes, *(("counts", share) if counted else ())),
         origin=(*cohort.notes, positive, scale, *missing_note, *gene_note),
         **companions,
@@ -237,18 +237,17 @@ def _align(
     return pd.DataFrame(X, index, pd.Index(genes, name="accession"), copy=False)
 
 
-def short_gene_names(descriptions: pd.Series, symbols: dict[str, str]) -> pd.Series:
+def short_gene_names(descriptions: dict[str, str], symbols: dict[str, str]) -> dict[str, str]:
     """Return a short, unique name per gene: its symbol, else shortened description or accession.
 
     A name that several genes share is followed by the accession.
     """
     shorten = partial(textwrap.shorten, width=SHORT_NAME_LENGTH, placeholder="…")
-    names = {gene: clean(text or gene) for gene, text in descriptions.to_dict().items()}
+    names = {gene: text or gene for gene, text in descriptions.items()}
     names = {g: n if len(n) <= SHORT_NAME_LENGTH else shorten(n) for g, n in names.items()}
     names |= {gene: symbol for gene, symbol in symbols.items() if gene in names}
     count = Counter(names.values())
     for gene, name in list(names.items()):
         if name != gene and (count[name] > 1 or name in names):
             names[gene] = f"{name} ({gene})"
-    names = names if len(set(names.values())) == len(names) else {gene: gene for gene in names}
-    return pd.Series(list(names.values()), descriptions.index, name="gene", dtype=str)
+    return names if len(set(names.values())) == len(names) else {gene: gene for gene in names}

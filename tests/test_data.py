@@ -192,6 +192,12 @@ def test_a_missing_description_comes_from_the_other_file(small, tmp_path):
     pd.testing.assert_series_equal(load(tmp_path, {TRAIN: train}).descriptions, small.descriptions)
 
 
+def test_a_description_is_one_printable_line(tmp_path):
+    train = published(TRAIN_PATIENTS, descriptions=DESCRIPTIONS | {GENES[0]: "of \a two"})
+    data = load(tmp_path, {TRAIN: train, TEST: published(TEST_PATIENTS, descriptions=None)})
+    assert data.descriptions[GENES[0]] == data.gene_names[GENES[0]] == "of two"
+
+
 def test_a_gene_is_named_by_its_symbol_else_its_description_else_its_accession():
     descriptions = {
         "a": "Leukotriene C4 synthase (LTC4S) gene",
@@ -204,11 +210,11 @@ def test_a_gene_is_named_by_its_symbol_else_its_description_else_its_accession()
         "h": "b",
     }
     symbols = {"a": "LTC4S", "d": "MPO", "f": "LYZ", "z": "ZYX"}
-    names = short_gene_names(pd.Series(descriptions), symbols).tolist()
+    names = list(short_gene_names(descriptions, symbols).values())
     assert names[:5] == ["LTC4S", "Zyxin", "Cellular retinoic acid-…", "MPO", "e"]
     assert names[5:] == ["LYZ (f)", "LYZ (g)", "b (h)"]
-    names = short_gene_names(pd.Series({"a": "LYZ", "b": "LYZ", "c": "LYZ (a)"}), {})
-    assert names.tolist() == ["a", "b", "c"]  # as the others cannot be told apart
+    names = short_gene_names({"a": "LYZ", "b": "LYZ", "c": "LYZ (a)"}, {})
+    assert list(names.values()) == ["a", "b", "c"]  # as the others cannot be told apart
 
 
 @given(
@@ -217,9 +223,9 @@ def test_a_gene_is_named_by_its_symbol_else_its_description_else_its_accession()
 )
 @settings(max_examples=80, deadline=None, derandomize=True)
 def test_gene_names_are_unique_whatever_descriptions_and_symbols(descriptions, symbols):
-    names = short_gene_names(pd.Series(descriptions, dtype=str), symbols)
-    assert names.is_unique
-    assert list(names.index) == list(descriptions)
+    names = short_gene_names(descriptions, symbols)
+    assert len(set(names.values())) == len(names)
+    assert list(names) == list(descriptions)
 
 
 def test_all_shipped_genes_have_short_unique_names(data):
