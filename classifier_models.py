@@ -26,7 +26,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser = make_parser(__doc__, "classifier_models")
     add_counts(
         parser,
-        ("--random-states", 21, 2, "random states of the tuned models, the seed's among them", 5),
+        ("--random-states", 21, 2, "random states to tune and fit under, the seed's among them", 5),
         ("--repeats", 10, 1, "repetitions of the nested cross-validation", 1),
         ("--monte-carlo", 20, 2, "random splits of all patients into training and test", 3),
     )

@@ -55,17 +55,17 @@ class Results(NamedTuple):
 
 
 def measure_on_test(data: ExpressionData, fitted: dict[str, Fitted], count: int) -> Tested:
-    """Predict the test patients, also with the tuned models refitted under other random states.
+    """Predict the test patients, also with models tuned and fitted under other random states.
 
     There are `count` states with the seed's own.
     """
     P, y, n = predict(fitted, data.X_test), data.y_test.cat.codes, len(data.X_train)
     states = [pd.concat({-1: P}, names=["split", "patient"])]
     if count > 1:
-        tuned = {name: f.unfitted for name, f in fitted.items()}
+        models = {name: f.unfitted for name, f in fitted.items()}
         given = [(np.arange(n), np.arange(n, n + len(y)))] * (count - 1)
         label = "other random states"
-        states.append(predict_held_out(tuned, data.X_all, data.y_all.cat.codes, given, label))
+        states.append(predict_held_out(models, data.X_all, data.y_all.cat.codes, given, label))
     states = pd.concat(states)
     over = score_splits(y, states)
     scores = interval_table(score(y, P), y, over)

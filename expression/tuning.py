@@ -3,8 +3,9 @@
 Tuning is the grid search of scikit-learn's `GridSearchCV`, but what models share is computed once a
 fold: filter, logarithm and standardisation; and of boosting, rounds that grid points share.
 
-The functions take X, patients x genes in array intensities, and y, 0 and 1 (the positive class),
-and fit on arrays: scikit-learn checks a DataFrame column by column, which takes longer than a fit.
+The functions take X, patients x genes in intensities or counts per million, and y, 0 and 1 (the
+positive class), and fit on arrays: scikit-learn checks a DataFrame column by column, which takes
+longer than a fit.
 """
 
 from collections import defaultdict
@@ -40,9 +41,7 @@ def fit_models(models: dict[str, Unfitted], X: pd.DataFrame, y: Iterable[int]) -
 
 
 def _tune_and_fit(models: dict[str, Unfitted], X: np.ndarray, y: np.ndarray) -> dict[str, Fitted]:
-    untuned = {
-        name: u for name, u in models.items() if u.parameters is None and not u.model.baseline
-    }
+    untuned = {name: u for name, u in models.items() if not u.model.baseline}
     tuned, scores = dict(models), {}
     for name, folds in (_search_grids(untuned, X, y) if untuned else {}).items():
         mean, sd = np.mean(folds, axis=0), np.std(folds, axis=0)
@@ -125,9 +124,9 @@ def predict_held_out(
 ) -> pd.DataFrame:
     """Return the probabilities for the test part of every split, (split, patient) x models.
 
-    `splits` are (train, test) positions in X. Whatever a model tunes, if it is not tuned yet, or
-    learns, it learns anew from the training part of the split, under a random state of the split's
-    own, so that no mean over splits depends on one state.
+    `splits` are (train, test) positions in X. Whatever a model tunes or learns, it learns anew from
+    the training part of the split, under a random state of the split's own, so that no mean over
+    splits depends on one state.
     """
     [seed] = {u.seed for u in models.values()}
     seeds = np.random.default_rng(seed).integers(2**31, size=len(splits)).tolist()
