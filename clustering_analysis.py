@@ -66,6 +66,7 @@ from expression.report import Report
 COHORTS = {"all": "all {} patients", "training": "the {} training patients"}
 STAGES = {"stability": 20, "features": 2, "drawing": 4}  # and roughly their seconds
 TITLE = "Q3, clusters found without labels"
+MAX_LISTED = 15  # numbers of clusters, in metrics.txt
 SHADES = ("black", "0.7", style.COLORS["green"], "#99D8C9")  # of a cohort, its nulls, the next
 
 
@@ -81,36 +82,33 @@ def headline_rows(agreements: pd.DataFrame, kinds: dict[str, int]) -> list[dict]
 
 
 def summarise(
-    choices: dict[str, Choice],
-    agreements: pd.DataFrame,
-    kinds: dict[str, int],
-    sensitivity: pd.DataFrame,
-    names: dict[str, str],
+    choices: dict[str, Choice], nulls: int, agreements, kinds: dict[str, int], sensitivity, names
 ) -> list[str]:
     """Return the sentences that answer the question: first without labels, then against them."""
     sentences = []
     for cohort, (k, p, by_k) in choices.items():
-        verdict = f"form {k} clusters" if p <= clusters.LEVEL else "show no clusters beyond noise"
+        verdict = "show clusters" if p <= clusters.LEVEL else "show no clusters beyond noise"
         numbers = "; ".join(
             f"{n} clusters {row['stability']:.2f} against {row['null mean']:.2f} "
-            f"(p {row['p']:.2f}; most stable: {row['most stable']})"
+            f"(p {row['p']:.2f}; furthest beyond: {row['method']})"
             for n, row in by_k.loc[sorted({k, *kinds.values()})].iterrows()
         )
         sentences.append(
-            f"Without labels {names[cohort]} {verdict} (p {p:.2f}): mean stability of the methods "
-            f"against that in data without clusters, {numbers}."
+            f"Without labels {names[cohort]} {verdict} (p {p:.2f}, {nulls} null data sets); "
+            f"{k} is the smallest number about as far beyond noise as any. Mean stability of the "
+            f"methods against that in data without clusters: {numbers}."
         )
     for kind, k in kinds.items():
         chosen, best = [], []
         for cohort, name in names.items():
             table = agreements.xs((kind, cohort, k), level=("labels", "cohort", "k"))
-            method, purity = choices[cohort].by_k.loc[k, "most stable"], table["purity"]
+            method, purity = choices[cohort].by_k.loc[k, "method"], table["purity"]
             majority = f"majority {table.loc[method, 'majority class']:.3f}"
             chosen.append(f"{purity[method]:.3f} ({method}; {majority}) on {name}")
             best.append(f"{purity.max():.3f} ({', '.join(purity.index[purity == purity.max()])})")
         varied = sensitivity.xs(kind, level="labels")
         sentences.append(
-            f"{k} clusters against the {kind}: purity of the most stable method "
+            f"{k} clusters against the {kind}: purity of the method furthest beyond noise "
             f"{' and '.join(chosen)}; best across methods, optimistically biased as labels chose "
             f"it, {' and '.join(best)}; with other features or any method "
             f"{varied.min(axis=None):.3f} to {varied.max(axis=None):.3f}."
@@ -136,16 +134,19 @@ def draw_title_and_legend(figure: plt.Figure, title: str, handles: list) -> None
 
 
 def draw_clusters(
-    scores: np.ndarray, found: Clusters, groups: pd.Series, palette: dict, ks: list[int]
+    scores: np.ndarray, variance: float, found: Clusters, groups, palette: dict, ks: list[int]
 ) -> plt.Figure:
-    """Draw each patient in its true colour, in the shape of its cluster, joined to its centre."""
+    """Draw each patient in its true colour, in the shape of its cluster, joined to its centre.
+
+    `variance` is that of all features, of whose components the scores may be the leading ones.
+    """
     markers = dict(zip(range(1, max(ks) + 1), itertools.cycle(style.SERIES_MARKERS), strict=False))
     shapes = [
         Line2D([], [], c="0.3", ls="", marker=markers[n], label=f"cluster {n}") for n in markers
     ]
     title = f"Clusters of {len(groups)} patients, found without their labels"
     figure, panels = draw_panels(ks, title, [*style.color_handles(palette), *shapes])
-    share = 100 * scores.var(axis=0) / scores.var(axis=0).sum()
+    share = 100 * scores.var(axis=0) / variance
     for key, ax in panels.items():
         for number in np.unique(found[key]):
             members = found[key] == number
@@ -217,10 +218,11 @@ def report_stability(report: Report, choices: dict[str, Choice], stability: pd.D
         "Stability: adjusted Rand index of the clusters of 80 % of the patients with those of all, "
         "mean over the methods. Null: data without clusters, each gene with its values and its "
         "correlations; z: in standard deviations of the null; p: share of all draws as good, not "
-        "corrected for the number of k. Chosen: the smallest k whose z is within 1 of the largest, "
-        "a rule settled on these patients without their labels."
+        "corrected for the number of k. Method: of largest z. Chosen: the smallest k whose z is "
+        "within 1 of the largest, a rule settled on these patients without their labels."
     )
-    report.add_section("k_selection", "Stability by number of clusters", table, note)
+    shown = table.groupby("cohort", sort=False).head(MAX_LISTED)
+    report.add_section("k_selection", "Stability by number of clusters", table, note, shown)
     table = pd.concat({name: stability[name] for name in choices}, names=["cohort"])
     columns = {draw: f"null {draw}" if draw else "value" for draw in table}
     report.add_table("k_selection", table.rename(columns=columns))
@@ -238,10 +240,10 @@ def report_agreement(report: Report, agreements: pd.DataFrame, kinds: dict[str, 
 
 
 def report_contents(report: Report, contents: pd.DataFrame, choices: dict[str, Choice]) -> None:
-    """Add what the chosen clusters hold, of the most stable method."""
-    keys = [(name, by_k.loc[k, "most stable"], k) for name, (k, _, by_k) in choices.items()]
+    """Add what the chosen clusters hold, of the method furthest beyond noise."""
+    keys = [(name, by_k.loc[k, "method"], k) for name, (k, _, by_k) in choices.items()]
     table = contents[contents.index.droplevel("cluster").isin(keys)]
-    report.add_section("contents", "What the clusters of the most stable method hold", table)
+    report.add_section("contents", "What the clusters furthest beyond noise hold", table)
     report.add_table("contents", contents)
 
 
@@ -275,13 +277,15 @@ def main(args: argparse.Namespace) -> None:
         cohorts, data.preprocessing, truths, kinds, args.genes, args.seed
     )
 
+    variance = features[whole].var(axis=0).sum()
     drawn = found[whole], groups, palette, sorted({*kinds.values(), choices[whole].k})
-    report.add_figure("clusters", draw_clusters(scores[whole], *drawn))
+    report.add_figure("clusters", draw_clusters(scores[whole], variance, *drawn))
     report.add_figure("consensus_matrices", draw_consensus(resampled[whole], *drawn))
     report.add_figure("k_selection", draw_k_selection(stability, names))
     report.add_figure("dendrogram", draw_dendrogram(scores[whole], groups, palette))
 
-    report.add_headline(TITLE, rows, summarise(choices, agreements, kinds, sensitivity, names))
+    in_short = summarise(choices, args.nulls, agreements, kinds, sensitivity, names)
+    report.add_headline(TITLE, rows, in_short)
     report_stability(report, choices, stability)
     report_agreement(report, agreements, kinds)
     report_contents(report, agreement.content_table(found, groups), choices)

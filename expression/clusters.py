@@ -195,9 +195,9 @@ def item_consensus(resampled: np.ndarray, labels: np.ndarray) -> np.ndarray:
 class Choice(NamedTuple):
     """How many clusters one cohort has, by stability alone; p: of any clusters at all.
 
-    `by_k` has a row a number of clusters: its most stable method; stability, the mean over the
-    methods; that of the null data sets; the distance from it in their standard deviations (z); and
-    the share of draws as stable (p).
+    `by_k` has a row a number of clusters: the method furthest beyond the null; stability, the mean
+    over the methods; that of the null data sets; the distance from it in their standard deviations
+    (z); and the share of draws as stable (p).
     """
 
     k: int
@@ -208,21 +208,25 @@ class Choice(NamedTuple):
 def choose_clusters(stability: pd.DataFrame) -> Choice:
     """Return the smallest number of clusters whose z is within 1 of the largest.
 
-    A difference of less than one standard deviation of the null is none, as with the gap statistic
-    (Tibshirani et al. 2001). The p is the share of draws in which any k lies as far from the mean
-    of all draws: a number is chosen anew in each null data set.
+    Numbers and methods are compared in standard deviations of their own null (z): some are stable
+    on noise, too. A difference of less than one is none, as with the gap statistic (Tibshirani et
+    al. 2001). The p is the share of draws in which any k lies as far from the mean of all draws: a
+    number is chosen anew in each null data set.
 
     stability: of one cohort, by method and k, a column a draw, see `assess_cohorts`.
     """
+
+    def beyond_null(draws):
+        null = draws.drop(columns=0)
+        return ((draws[0] - null.mean(axis=1)) / null.std(axis=1)).fillna(0)  # no spread
+
     mean = stability.groupby("k").mean()
-    null = mean.drop(columns=0)
-    z = (mean[0] - null.mean(axis=1)) / null.std(axis=1)
     by_k = pd.DataFrame(
         {
-            "most stable": stability[0].unstack("k").idxmax(),
+            "method": beyond_null(stability).unstack("k").idxmax(),
             "stability": mean[0],
-            "null mean": null.mean(axis=1),
-            "z": z.fillna(0),  # no spread
+            "null mean": mean.drop(columns=0).mean(axis=1),
+            "z": beyond_null(mean),
             "p": mean.ge(mean[0], axis=0).mean(axis=1),
         }
     )

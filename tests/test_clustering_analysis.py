@@ -26,11 +26,17 @@ def test_the_purity_table_is_shown_before_the_long_work(capsys, monkeypatch, tmp
     assert "Spectral" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("p", "verdict"), [(0.05, "form 2 clusters"), (0.1, "show no clusters")])
+@pytest.mark.parametrize(
+    ("p", "verdict"),
+    [
+        (0.05, "show clusters (p 0.05, 19 null data sets); 2 is"),
+        (0.1, "show no clusters beyond noise (p 0.10, 19 null data sets); 2 is"),
+    ],
+)
 def test_clusters_are_claimed_only_beyond_noise(p, verdict):
-    row = {"most stable": "KMeans", "stability": 0.8, "null mean": 0.7, "p": p}
+    row = {"method": "KMeans", "stability": 0.8, "null mean": 0.7, "p": p}
     choices = {"all": clusters.Choice(2, p, pd.DataFrame(row, [2]))}
-    [said] = clustering_analysis.summarise(choices, None, {}, None, {"all": "9 patients"})
+    [said] = clustering_analysis.summarise(choices, 19, None, {}, None, {"all": "9 patients"})
     assert said.startswith(f"Without labels 9 patients {verdict}")
 
 
@@ -83,7 +89,9 @@ def assert_legend_fits(figure):
 
 
 def test_clusters_have_a_key_for_colours_and_shapes(long_names):
-    figure = draw_clusters(*long_names, [2, 3])
+    scores, *others = long_names
+    figure = draw_clusters(scores, 10 * scores[:, 0].var(), *others, [2, 3])
+    assert figure.axes[-1].get_xlabel() == "PC1 (10.0 % of variance)"
     keys = [text.get_text() for text in figure.legends[0].get_texts()]
     assert keys[3:] == ["cluster 1", "cluster 2", "cluster 3"]
     shapes = [handle.get_marker() for handle in figure.legends[0].legend_handles[3:]]
