@@ -30,7 +30,7 @@ def parse_args(argv=None) -> argparse.Namespace:
         parser,
         ("--permutations", 200, 20, "permutations of the parallel analysis", 20),
         ("--folds", 50, 2, "folds to hold patients out in, at most one a patient", 10),
-        ("--components", 10, 2, "components to keep in the tables"),
+        ("--components", 10, 2, "components in the tables, at least those retained and drawn"),
     )
     return parser.parse_args(argv)
 
@@ -53,6 +53,7 @@ STAGES = {"permutations": 1, "held-out patients": 1, "drawing": 3}  # and roughl
 VARIANCE_RULES = (0.8, 0.9, 0.95)
 DRAWN = (2, 3)  # components, at least and at most
 NAMED_GENES = 12
+MAX_LISTED = 20  # components, in metrics.txt
 SAME_AXIS = 0.9  # overlap, below which components turn into others when patients leave
 
 
@@ -78,11 +79,17 @@ def summarise(
     for (contrast, component), d, *ends in largest.head(4).itertuples():
         ends = sorted(np.sign(d) * np.array(ends))  # the sign of a component means nothing
         found.append(f"{contrast} most along {component}, {interval_text(abs(d), *ends)}")
+    unsure = variance.index[variance["retained"] & (variance["overlap"] < SAME_AXIS)]
+    unlike = (
+        f" No axes of their own (overlap below {SAME_AXIS} with the matching components when "
+        f"patients are held out): {', '.join(unsure)}."
+    )
     sentences = [
         f"Parallel analysis against permuted genes retains {retained} component{plural}, with "
-        f"{share:.0%} of the variance. Drawn are those retained, at least {DRAWN[0]} and at most "
-        f"{DRAWN[1]}: here {drawn}.",
-        f"Held-out training patients differ (Cohen's d, 0.8 is large): {'; '.join(found)}.",
+        f"{share:.0%} of the variance.{unlike if len(unsure) else ''} Drawn are those retained, at "
+        f"least {DRAWN[0]} and at most {DRAWN[1]}: here {drawn}.",
+        f"Held-out training patients differ (largest Cohen's d of the {drawn} drawn, intervals not "
+        f"corrected for that; 0.8 is large): {'; '.join(found)}.",
     ]
     if len(shifts):
         d, *ends = shifts.loc[("test - train", ERROR)]
@@ -92,12 +99,6 @@ def summarise(
         sentences.append(
             f"Test patients lie {farther} the components than held-out training patients "
             f"(reconstruction error, d {interval_text(d, *ends)}): {meaning}."
-        )
-    unsure = variance.index[variance["retained"] & (variance["overlap"] < SAME_AXIS)]
-    if len(unsure):
-        sentences.append(
-            f"No axes of their own (overlap below {SAME_AXIS} with the matching components when "
-            f"patients are held out): {', '.join(unsure)}."
         )
     return [
         *sentences,
@@ -174,7 +175,8 @@ def report_components(
         "retained: this component and all before it lie above. overlap: mean absolute cosine with "
         "the matching component when patients are held out; 1 is the same."
     )
-    report.add_section("variance", "Variance along each component", variance, note)
+    shown = variance.head(MAX_LISTED)
+    report.add_section("variance", "Variance along each component", variance, note, shown)
     note = f"Of held-out training patients ({how}); noncentral t intervals, for normal values."
     effects = effects.rename(index=lambda name: name if len(name) < 50 else f"{name[:48]}…")
     report.add_section("associations", "Cohen's d, with 95 % interval", effects, note)
@@ -192,7 +194,8 @@ def main(args: argparse.Namespace) -> None:
 
     variance = components.parallel_analysis(fitted, X, args.permutations, args.seed)
     retained, folds = int(variance["retained"].sum()), min(args.folds, n)
-    drawn, kept = int(np.clip(retained, *DRAWN)), variance.index[: args.components]
+    drawn = int(np.clip(retained, *DRAWN))
+    kept = variance.index[: max(args.components, retained, drawn)]
     loadings, scores = fitted.loadings[kept], fitted.scores(data.X_all, retained)
     held_out, variance["overlap"] = components.held_out_scores(
         loadings, X, steps, retained, folds, args.seed

@@ -14,10 +14,14 @@ from expression.style import class_palette, group_palette
 # The script
 
 
-def test_options_limit_the_tables_and_the_folds(few_genes, tmp_path):
+def test_options_limit_the_folds_and_the_tables_but_not_what_is_found(few_genes, tmp_path):
     counts = "--permutations", "20", "--components", "2", "--folds", "3"
     files = run(pca_plot, few_genes, tmp_path, *counts)
-    assert list(table(files, "loadings")) == ["PC1", "PC2", "gene"]
+    found = record(files)
+    retained = found["results"]["dimensions"]["retained by parallel analysis"]
+    assert list(table(files, "loadings")) == [*(f"PC{i + 1}" for i in range(retained)), "gene"]
+    assert retained > 3
+    assert "No axes of their own" in found["headline"]["in_short"][0]
     assert b"(3-fold cross-validation)" in files["metrics.txt"]
 
 
