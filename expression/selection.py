@@ -19,6 +19,7 @@ import pandas as pd
 from scipy import optimize, stats
 from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 
+from expression.files import refusal
 from expression.models import Unfitted, gene_importance
 from expression.parallel import run_parallel
 from expression.tuning import fit
@@ -54,12 +55,19 @@ class Checks(NamedTuple):
 
 
 def choose_rule(genes: int, pairs: int, expected_false: float) -> Rule:
-    """Return the rule of the largest q whose bound is at most `expected_false`."""
+    """Return the rule of the largest q whose bound is at most `expected_false`.
+
+    DataError when not even one gene of each subsample keeps it.
+    """
 
     def bound(first):
         return false_selections(genes, first, SELECTED_FROM, pairs)
 
-    first = max(1, bisect_right(range(1, genes), expected_false, key=bound))
+    if (least := bound(1)) > expected_false:
+        rule = f"must be at least {math.ceil(1000 * least) / 1000:g} with {pairs} pairs"
+        found = f"found {expected_false:g}"
+        raise refusal("--expected-false", rule, found, "raise it, or the number of --pairs")
+    first = bisect_right(range(1, genes), expected_false, key=bound)
     return Rule(pairs, first, bound(first), first**2 / genes / (2 * SELECTED_FROM - 1))
 
 

@@ -10,6 +10,7 @@ from planted import DOWN, N_GENES, UP, quick_models, simulate, small_models
 from sklearn.metrics import cohen_kappa_score
 
 from expression import selection
+from expression.files import DataError
 
 # Of the reference implementation of the R package stabs, by its authors
 REFERENCE = pd.read_csv(Path(__file__).parent / "stability_selection_bounds.csv")
@@ -34,7 +35,13 @@ def test_as_many_genes_are_the_first_as_the_bound_allows(genes, first):
     assert rule.first == first
     assert rule.bound <= 1 < selection.false_selections(genes, first + 1, 0.75, 50)
     assert rule.worst_case == pytest.approx(first**2 / genes / 0.5)
-    assert selection.choose_rule(10, 50, 1e-9).first == 1
+
+
+def test_a_bound_that_no_rule_keeps_is_refused():
+    least = selection.false_selections(10, 1, 0.75, 50)
+    assert selection.choose_rule(10, 50, least + 1e-12).first == 1
+    with pytest.raises(DataError, match=r"^--expected-false: must be at least .* found 1e-09"):
+        selection.choose_rule(10, 50, 1e-9)
 
 
 def test_a_tail_of_any_mean_holds_what_a_distribution_of_that_mean_can_have():
