@@ -115,7 +115,7 @@ def measure(command: list, limit: float) -> tuple[float, float, float]:
 def run_scripts(name: str, folder: Path, jobs: int, limit: float, planted: list) -> list[dict]:
     """Return a row a script: what it takes on the cohort of a folder, and the genes it finds."""
     cohort = data.load_expression_data(folder)
-    size = {"cohort": name, "patients": len(cohort.X_all), "genes": cohort.X_train.shape[1]}
+    size = {"cohort": name, "patients": len(cohort.y_all), "genes": cohort.X_train.shape[1]}
     rows = []
     for script in SCRIPTS:
         with tempfile.TemporaryDirectory() as outputs:

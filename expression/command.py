@@ -64,7 +64,7 @@ def load_data(args: argparse.Namespace) -> ExpressionData:
     for count in args.counts:
         name = count.option.removeprefix("--").replace("-", "_")
         if getattr(args, name) is None:
-            setattr(args, name, count.default_for(len(data.X_all)))
+            setattr(args, name, count.default_for(len(data.y_all)))
     return data
 
 

@@ -93,15 +93,18 @@ class ExpressionData:
     def sample_set(self) -> pd.Series:
         """'train' or 'test' for every patient of `X_all`."""
         sets = ["train"] * len(self.X_train) + ["test"] * len(self.X_test)
-        return pd.Series(sets, index=self.X_all.index, name="set")
+        return pd.Series(sets, index=self.y_all.index, name="set")
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of the values, identifiers and labels: independent of file format and order."""
+        """SHA-256 of values, identifiers, labels, subtypes and informative genes: independent of
+        file format and order."""
         digest = hashlib.sha256()
         for X, y in ((self.X_train, self.y_train), (self.X_test, self.y_test)):
             digest.update(np.ascontiguousarray(X))
             digest.update(repr((list(X.index), list(X.columns), list(y))).encode())
+        for known in (self.subtypes, self.informative_genes):
+            digest.update(repr(None if known is None else known.to_dict()).encode())
         return digest.hexdigest()
 
 

@@ -29,7 +29,7 @@ def expression_tables(data: ExpressionData) -> tuple[pd.DataFrame, pd.DataFrame]
     """
     pipeline = Pipeline(data.preprocessing.steps()).fit(data.X_train.to_numpy())
     genes = pd.Index(pipeline.get_feature_names_out(data.X_train.columns), name="accession")
-    X, patients = data.X_all.to_numpy(), data.X_all.index
+    X, patients = data.X_all.to_numpy(), data.y_all.index
     log2, expression = (steps.transform(X) for steps in (pipeline[:-1], pipeline))
     return pd.DataFrame(log2, patients, genes), pd.DataFrame(expression, patients, genes)
 

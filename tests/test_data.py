@@ -247,7 +247,8 @@ def test_all_shipped_genes_have_short_unique_names(data):
 def test_the_checksum_tells_values_names_and_labels(data):
     X, y = data.X_train, data.y_train
     others = ({"X_train": X + 1}, {"X_train": X.rename({1: 99})}, {"y_train": y[::-1]})
-    assert len({data.checksum, *(replace(data, **other).checksum for other in others)}) == 4
+    others += ({"subtypes": data.subtypes[::-1]}, {"informative_genes": None})
+    assert len({data.checksum, *(replace(data, **other).checksum for other in others)}) == 6
 
 
 # --- what the user decides ------------------------------------------------------------------------
