@@ -58,11 +58,17 @@ def read_labels(path: Path, choices: Choices) -> Labels:
     sizes, names, codes = lines[0], lines[1].replace("#", " ").split(), " ".join(lines[2:]).split()
     by_code = {str(i): name for i, name in enumerate(names)} | {name: name for name in names}
     stated = sizes.split()[:2] == [str(len(codes)), str(len(names))]
-    if not stated or not by_code.keys() >= set(codes):
+    if not codes or not stated or not by_code.keys() >= set(codes):
         found = f"{len(codes)} codes, {len(names)} names, and {sizes[:40]!r} above them"
         raise refusal(path, "must be a CLS file whose sizes agree", found, "export it again")
     _check_last(path, text.endswith(("\n", "\r")), codes)
-    return Labels(path, None, [by_code[code] for code in codes])
+    classes = [by_code[code] for code in codes]
+    if list(dict.fromkeys(classes)) != names[: len(set(classes))]:
+        # GenePattern reads 0 as the first name, GSEA the first code as the first name
+        rule = "a CLS file must use its classes in the order in which it names them"
+        found = f"it names {names[0]} first, and begins with {codes[0]}: two readings are possible"
+        raise refusal(path, rule, found, "give a table of patient and class")
+    return Labels(path, None, classes)
 
 
 def match_codes(labels: Labels, in_order: list[list[str]]) -> Source:

@@ -109,6 +109,8 @@ REFUSED = [  # name, file, its content, message
      "as many genes and patients .*11, 16.*'12 16'"),
     ("CLS too short", LABELS, cls(TRAIN_PATIENTS[:-1]), "a CLS file must have a code"),
     ("CLS of another size", LABELS, cls(TRAIN_PATIENTS).replace(b"16", b"15"), "sizes agree"),
+    ("CLS empty", LABELS, b"0 2 1\n# ALL AML\n", "sizes agree - 0 codes"),
+    ("CLS order", LABELS, cls(TRAIN_PATIENTS, names=("AML", "ALL")), "two readings are possible"),
     ("CLS codes", LABELS, cls(list(CLASSES)).replace(b"0", b"7"), "sizes agree"),
     ("no patients", LABELS, annotation({f"P{p}": c for p, c in CLASSES.items()}),
      "actual.csv: must name .*train.csv .*none of P1, P10.* columns 1, 10"),
