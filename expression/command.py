@@ -47,8 +47,10 @@ def command_line(parse_args: Callable[[Sequence[str] | None], argparse.Namespace
             except DataError as error:
                 message = str(error)
             except OSError as error:
-                message = f"{error.filename or 'output'}: must be usable - {error.strerror}; "
-                message += "free it or choose another folder (see --output-dir)"
+                message = (
+                    f"{error.filename or 'system'}: must be usable - {error.strerror or error}; "
+                )
+                message += "free disk space or memory, and run again"
             print(f"error: {message}", file=sys.stderr)
             return 2
 

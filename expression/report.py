@@ -1,8 +1,8 @@
 """What a script leaves behind: figures, tables, and what it found in words and numbers.
 
 A script computes and draws; a `Report` collects what it found and writes it at the very end, all
-files beside its folder first and then renamed into it. Until then earlier outputs are untouched,
-and no file in the folder is ever half-written, even when the script is killed. Afterwards what an
+files into a hidden folder inside its own first, and then renamed. Until then earlier outputs are
+untouched, and no file is ever half-written, even when the script is killed. Afterwards what an
 earlier run wrote and this one did not is gone; other files stay.
 """
 
@@ -12,6 +12,7 @@ import os
 import platform
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,9 +25,11 @@ from sklearn.pipeline import Pipeline
 from tqdm import tqdm
 
 from expression.data import ExpressionData
+from expression.files import DataError, refusal
 from expression.preprocessing import MIN_CPM
 from expression.rendering import escape_formulas, rows_to_text, to_plain, to_text, wrap
 
+HIDDEN = ".writing."
 PACKAGES = ("matplotlib", "numpy", "pandas", "scikit-learn", "scipy", "seaborn", "shap", "xgboost")
 
 
@@ -45,14 +48,14 @@ class Report:
     ):
         """Start empty; `options` are those that change results, with the script and the seed.
 
-        Raises OSError when nothing could be written into the folder, which is made at the end.
+        DataError when nothing could be written into the folder, which is made at the end.
         """
         self.folder, self.figure_format, self.quiet = folder, figure_format, quiet
         existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         if not existing.is_dir():
-            raise NotADirectoryError(20, "not a folder", str(existing))
+            raise unusable(existing, "it is not a folder")
         if not os.access(existing, os.W_OK):
-            raise PermissionError(13, "permission denied", str(existing))
+            raise unusable(existing, "permission denied")
         self.files: dict[str, bytes] = {}
         self.in_short = ""
         about = describe(data)
@@ -88,7 +91,10 @@ class Report:
         """Print texts, an answer as soon as it is known, unless the script is to be quiet."""
         if not self.quiet:
             with tqdm.external_write_mode():  # not into a progress bar
-                print(*texts, sep="\n\n", end="\n\n", flush=True)
+                try:
+                    print(*texts, sep="\n\n", end="\n\n", flush=True)
+                except BrokenPipeError:  # nobody reads on, as after head; but the files are wanted
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def show_table(self, title: str, rows: list[dict]) -> None:
         """Print a table of finished cells, a row a model, gene, ..., as soon as it is known."""
@@ -129,32 +135,39 @@ class Report:
         contents = {name: text.encode() for name, text in metrics.items()} | self.files
         missing = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
         try:
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
-            for path in self.folder.parent.glob(f".{self.folder.name}.*"):  # of a killed run
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for path in self.folder.glob(f"{HIDDEN}*"):  # of a killed run
                 shutil.rmtree(path, ignore_errors=True)
             try:
                 self._replace_files(contents)
             except FileNotFoundError:  # another run that ends just now took them for a killed one's
                 self._replace_files(contents)
-        except BaseException:
+        except BaseException as error:
             for path in missing:
                 with suppress(OSError):
                     path.rmdir()  # if empty
+            if isinstance(error, OSError):
+                found = str(error.strerror).lower()
+                raise unusable(error.filename or self.folder, found) from None
             raise
         files = f"Written to {self.folder}: {', '.join(self.record['files'])}"
         self.show(self.in_short, wrap(files))
 
     def _replace_files(self, contents: dict[str, bytes]) -> None:
-        place = {"prefix": f".{self.folder.name}.", "dir": self.folder.parent}
-        with tempfile.TemporaryDirectory(**place) as beside:  # the same disk: renaming is atomic
+        # Inside, as on the same disk renaming is atomic
+        with tempfile.TemporaryDirectory(prefix=HIDDEN, dir=self.folder) as hidden:
             for name, content in contents.items():
-                Path(beside, name).write_bytes(content)
+                Path(hidden, name).write_bytes(content)
             with interrupts_ignored():
-                self.folder.mkdir(exist_ok=True)
                 for name in written_files(self.folder) - set(contents):
                     (self.folder / name).unlink(missing_ok=True)
                 for name in contents:
-                    Path(beside, name).replace(self.folder / name)
+                    Path(hidden, name).replace(self.folder / name)
+
+
+def unusable(path: object, found: str) -> DataError:
+    """Return the refusal of a place to write to."""
+    return refusal(path, "must be a folder to write to", found, "free it, or see --output-dir")
 
 
 @contextmanager
@@ -198,6 +211,10 @@ def describe(data: ExpressionData) -> str:
 
 def package_versions() -> dict[str, str]:
     """Return the versions the results depend on, Python's included."""
-    installed = {name.name.lower(): name.version for name in metadata.distributions()}
-    installed.setdefault("xgboost", installed.get("xgboost-cpu"))
-    return {"python": platform.python_version()} | {name: installed[name] for name in PACKAGES}
+    versions = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # xgboost's build without GPUs
+            versions[name] = metadata.version(f"{name}-cpu")
+    return versions

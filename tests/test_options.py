@@ -157,8 +157,8 @@ def test_what_surrounds_an_analysis_is_set_once():
     ("error", "status", "line"),
     [
         (DataError("a.csv: the rule - found; do"), 2, "^error: a.csv: the rule - found; do\n$"),
-        (OSError(28, "Full", "a.png"), 2, "^error: a.png: must be usable - Full; .*--output-dir"),
-        (OSError(28, "Full"), 2, "^error: output: must be usable - Full; .*--output-dir"),
+        (OSError(28, "Full", "/dev/shm"), 2, "^error: /dev/shm: must be usable - Full; free disk"),
+        (OSError("odd"), 2, "^error: system: must be usable - odd; free disk"),
         (KeyboardInterrupt(), 130, f"^{INTERRUPTED}$"),
     ],
 )

@@ -17,6 +17,7 @@ import pytest
 from running import contents
 
 from expression.defaults import FIGURE_FORMATS
+from expression.files import DataError
 from expression.rendering import interval_text, to_plain, to_text
 from expression.report import Report
 from expression.style import theme
@@ -137,8 +138,8 @@ def test_an_interrupt_in_the_last_step_comes_too_late(report, monkeypatch):
         os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_the_next_run_removes_what_a_killed_one_left_beside_the_folder(report):
-    left, other = (report.folder.parent / name for name in (".a_script.x1y2z3", ".another.x1y2"))
+def test_the_next_run_removes_what_a_killed_one_left(report):
+    left, other = (report.folder / name for name in (".writing.x1y2z3", ".mine"))
     for folder in (left, other):
         folder.mkdir(parents=True)
         (folder / "figure.png").write_bytes(b"half")
@@ -148,18 +149,18 @@ def test_the_next_run_removes_what_a_killed_one_left_beside_the_folder(report):
 
 
 def test_two_runs_that_end_at_once_both_write_whole_files(new_report, monkeypatch):
-    """The second clears up while the first is about to rename its files."""
+    """The second clears up while the first is writing its files."""
     first, second = new_report(), new_report()
     first.add_table("first", ONE)
     second.add_table("second", ONE)
-    mkdir, waiting = Path.mkdir, [second]
+    write_bytes, waiting = Path.write_bytes, [second]
 
-    def let_the_other_in(path, *args, **options):
-        if path == first.folder and waiting:
+    def let_the_other_in(path, content):
+        if waiting:
             waiting.pop().write()
-        mkdir(path, *args, **options)
+        write_bytes(path, content)
 
-    monkeypatch.setattr(Path, "mkdir", let_the_other_in)
+    monkeypatch.setattr(Path, "write_bytes", let_the_other_in)
     first.write()
     assert set(contents(first.folder)) == {"first.csv", "metrics.json", "metrics.txt"}
     assert [path.name for path in first.folder.parent.iterdir()] == ["a_script"]
@@ -215,7 +216,8 @@ def test_a_process_killed_while_it_writes_leaves_whole_files(tmp_path):
             time.sleep(0.1)
         finally:
             writer.kill()
-    found = contents(tmp_path / "writer")
+    written = filter(Path.is_file, (tmp_path / "writer").iterdir())  # beside a hidden folder
+    found = {path.name: path.read_bytes() for path in written}
     assert json.loads(found.pop("metrics.json"))["script"] == "writer.py"
     assert len(found) == 5
     assert {(len(text), len(set(text))) for text in found.values()} == {(3_000_000, 1)}
@@ -223,8 +225,27 @@ def test_a_process_killed_while_it_writes_leaves_whole_files(tmp_path):
 
 def test_an_unwritable_folder_is_refused_before_any_computing(new_report, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
-    with pytest.raises(PermissionError):
+    with pytest.raises(DataError, match="must be a folder to write to - permission denied"):
         new_report()
+
+
+def test_what_stops_the_writing_is_told_of_the_output_folder(report, monkeypatch):
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(DataError, match=f"^{report.folder}: .* - no space left on device; "):
+        report.write()
+    assert not report.folder.exists()
+
+
+def test_a_reader_who_has_seen_enough_stops_no_script(tmp_path):
+    command = [sys.executable, ROOT / "pca_plot.py", "--output-dir", tmp_path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as script:
+        script.stdout.close()
+        assert script.stderr.read() == b""
+    assert script.returncode == 0
+    assert (tmp_path / "pca_plot/metrics.txt").exists()
 
 
 # --- contents ------------------------------------------------------------------------------------
