@@ -11,6 +11,7 @@ as the other tasks, and says by position which patients and genes it is about.
 """
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +27,7 @@ from sklearn.utils.parallel import Parallel, delayed  # joblib's, taking the con
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from expression.files import DataError
+from expression.files import DataError, refusal
 
 PATIENCE = 10  # seconds to wait for a scheduler, and for its first worker
 START = 3  # seconds that processes need for their imports; work that takes less is done here
@@ -94,8 +95,9 @@ def connect(scheduler: str):
         import dask
         import distributed
     except ImportError:
+        rule, found = "needs the package distributed", "it is missing"
         advice = "pip install -r requirements-distributed.txt"
-        raise DataError(f"--scheduler: needs the package distributed - missing; {advice}") from None
+        raise refusal("--scheduler", rule, found, advice) from None
 
     async def identify():  # a client that found nobody would not go in peace
         async with distributed.rpc(scheduler) as answering:
@@ -107,17 +109,29 @@ def connect(scheduler: str):
             raise ValueError(f"a {found}")
         # dask warns of tasks from 10 MB; and the matrix is large
         dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"})
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # one line is enough
         client = distributed.Client(scheduler, timeout=PATIENCE, set_as_default=False)
-        try:
-            client.wait_for_workers(1, timeout=PATIENCE)
-        except TimeoutError:
-            client.close()
-            raise ValueError("no worker") from None
     except (OSError, ValueError) as error:
-        rule = "--scheduler: must be the address of a Dask scheduler with a worker"
-        advice = "start them as README.md says, or leave the option out"
-        raise DataError(f"{rule} - {scheduler}: {str(error) or 'no answer'}; {advice}") from None
+        raise no_cluster(f"{scheduler}: {str(error) or 'no answer'}") from None
+    try:
+        await_worker(client)
+    except DataError:
+        client.close()
+        raise
     return client
+
+
+def await_worker(client) -> None:
+    """Raise when the cluster has no worker, nor gets one soon."""
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except OSError:  # a TimeoutError, too
+        raise no_cluster(f"{client.scheduler.address}: no worker") from None
+
+
+def no_cluster(found: str) -> DataError:
+    rule = "must be the address of a Dask scheduler with a worker"
+    return refusal("--scheduler", rule, found, "start them as README.md says, or leave it out")
 
 
 def expect(stages: dict[str, float]) -> None:
@@ -180,10 +194,20 @@ def run_on_cluster(function: Callable, tasks: list[tuple], own: Workers, move: C
             sent[id(value)] = value, client.submit(lambda same: same, value, pure=False)
     tasks = [[sent.get(id(value), (None, value))[1] for value in task] for task in tasks]
     futures = [client.submit(call, function, task, get_config(), pure=False) for task in tasks]
-    results = {}
-    for future, result in as_completed(futures, loop=client.loop, with_results=True):
-        results[future.key] = result
-        move(len(results) / len(tasks))
+    results, heard = {}, time.monotonic()
+    waiting = as_completed(futures, loop=client.loop, with_results=True)
+    while not waiting.is_empty():
+        if waiting.has_ready():
+            future, result = next(waiting)
+            if future.status != "finished":
+                raise no_cluster("lost the scheduler")
+            results[future.key], heard = result, time.monotonic()
+            move(len(results) / len(tasks))
+        elif time.monotonic() - heard > PATIENCE:
+            await_worker(client)
+            heard = time.monotonic()
+        else:
+            time.sleep(0.05)
     return [results[future.key] for future in futures]
 
 

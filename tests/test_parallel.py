@@ -184,6 +184,26 @@ def test_a_script_writes_the_same_bytes_on_a_cluster_that_loses_a_worker(
     assert (tmp_path / "died").exists(), "no worker was killed"
 
 
+def test_a_cluster_without_workers_is_not_waited_for(scheduler, monkeypatch):
+    def none_arrives(count, timeout):
+        raise TimeoutError
+
+    with workers(1, progress=False, scheduler=scheduler):
+        monkeypatch.setattr(parallel._workers.get().client, "wait_for_workers", none_arrives)
+        monkeypatch.setattr(parallel, "PATIENCE", 0.2)
+        with pytest.raises(DataError, match=f"^--scheduler: must .* - {scheduler}: no worker; "):
+            run_parallel(time.sleep, [(2,)], "long")
+
+
+def test_a_lost_scheduler_is_told_in_one_line(scheduler, capfd):
+    """The last test with this scheduler."""
+    with workers(1, progress=False, scheduler=scheduler):
+        pid = parallel._workers.get().client.run_on_scheduler(os.getpid)
+        with pytest.raises(DataError, match=r"^--scheduler: must .* - lost the scheduler; "):
+            run_parallel(os.kill, [(pid, signal.SIGKILL)], "fatal")
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("address", "found"),
     [
