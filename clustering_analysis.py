@@ -67,7 +67,6 @@ COHORTS = {"all": "all {} patients", "training": "the {} training patients"}
 STAGES = {"stability": 20, "features": 2, "drawing": 4}  # and roughly their seconds
 TITLE = "Q3, clusters found without labels"
 MAX_LISTED = 15  # numbers of clusters, in metrics.txt
-SHADES = ("black", "0.7", style.COLORS["green"], "#99D8C9")  # of a cohort, its nulls, the next
 
 
 def headline_rows(agreements: pd.DataFrame, kinds: dict[str, int]) -> list[dict]:
@@ -185,7 +184,7 @@ def draw_k_selection(stability: pd.DataFrame, names: dict[str, str]) -> plt.Figu
     figure, axes = plt.subplots(1, len(METHODS), sharex=True, sharey=True, figsize=size)
     rows = stability.T.stack(["method", "k"]).reset_index(name="value")
     rows["data"] = rows["cohort"].map(names) + np.where(rows["draw"] > 0, ", without clusters", "")
-    palette = dict(zip(rows["data"].unique(), SHADES, strict=False))
+    palette = dict(zip(rows["data"].unique(), style.COHORT_SHADES, strict=False))
     look = {"hue": "data", "palette": palette, "errorbar": ("pi", 100), "legend": False}
     for ax, method in zip(axes, METHODS, strict=True):
         panel = rows[rows["method"] == method]

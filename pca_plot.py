@@ -62,7 +62,7 @@ def component_rows(fitted: components.Components, gene_names: pd.Series) -> list
     rows = []
     for component, ratio in fitted.ratio[: DRAWN[1]].items():
         top = fitted.loadings[component].abs().nlargest(3).index
-        genes = ", ".join(style.shorten(name, 22) for name in gene_names[top])
+        genes = ", ".join(style.shorten(name, 24) for name in gene_names[top])
         cells = {"variance": f"{ratio:.1%}", "genes of largest loading": genes}
         rows.append({"component": component} | cells)
     return rows

@@ -36,6 +36,7 @@ COLORS = {
 # The shades of a class: its own, then one a subtype beyond the first
 CLASS_SHADES = (("blue", "sky"), ("vermilion", "orange"))
 SPARE_SHADES = ("green", "purple", "black")
+COHORT_SHADES = ("black", "0.7", COLORS["green"], "#99D8C9")  # of a cohort, its nulls, the next
 SET_COLORS = {"train": "0.3", "test": "0.8"}
 # Of models and other series, which must not look like a class
 SERIES_COLORS = ("green", "purple", "orange", "black", "sky", "blue", "vermilion")
@@ -71,9 +72,13 @@ def theme() -> Iterator[None]:
 
 
 def shorten(name: str, width: int = MAX_NAME) -> str:
-    """Return a name in at most `width` characters, its beginning and its end: those of barcodes and
-    of "gene (probe)" tell them apart."""
-    return name if len(name) <= width else f"{name[: width - 13]}…{name[-12:]}"
+    """Return a name in at most `width` characters, its beginning and its end, which tell barcodes
+    apart; of "gene (accession)" the accession whole, where it leaves room for three letters."""
+    if len(name) <= width:
+        return name
+    accession = name[name.rfind(" (") :] if name.endswith(")") else ""
+    end = accession if 0 < len(accession) <= width - 4 else name[-12:]
+    return f"{name[: width - 1 - len(end)]}…{end}"
 
 
 def wrap_name(name: str, width: int = 12) -> str:

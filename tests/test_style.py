@@ -31,6 +31,8 @@ def test_dollars_in_a_name_are_dollars(monkeypatch):
         (style.wrap_name, "word " * 12, "word word\nword word\nword word…"),
         (style.shorten, "g" * 30, "g" * 30),
         (style.shorten, "interleukin 8 receptor (M68932_at)", "interleukin 8 rec… (M68932_at)"),
+        (style.shorten, "Major complex (HG3779-HT3779_f_at)", "Major co… (HG3779-HT3779_f_at)"),
+        (style.shorten, f"TP53 (of {'a' * 40})", "TP53 (of aaaaaaaa…aaaaaaaaaaa)"),
     ],
 )
 def test_a_long_class_name_is_wrapped_and_a_gene_keeps_beginning_and_end(fit, name, shown):
