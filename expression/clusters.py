@@ -24,7 +24,7 @@ from sklearn.neighbors import kneighbors_graph
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from expression.files import DataError
+from expression.files import refusal
 from expression.parallel import run_parallel
 from expression.preprocessing import Preprocessing
 
@@ -97,10 +97,8 @@ def check_cluster_number(clusters: int, n_patients: int) -> None:
     """Raise a DataError when subsamples of the patients cannot make so many clusters."""
     size = int(SUBSAMPLE_SHARE * n_patients)
     if clusters >= size:
-        raise DataError(
-            f"--clusters: must be at most {size - 1}, as subsamples have {size} of {n_patients} "
-            f"patients - found {clusters}; try fewer clusters"
-        )
+        rule = f"must be at most {size - 1}, as subsamples have {size} of {n_patients} patients"
+        raise refusal("--clusters", rule, f"found {clusters}", "try fewer clusters")
 
 
 def assess_cohorts(

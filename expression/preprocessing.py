@@ -19,7 +19,7 @@ from sklearn.preprocessing import FunctionTransformer, scale
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from expression.defaults import MAX_GENES, MIN_GENES
-from expression.files import DataError
+from expression.files import refusal
 
 FLOOR, CEILING = 100, 16_000
 MIN_FOLD, MIN_DIFFERENCE = 5, 500
@@ -67,11 +67,9 @@ class GeneFilter(SelectorMixin, BaseEstimator):
             rule = f"vary more than {MIN_FOLD}-fold and by more than {MIN_DIFFERENCE}"
         self.n_passing_ = int(passing.sum())
         if self.n_passing_ < self.min_genes:
-            raise DataError(
-                f"expression values: at least {self.min_genes} genes must {rule} - found "
-                f"{self.n_passing_} of {X.shape[1]} among {X.shape[0]} patients; check the scale "
-                "(see --expression)"
-            )
+            found = f"found {self.n_passing_} of {X.shape[1]} among {X.shape[0]} patients"
+            rule = f"at least {self.min_genes} genes must {rule}"
+            raise refusal("expression values", rule, found, "check the scale (see --expression)")
         self.support_ = passing
         if self.max_genes is not None and self.n_passing_ > self.max_genes:
             columns = np.flatnonzero(passing)
