@@ -121,7 +121,8 @@ def draw_shap_summary(explanations: dict, data: ExpressionData, expression) -> p
         ax.locator_params(axis="x", nbins=4)
     look = {"label": "expression (SDs from the training mean)", "location": "bottom"}
     figure.colorbar(color, ax=axes, **look, shrink=0.6, aspect=50)
-    figure.suptitle(f"What moves each model's output, {len(values)} training patients")
+    title = f"What moves each model's output, {len(values)} training patients (equal ones overlap)"
+    figure.suptitle(title)
     return figure
 
 
@@ -133,8 +134,8 @@ def draw_frequencies(leading, models: dict, checks: Checks, rule: Rule) -> plt.F
     for name, look in style.series_styles(models).items():
         look = look | {"linestyle": "", "markersize": 3.5, "label": name}
         ax.plot(models[name].loc[leading.index, "frequency"], range(len(leading)), **look)
-    look = {"color": "0.93", "zorder": 0, "label": "reached with permuted labels"}
-    ax.axvspan(0, checks.permuted.max(axis=None), **look)
+    label = f"highest of {len(checks.permuted)} permutations, {2 * checks.pairs} subsamples each"
+    ax.axvspan(0, checks.permuted.max(axis=None), color="0.93", zorder=0, label=label)
     ax.axvline(SELECTED_FROM, color="0.3", linestyle="--", label="selected from here")
     xlabel = f"share of {2 * rule.pairs} subsamples with the gene among the first {rule.first}"
     ax.set(xlim=(-0.01, 1.01), xlabel=xlabel)
@@ -195,8 +196,7 @@ def draw_top_genes(data: ExpressionData, expression, leading, seed: int) -> plt.
 def report_headline(report: Report, data: ExpressionData, table, rule: Rule, checks: Checks):
     """Open with the selected genes, and what they are worth."""
     selected, permuted = table[table["selected"]], checks.permuted_counts
-    error = np.sqrt(SELECTED_FROM * (1 - SELECTED_FROM) / (2 * rule.pairs))
-    near = table["selected"][(table["frequency"] - SELECTED_FROM).abs() <= 2 * error]
+    near = table["selected"][(table["frequency"] - SELECTED_FROM).abs() <= 2 * rule.error]
     found, again = checks.subsets.sum(axis=1), checks.subsets[selected.index].sum(axis=1)
     permutations = f"{len(permuted)} permutation{'s' * (len(permuted) > 1)}"
     lists = [
@@ -210,7 +210,7 @@ def report_headline(report: Report, data: ExpressionData, table, rule: Rule, che
         f"The rule selects at most {rule.bound:.2f} genes on average that subsamples pick no more "
         f"often than at random, if frequencies are r-concave (else {rule.worst_case:.1f}); with "
         f"permuted labels, {permuted.mean():.1f} in all (of {permutations}, each of "
-        f"{2 * min(rule.pairs, selection.FEWER_PAIRS)} subsamples).",
+        f"{2 * checks.pairs} subsamples).",
         f"Near the threshold other subsamples decide: {near.sum()} of these and {(~near).sum()} "
         "other genes lie within two standard errors of it.",
         f"Without each fifth of the patients {found.min()} to {found.max()} genes are selected, of "

@@ -39,12 +39,18 @@ class Rule(NamedTuple):
     pairs: int  # of complementary subsamples
     first: int  # q: how many genes a subsample selects
     bound: float  # on the expected number of falsely selected genes, under r-concavity
-    worst_case: float  # the same without an assumption
+    worst_case: float  # the same without an assumption on their distribution
+
+    @property
+    def error(self) -> float:
+        """The standard error of a frequency at the threshold, over subsamples."""
+        return math.sqrt(SELECTED_FROM * (1 - SELECTED_FROM) / (2 * self.pairs))
 
 
 class Checks(NamedTuple):
     """What a rule does elsewhere: with permuted labels, and on subsets of the patients."""
 
+    pairs: int  # of subsamples, of each permutation and each subset
     permuted: pd.DataFrame  # selection frequencies, permutations x genes
     subsets: pd.DataFrame  # which genes are selected, subsets x genes
 
@@ -163,6 +169,7 @@ def check_rule(
     folds = StratifiedKFold(SUBSETS, shuffle=True, random_state=seed).split(y, y)
     subsets = [(rows, y[rows], [seed, 2, number]) for number, (rows, _) in enumerate(folds)]
     return Checks(
+        rule.pairs,
         permuted=frequencies(permuted, "permuted labels"),
         subsets=frequencies(subsets, "subsets of the patients") >= SELECTED_FROM,
     )
