@@ -47,10 +47,10 @@ from expression import evaluation, style
 from expression.command import command_line, load_data, start_report
 from expression.data import ExpressionData
 from expression.evaluation import Resampled, Results, hardest_first, no_calls
-from expression.models import MAJORITY, MODELS, build_models, classifier_names, parameter_text
+from expression.models import GRIDS_NOTE, MAJORITY, MODELS, build_models, classifier_names
 from expression.rendering import brief_table, interval_text, range_text
 from expression.report import Report
-from expression.tuning import INNER_FOLDS, fit_models, tuning_table
+from expression.tuning import INNER_FOLDS, chosen_parameters, fit_models, tuning_table
 
 TITLE = "Q1: accuracy of the models and baselines (95 % interval)"
 STAGES = {"tuning": 3, "other random states": 9, "nested cross-validation": 72}
@@ -96,14 +96,14 @@ def in_short(data: ExpressionData, results: Results) -> list[str]:
     varying = ", ".join(f"{name} {found}" for name, found in ranges.items() if found)
     p = tested.pairs["p"].min()
     alike = "cannot be ranked" if p * len(tested.pairs) > 0.05 else "are not equally good"
-    mean, rates = tested.P[names].mean(), evaluation.patient_table(data, results.splits.P)
+    mean, rates = tested.P[names].mean(), results.splits.patients
     always = ", ".join(map(str, rates.index[(rates[names] > 0.5).all(axis=1)])) or "none"
     return [
         f"{answer}: on the test patients {better} of {len(names)} models are more accurate than "
         f"the majority class ({majority} correct), their 95 % interval above it: {counts}.",
         f"With other random states: {varying or 'the same'} (median and range).",
-        f"Models and baselines {alike}: McNemar's test between two of them has a smallest p of "
-        f"{p:.2g}, before correction for {len(tested.pairs)} pairs.",
+        f"{', '.join(tested.P.drop(columns=MAJORITY))} {alike}: McNemar's test between two of them "
+        f"has a smallest p of {p:.2g}, before correction for {len(tested.pairs)} pairs.",
         f"Do not read a probability as a risk: its mean is {mean.min():.2f} to {mean.max():.2f} by "
         f"model, and {data.y_test.cat.codes.mean():.2f} of test patients have {data.classes[1]}.",
         f"Misclassified by every model in most random splits: patient {always}.",
@@ -132,8 +132,9 @@ def draw_figures(data: ExpressionData, results: Results) -> dict[str, plt.Figure
 def draw_confusion_matrices(P: pd.DataFrame, data: ExpressionData, correct) -> plt.Figure:
     """Draw the counts; `correct`: how many are, under other random states, states x models."""
     figure, axes = style.panel_grid(P.shape[1], columns=3, height=2.5)
-    y, classes = data.y_test.cat.codes, [style.wrap_name(name) for name in data.classes]
-    look = {"cmap": "Greys", "colorbar": False, "im_kw": {"vmin": 0}, "display_labels": classes}
+    y, look = data.y_test.cat.codes, {"cmap": "Greys", "colorbar": False}
+    look["display_labels"] = [style.wrap_name(name) for name in data.classes]
+    look["im_kw"] = {"vmin": 0, "vmax": len(y)}  # the same grey in every panel
     for ax, (name, p) in zip(axes, P.items(), strict=True):
         ConfusionMatrixDisplay.from_predictions(y, (p > 0.5).astype(int), ax=ax, **look)
         title = f"{name}\n{((p > 0.5) == y).sum()} correct"
@@ -178,7 +179,7 @@ def draw_patients(P: pd.DataFrame, data: ExpressionData) -> plt.Figure:
     """Draw P of the test patients, the hardest first; errors and no-calls of a vote are marked."""
     y = data.y_test.cat.codes
     shown = hardest_first(y, P)[:MAX_SHOWN]
-    y, P = y[shown], P.loc[shown]
+    y, P = y[shown], P.loc[shown, sorted(P, key=lambda name: MODELS[name].baseline)]
     errors = np.where(P.gt(0.5).ne(y, axis=0), "×", "").astype(object)
     marks = np.vstack([[""] * len(shown), (errors + np.where(no_calls(P), "?", "")).T])
     negative, positive = style.class_palette(data).values()
@@ -214,7 +215,7 @@ def draw_resampled(resampled: Resampled, title: str, label: str) -> plt.Figure:
         look = {"marker": "^", "color": style.COLORS["green"], "label": "given split"}
         ax.scatter(table["given split"], rows + 0.25, **look)
     ax.set(xlabel="accuracy on the held-out patients", yticks=rows, yticklabels=scores.columns)
-    ax.invert_yaxis()
+    ax.set_ylim(len(rows) - 0.3, -0.7)  # room for the largest bubbles, the first row on top
     figure.legend(loc="outside lower center", ncols=3)
     figure.suptitle(title)
     return figure
@@ -226,7 +227,8 @@ def report_test(report: Report, data: ExpressionData, results: Results) -> None:
     tested, splits = results.tested, results.splits
     note = (
         f"Sensitivity: share of {positive} predicted correctly; specificity: of {negative}. 95 % "
-        "intervals: Wilson, Newcombe (ROC AUC; left out where a model has one threshold only)."
+        "intervals: Wilson, Newcombe (ROC AUC; left out where a model has one threshold only). "
+        f"No-calls of votes ({no_calls(tested.P).sum(axis=None)}) count as called."
     )
     shown = brief_table(tested.scores, ["sensitivity", "specificity", "ROC AUC", "Brier score"])
     report.add_section("test", f"The {len(y)} test patients", tested.scores, note, shown)
@@ -247,11 +249,10 @@ def report_test(report: Report, data: ExpressionData, results: Results) -> None:
         "share of splits with a lower accuracy than the given split, ties half."
     )
     report.add_section("monte_carlo", "Monte-Carlo cross-validation", splits.table, note)
-    table = evaluation.patient_table(data, splits.P)
-    often = table.loc[table["mean"] > 0.5, ["held out", *classifier_names()]]
+    often = splits.patients.loc[lambda t: t["mean"] > 0.5, ["held out", *classifier_names()]]
     title = "Patients misclassified in most splits, on average over the models"
     report.add_section("often_misclassified", title, often, shown=often.head(MAX_LISTED))
-    report.add_table("patients", table)
+    report.add_table("patients", splits.patients)
 
 
 def report_training(report: Report, results: Results) -> None:
@@ -261,13 +262,12 @@ def report_training(report: Report, results: Results) -> None:
         f"Chosen on {INNER_FOLDS} folds by the Brier score, whose best in the grid (best inner) "
         f"is optimistically biased. Nested: held out in {evaluation.OUTER_FOLDS} folds, "
         f"{len(nested.scores)} times over, all but the choice of grids repeated inside; mean, and "
-        "95 % interval of so many patients (Newcombe), without the variance over other patients."
+        "95 % interval of so many patients (Newcombe), training sets taken as given."
     )
     shown = brief_table(nested.table, ["balanced accuracy", "Brier score"])
     shown["best inner"] = tuning.groupby(level="model")["Brier score"].min()
     report.add_section("nested_cv", "Nested cross-validation", nested.table, note, shown)
-    chosen = {n: parameter_text(results.fitted[n].unfitted.parameters) for n in classifier_names()}
-    report.add_section("tuning", "Chosen hyper-parameters", chosen)
+    report.add_section("tuning", "Hyper-parameters", chosen_parameters(results.fitted), GRIDS_NOTE)
     report.add_table("tuning", tuning)
 
 

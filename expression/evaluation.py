@@ -1,7 +1,7 @@
 """How good are predictions, and how sure is that? Scores, intervals and tests.
 
-The functions take y, a Series of 0 and 1 (the positive class) by patient, and P, a DataFrame of
-probabilities of the positive class, patients x models. A patient with a probability above 0.5 is
+y is a Series of 0 and 1 (the positive class) by patient, P a DataFrame of probabilities of the
+positive class, patients x models. A patient with a probability above 0.5 is
 predicted positive. All intervals are 95 % intervals.
 
 References: Golub et al. (1999) Science 286:531 (prediction strength); Collins et al. (2024) BMJ
@@ -43,6 +43,7 @@ class Resampled(NamedTuple):
     P: pd.DataFrame  # probabilities, (repeat or split, patient) x models
     scores: pd.DataFrame  # of every repeat or split, x (measure, model)
     table: pd.DataFrame  # (measure, model) x mean, lower, upper, and more
+    patients: pd.DataFrame | None = None  # how often each was misclassified, of random splits
 
 
 class Results(NamedTuple):
@@ -99,7 +100,8 @@ def monte_carlo_cv(
     table = intervals.summarise_splits(scores["accuracy"], len(y_train), len(y_test)).assign(
         **{"given split": accuracy}, percentile=percentile_of(accuracy, scores["accuracy"])
     )
-    return Resampled(P, scores, pd.concat({"accuracy": table}, names=["measure", "model"]))
+    table = pd.concat({"accuracy": table}, names=["measure", "model"])
+    return Resampled(P, scores, table, patient_table(data, P))
 
 
 def random_splits(y_train: pd.Series, y_test: pd.Series, count: int, seed: int) -> list[tuple]:

@@ -101,6 +101,10 @@ def _score_grid(unfitted: Unfitted, Z, y, Z_held_out, y_held_out) -> list[float]
     return scores
 
 
+def chosen_parameters(fitted: dict[str, Fitted]) -> dict[str, str]:
+    return {name: parameter_text(fitted[name].unfitted.parameters) for name in classifier_names()}
+
+
 def tuning_table(fitted: dict[str, Fitted]) -> pd.DataFrame:
     """Return every grid point with the mean and sd of its Brier score over the inner folds."""
     tables = {name: fitted[name].grid_scores for name in classifier_names()}
