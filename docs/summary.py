@@ -48,7 +48,7 @@ def render_answer(record: dict, in_readme: bool) -> list[str]:
         linked = file.endswith(".png") or not in_readme  # of README.md's files only figures exist
         links.append(f"[{file}]({folder}/{file})" if linked else f"`{file}`")
         if linked and Path(file).stem in BEST and not file.endswith(".csv"):  # as patients.csv
-            parts.append(f"![{headline['title']}]({folder}/{file})")
+            parts.append(f"![{Path(file).stem}, see docs/gallery.md]({folder}/{file})")
     return [*parts, markdown_table(headline["rows"]), f"All of `{script}.py`: {', '.join(links)}."]
 
 
@@ -70,14 +70,19 @@ def split_readme(text: str) -> tuple[str, str, str]:
 
 def write_readme(outputs: Path) -> None:
     """Replace the results section of README.md, and the figures in docs/figures."""
+    drawn = [
+        outputs / script / file
+        for script in SCRIPTS
+        for file in json.loads((outputs / script / "metrics.json").read_text("utf-8"))["files"]
+        if file.endswith(".png")
+    ]
     readme, figures = ROOT / "README.md", ROOT / "docs/figures"
     before, _, after = split_readme(readme.read_text("utf-8"))
     readme.write_text(f"{before}{START}{render(outputs, in_readme=True)}{END}{after}", "utf-8")
     for figure in figures.glob("*.png"):
         figure.unlink()
-    for script in SCRIPTS:
-        for figure in (outputs / script).glob("*.png"):
-            shutil.copy(figure, figures)
+    for figure in drawn:
+        shutil.copy(figure, figures)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -101,8 +101,8 @@ def welch_statistics(X: np.ndarray, y: np.ndarray) -> np.ndarray:
 def max_t_p(X: np.ndarray, y: np.ndarray, permutations: int, seed: int) -> np.ndarray:
     """Return each gene's p-value adjusted for all genes: Westfall & Young's step-down maxT.
 
-    It bounds the probability of any false finding, whatever the correlation of the genes. X is
-    patients x genes, y their classes as 0 and 1.
+    It bounds the probability of any false finding, whatever the correlation of the genes, where it
+    and the spread are the same in both classes. X is patients x genes, y the classes as 0 and 1.
     """
     labels = np.tile(np.asarray(y, dtype=float), (1 + permutations, 1))
     labels[1:] = np.random.default_rng(seed).permuted(labels[1:], axis=1)
