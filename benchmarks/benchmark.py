@@ -238,6 +238,8 @@ def main() -> int:
     parser.add_argument("--limit", type=float, default=60, help="minutes a script (default: 60)")
     parser.add_argument("--output-dir", type=Path, default=Path(__file__).parent)
     args = parser.parse_args()
+    if not Path("/proc/self/status").exists():
+        parser.error("must run on Linux, whose /proc tells the peak of memory")
 
     limit = 60 * args.limit
     rows = run_scripts("shipped", data.DATA_DIR, args.jobs, limit, [])
