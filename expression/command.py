@@ -10,7 +10,7 @@ from sklearn import config_context
 from threadpoolctl import threadpool_limits
 
 from expression.data import ExpressionData, load_expression_data
-from expression.files import DataError
+from expression.files import DataError, refusal
 from expression.parallel import expect, workers
 from expression.report import Report
 from expression.style import theme
@@ -45,12 +45,11 @@ def command_line(parse_args: Callable[[Sequence[str] | None], argparse.Namespace
                 print("interrupted: earlier outputs are as they were", file=sys.stderr)
                 return 130
             except DataError as error:
-                message = str(error)
+                message = error
             except OSError as error:
-                message = (
-                    f"{error.filename or 'system'}: must be usable - {error.strerror or error}; "
-                )
-                message += "free disk space or memory, and run again"
+                where, found = error.filename or "system", error.strerror or error
+                advice = "free disk space or memory, and run again"
+                message = refusal(where, "must be usable", found, advice)
             print(f"error: {message}", file=sys.stderr)
             return 2
 

@@ -46,7 +46,8 @@ class Source(NamedTuple):
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
-    return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
+    """Return whether a pattern fits, in which * and ? stand for others; brackets are in names."""
+    return any(fnmatchcase(name, pattern.replace("[", "[[]")) for pattern in patterns)
 
 
 def read_labels(path: Path, choices: Choices) -> Labels:

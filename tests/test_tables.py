@@ -22,6 +22,7 @@ from small_cohort import (
 )
 
 from expression.data import load_expression_data
+from expression.labels import matches
 
 PATIENTS = [f"TCGA-AB-{p}" for p in CLASSES]  # the training patients, then the test patients
 CLASS_OF = dict(zip(PATIENTS, CLASSES.values(), strict=True))
@@ -246,3 +247,13 @@ def test_descriptions_are_kept_and_published_calls_ignored(tmp_path):
     found = load(tmp_path, rows, annotation(CLASSES))
     assert found.descriptions.to_dict() == DESCRIPTIONS
     assert "columns of expression: call, call, call, call, call and 21 more." in found.origin[-3]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [("S[1]", "S[1]"), ("S1", "S1"), ("S?", "S1 S2 S*"), ("S*", "S[1] S1 S2 S*"), ("", "")],
+)
+def test_patterns_know_two_wildcards_and_no_brackets(pattern, names):
+    found = [name for name in ("S[1]", "S1", "S2", "S*") if matches(name, [pattern])]
+    assert found == names.split()
+    assert matches("", [pattern]) == (pattern == "")
