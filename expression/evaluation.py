@@ -1,8 +1,8 @@
 """How good are predictions, and how sure is that? Scores, intervals and tests.
 
 y is a Series of 0 and 1 (the positive class) by patient, P a DataFrame of probabilities of the
-positive class, patients x models. A patient with a probability above 0.5 is
-predicted positive. All intervals are 95 % intervals.
+positive class, patients x models. A patient with a probability above 0.5 is predicted positive. All
+intervals are 95 % intervals.
 
 References: Golub et al. (1999) Science 286:531 (prediction strength); Collins et al. (2024) BMJ
 385:e078378 (TRIPOD+AI: calibration, instability); of the intervals: expression/intervals.py.
