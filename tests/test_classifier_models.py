@@ -172,12 +172,22 @@ def test_patients_figure_marks_errors_and_no_calls_of_a_vote(planted, data):
     assert figure.get_suptitle() == "34 test patients: probability of AML"
 
 
+def test_an_added_model_is_drawn_above_the_baselines(planted, data, monkeypatch):
+    monkeypatch.setitem(models.MODELS, "Added", models.MODELS["XGBoost"])  # the last entry
+    P = planted.assign(Added=planted["XGBoost"])
+    figure = classifier_models.draw_patients(P, data)
+    names = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert names[0] == "true class"
+    assert names.index("Added") < names.index("Weighted voting")
+
+
 def test_confusion_matrices_show_counts_and_the_range_over_states(planted, data):
     correct = pd.DataFrame({name: [33, 33] for name in planted} | {"Decision Tree": [33, 30]})
     figure = classifier_models.draw_confusion_matrices(planted, data, correct)
     first, second, third = figure.axes[:3]
     assert [t.get_text() for t in first.texts] == ["20", "0", "1", "13"]
     assert [t.get_text() for t in third.texts] == ["19", "1", "0", "14"]
+    assert {ax.images[0].get_clim() for ax in (first, second, third)} == {(0, 34)}
     assert first.get_title() == "Logistic Regression\n33 correct"
     assert second.get_title() == "Decision Tree\n33 correct\n31.5 (30–33) over random states"
 
