@@ -134,7 +134,7 @@ def draw_confusion_matrices(P: pd.DataFrame, data: ExpressionData, correct) -> p
     figure, axes = style.panel_grid(P.shape[1], columns=3, height=2.5)
     y, look = data.y_test.cat.codes, {"cmap": "Greys", "colorbar": False}
     look["display_labels"] = [style.wrap_name(name) for name in data.classes]
-    look["im_kw"] = {"vmin": 0, "vmax": len(y)}  # the same grey in every panel
+    look["im_kw"] = {"vmin": 0, "vmax": y.value_counts().max()}  # one grey in all panels
     for ax, (name, p) in zip(axes, P.items(), strict=True):
         ConfusionMatrixDisplay.from_predictions(y, (p > 0.5).astype(int), ax=ax, **look)
         title = f"{name}\n{((p > 0.5) == y).sum()} correct"

@@ -139,7 +139,7 @@ def draw_frequencies(leading, models: dict, checks: Checks, rule: Rule) -> plt.F
     ax.axvline(SELECTED_FROM, color="0.3", linestyle="--", label="selected from here")
     xlabel = f"share of {2 * rule.pairs} subsamples with the gene among the first {rule.first}"
     ax.set(xlim=(-0.01, 1.01), xlabel=xlabel)
-    figure.legend(loc="outside lower center", ncols=4)
+    figure.legend(loc="outside lower center", ncols=3)
     figure.suptitle(f"The {len(leading)} genes selected most often in subsamples of the patients")
     return figure
 
