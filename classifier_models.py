@@ -245,10 +245,10 @@ def report_test(report: Report, data: ExpressionData, results: Results) -> None:
     note = (
         f"Accuracy on {len(data.y_test)} held out of all {len(data.y_all)} patients, everything "
         f"but the choice of grids repeated in {len(splits.scores)} random splits. 95 % interval of "
-        "the mean: approximate, for other patients of this kind (Nadeau & Bengio). Percentile: the "
-        "share of splits with a lower accuracy than the given split, ties half."
+        "the mean: approximate, for other patients of this kind (Nadeau & Bengio)."
     )
-    report.add_section("monte_carlo", "Monte-Carlo cross-validation", splits.table, note)
+    shown = splits.table.drop(index=MAJORITY, level="model")
+    report.add_section("monte_carlo", "Monte-Carlo cross-validation", splits.table, note, shown)
     often = splits.patients.loc[lambda t: t["mean"] > 0.5, ["held out", *classifier_names()]]
     title = "Patients misclassified in most splits, on average over the models"
     report.add_section("often_misclassified", title, often, shown=often.head(MAX_LISTED))

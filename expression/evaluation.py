@@ -96,10 +96,8 @@ def monte_carlo_cv(
     splits = random_splits(y_train, y_test, count, seed)
     P = predict_held_out(models, data.X_all, y, splits, "Monte-Carlo cross-validation")
     scores = score_splits(y, P)
-    accuracy = given.scores.loc["accuracy", "estimate"]
-    table = intervals.summarise_splits(scores["accuracy"], len(y_train), len(y_test)).assign(
-        **{"given split": accuracy}, percentile=percentile_of(accuracy, scores["accuracy"])
-    )
+    table = intervals.summarise_splits(scores["accuracy"], len(y_train), len(y_test))
+    table["given split"] = given.scores.loc["accuracy", "estimate"]
     table = pd.concat({"accuracy": table}, names=["measure", "model"])
     return Resampled(P, scores, table, patient_table(data, P))
 
@@ -171,12 +169,6 @@ def _interval(scores: pd.Series, measure: str, model: str, positive: int, negati
     if measure == "Brier score":
         return np.nan, np.nan
     return intervals.wilson_interval(value, counts.get(measure, positive + negative))
-
-
-def percentile_of(value: pd.Series, scores: pd.DataFrame) -> pd.Series:
-    """Return the share of splits with a lower score than `value`, ties half, for each model."""
-    ties = (scores - value).abs() < 1e-9
-    return (scores.lt(value) & ~ties).mean() + ties.mean() / 2
 
 
 def probability_table(y: pd.Series, tested: Tested, splits: Resampled) -> pd.DataFrame:
@@ -256,5 +248,5 @@ def patient_table(data: ExpressionData, held_out: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame({"set": data.sample_set, "class": data.y_all})
     table["held out"] = errors.size().reindex(table.index, fill_value=0)
     rates = errors.mean()
-    table = table.join(rates).assign(mean=rates[classifier_names()].mean(axis=1))
+    table = table.join(rates).assign(mean=rates.filter(classifier_names()).mean(axis=1))
     return table.join(held_out.groupby(level="patient").std().add_prefix("sd of probability: "))

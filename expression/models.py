@@ -129,8 +129,7 @@ BOOSTING = XGBClassifier(
     n_jobs=1,
 )
 GRIDS_NOTE = (
-    "The grids were set on the training patients of Golub et al. (1999); two of them, the tree's "
-    "and the logistic regression's, when results on the 34 test patients there were known."
+    "Two of the grids were set when results on the test patients of Golub et al. (1999) were known."
 )
 BASELINE = {"baseline": True, "values": Preprocessing.filtered_steps}
 SELECT, SCALE = ("select", SelectPercentile(f_classif)), ("scale", StandardScaler())

@@ -64,13 +64,6 @@ def test_mcnemar_by_hand():
     assert len(evaluation.mcnemar_table(y, P.rename(columns={"C": MAJORITY}))) == 1
 
 
-def test_percentile_by_hand():
-    scores = pd.DataFrame({"A": [0.5, 0.7, 0.7, 0.9], "B": [0.1, 0.2, 0.3, 0.4]})
-    scores["A"] += [0, 1e-12, 0, 0]  # as computed in another order
-    found = evaluation.percentile_of(pd.Series({"B": 0.0, "A": 0.7}), scores)
-    assert found.to_dict() == {"A": 0.25 + 0.5 / 2, "B": 0}
-
-
 def test_a_split_may_lack_an_auc(example):
     y, P = example
     rounded = P.round().assign(B=P["A"])
@@ -123,7 +116,6 @@ def test_monte_carlo_cv_compares_the_given_split_with_others(few_genes, prior):
     found = evaluation.monte_carlo_cv(few_genes, prior, given, 3, seed=0)
     row = found.table.loc[("accuracy", "prior")]
     assert row[["mean", "given split"]].to_list() == pytest.approx([20 / 34] * 2)
-    assert row["percentile"] == 0.5
     assert np.isnan(row["lower"])
 
 
