@@ -86,16 +86,19 @@ def summarise(
     """Return the sentences that answer the question: first without labels, then against them."""
     sentences = []
     for cohort, (k, p, by_k) in choices.items():
-        verdict = "show clusters" if p <= clusters.LEVEL else "show no clusters beyond noise"
+        verdict = f"show clusters; {k} is the smallest number about as far beyond noise as any"
+        if p > clusters.LEVEL:
+            verdict = "show no clusters beyond noise"
+        if clusters.LEVEL * (nulls + 1) < 1:
+            verdict = "cannot be told from noise by so few null data sets"
         numbers = "; ".join(
             f"{n} clusters {row['stability']:.2f} against {row['null mean']:.2f} "
             f"(p {row['p']:.2f}; furthest beyond: {row['method']})"
             for n, row in by_k.loc[sorted({k, *kinds.values()})].iterrows()
         )
         sentences.append(
-            f"Without labels {names[cohort]} {verdict} (p {p:.2f}, {nulls} null data sets); "
-            f"{k} is the smallest number about as far beyond noise as any. Mean stability of the "
-            f"methods against that in data without clusters: {numbers}."
+            f"Without labels {names[cohort]} {verdict} (p {p:.2f}, {nulls} null data sets). Mean "
+            f"stability of the methods against that in data without clusters: {numbers}."
         )
     for kind, k in kinds.items():
         chosen, best = [], []
@@ -231,9 +234,8 @@ def report_agreement(report: Report, agreements: pd.DataFrame, kinds: dict[str, 
     """Add how far clusters and labels agree."""
     for kind, k in kinds.items():
         table = agreements.xs((kind, k), level=("labels", "k"))
-        p = table[["purity p", "ARI p"]]
+        p, title = table[["purity p", "ARI p"]], f"Agreement of {k} clusters with the {kind}"
         note = f"95 %: percentile under permuted labels; largest p: {p.max(axis=None):.3f}."
-        title = f"Agreement of {k} clusters with the {kind}"
         report.add_section(f"agreement_{kind}", title, table.drop(columns=p.columns), note)
     report.add_table("agreement", agreements)
 
@@ -251,9 +253,8 @@ def main(args: argparse.Namespace) -> None:
     data = load_data(args)
     report = start_report(args, data, "Clustering: what shows up without labels", STAGES)
     cohorts = ({"all": data.X_all} if len(data.X_test) else {}) | {"training": data.X_train}
-    whole = next(iter(cohorts))
     names = {name: COHORTS[name].format(len(X)) for name, X in cohorts.items()}
-    ks = range(2, args.clusters + 1)
+    whole, ks = next(iter(cohorts)), range(2, args.clusters + 1)
     clusters.check_cluster_number(args.clusters, len(data.X_train))
     features, scores, found = {}, {}, {}
     for name, X in cohorts.items():

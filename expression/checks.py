@@ -8,18 +8,25 @@ import numpy as np
 import pandas as pd
 
 from expression.defaults import SCALES
-from expression.files import clean, refusal, shortlist
+from expression.files import clean, plain, refusal, shortlist
 from expression.tables import Table
 
 MAX_VALUE = 1e9  # beyond any scanner or sequencer
 MAX_LOG2_VALUE = 32  # no scanner counts to 2**32, and no array of intensities stays below 32
 FEW_ZEROS = 0.02  # that arrays of whole numbers may have, if none is below 0
+COUNTING = {"chr", "start", "end", "strand", "length"}  # columns that featureCounts adds
 MAX_SCANNED = 2**17  # a scanner has 16 bits; twice that leaves room for re-scaled arrays
 
 
 def check_arrays(tables: list[Table], expression: str) -> None:
     """Raise when the values of a patient are constant, or on the wrong scale."""
-    for path, values, *_ in tables:
+    for table in tables:
+        path, values = table.path, table.values
+        if expression == "intensity" and set(map(plain, table.ignored)) >= COUNTING:
+            found = "its columns are those of featureCounts"
+            raise refusal(
+                path, "values must be array intensities", found, "see --expression counts"
+            )
         smallest, largest = values.min(), values.max()
         if constant := list(largest.index[smallest == largest]):
             found = f"those of {shortlist(constant)} are one value for all genes"

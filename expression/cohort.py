@@ -59,8 +59,8 @@ def read_cohort(paths: list[Path], label_paths: list[Path], choices: Choices) ->
     notes = [f"Read: {', '.join(names)}; {layout}." for layout, names in files.items()]
     notes += [f"Classes: {', '.join(named or [path.name for path in label_paths])}."]
     if len(classes) > len(patients):
-        used = f"{len(patients):,} of the {len(classes):,}"
-        notes += [f"Patients: {used} that have a class are used."]
+        used = f"{len(patients):,} of the {len(classes):,} that have a class are used"
+        notes += [f"Patients: {used}, not {shortlist(classes.keys() - patients)}."]
     ignored = [(table.path.name, shortlist(table.ignored)) for table in tables if table.ignored]
     notes += [f"Ignored columns of {name}: {listed}." for name, listed in ignored]
     return Cohort(tables, classes, where, notes)

@@ -90,6 +90,9 @@ def name_patients(labels: Labels, sheets: list[Sheet], choices: Choices) -> Sour
     The patients are the column that shares most entries with the expression files.
     """
     path, header, columns = labels.path, labels.sheet.header, labels.sheet.text
+    if path in [sheet.path for sheet in sheets]:
+        rule, found = "must be another file than the expression", "its classes are read anyway"
+        raise refusal(path, rule, found, "leave --labels out, and see --class-column")
     known = set().union(*(cells for s in sheets for cells in (s.header.values(), *s.text.values())))
     shared = {j: len(known.intersection(cells) - {""}) for j, cells in columns.items()}
     key = max(shared, key=shared.get, default=None)
@@ -123,7 +126,8 @@ def name_patients(labels: Labels, sheets: list[Sheet], choices: Choices) -> Sour
 
 def choose_classes(sheet: Sheet, among: Collection[int], choices: Choices) -> int:
     """Return the one column that can hold the classes."""
-    column, found = choices.class_column, shortlist(sheet.header[j] for j in among)
+    column = choices.class_column
+    found = shortlist(sheet.header[j] for j in sheet.words.intersection(among) or among)
     if column is not None:
         exact = [j for j in among if sheet.header[j] == column]
         same = exact or list(sheet.called({plain(column)}).intersection(among))

@@ -150,7 +150,7 @@ def _gene_column(sheet: Sheet, among: Collection[int]) -> int:
     if accession := sheet.called({sheets.ACCESSION_HEADER}):
         return min(accession)
     text, words = sheet.text, sheet.words
-    known = words | sheet.called(sheets.GENE_ANNOTATION) | {sheet.first}
+    known = words | sheet.called({"entrez gene id"}) | {sheet.first}
     named = among & known & text.keys() - sheet.called({"gene description", "description"})
     named = sorted(named, key=lambda j: (j not in words, j))
     if not named:
@@ -195,6 +195,9 @@ def _read_table(sheet: Sheet, layout: _Layout, classes: set[str], choices: Choic
         own = {j for j in sheet.words - {key} if set(sheet.text[j]) <= classes}
     own_classes = by_name(own)
     if not choices.classes:
+        if unclassed := [patient for patient, name in own_classes.items() if not name]:
+            rule, found = "must give each patient a class", f"{shortlist(unclassed)} have none"
+            raise refusal(path, rule, found, "complete it, or leave them out with --drop NAME")
         check_names(path, "class", set(own_classes.values()) or {"-"})
     used = {key, *described, *layout.numbers, *own}
     ignored = [name for j, name in header.items() if j not in used]

@@ -127,6 +127,11 @@ def test_feature_counts(tmp_path, one_exon):
     assert "Ignored columns of expression: Chr, End, Length, Start, Strand." in found.origin
     with refused("--labels: must name the file of classes"):
         load(tmp_path, text, None, expression="counts")
+    with refused("expression: values must be array intensities - .* featureCounts; .* counts"):
+        load(tmp_path, text)
+    nameless = head + table.to_csv(sep="\t", index=False)
+    with refused("expression: every gene must occur once"):  # not one named by its start
+        load(tmp_path, nameless, expression="counts")
 
 
 def test_cbioportal_names_samples_in_a_clinical_file_and_may_double_a_symbol(plain, tmp_path):
@@ -214,6 +219,17 @@ def test_an_unlabelled_column_of_numbers_is_a_patient_not_annotation(plain, tmp_
 
 
 # --- a table with a column of classes -------------------------------------------------------------
+
+
+def test_a_table_of_patients_and_classes_is_no_file_of_labels_to_itself(tmp_path):
+    rows = tidy(PATIENTS, X, CLASS_OF)
+    path = write(tmp_path, "both", rows)
+    with refused("both: must be another file than the expression - .*; leave --labels out"):
+        load_expression_data(train=path, labels=path)
+    with refused("both: must give each patient a class - TCGA-AB-3 have none; complete it"):
+        load_expression_data(train=write(tmp_path, "both", replaced(rows, 3, 1, "")))
+    with refused("--class-column: must be a column of .*both - cancer, patient; choose one"):
+        load_expression_data(train=write(tmp_path, "both", rows), class_column="centre")
 
 
 def test_a_table_without_labels_must_show_its_patients_and_classes(tmp_path):
