@@ -32,7 +32,7 @@ from small_cohort import (
     write_folder,
 )
 
-from expression import files
+from expression import checks, files
 from expression.data import INFORMATIVE_GENES_FILE, load_expression_data
 
 TRAIN_ROWS, TEST_ROWS, LABEL_ROWS = SMALL[TRAIN], SMALL[TEST], SMALL[LABELS]
@@ -218,3 +218,15 @@ def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "MAX_BYTES", 10_000)
     with refused("train.csv: .*more than 10,000 bytes"):
         load(tmp_path, {TRAIN: gzip.compress(b"0" * 10_001)})
+
+
+def test_only_patients_alike_in_every_value_are_copies():
+    X = pd.DataFrame(np.tile(np.arange(3_000.0), (2, 1)), ["a", "b"])
+    with refused("patients must differ in their values - those of a and b are the same"):
+        checks.check_copies([X], [])
+    with refused("those of a and b are the same"):
+        checks.check_copies([X[:1], X[1:]], [])
+    for gene in range(2_990, 3_000):  # most of which are not among those looked at first
+        other = X.copy()
+        other.loc["b", gene] += 1
+        checks.check_copies([other], [])
