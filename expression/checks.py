@@ -8,24 +8,23 @@ import pandas as pd
 
 from expression.defaults import SCALES
 from expression.files import clean, plain, refusal, shortlist
+from expression.sheets import FEATURE_COUNTS_HEADERS
 from expression.tables import Table
 
 MAX_VALUE = 1e9  # beyond any scanner or sequencer
 MAX_LOG2_VALUE = 32  # no scanner counts to 2**32, and no array of intensities stays below 32
 FEW_ZEROS = 0.02  # that arrays of whole numbers may have, if none is below 0
-COUNTING = {"chr", "start", "end", "strand", "length"}  # columns that featureCounts adds
 MAX_SCANNED = 2**17  # a scanner has 16 bits; twice that leaves room for re-scaled arrays
 
 
 def check_arrays(tables: list[Table], expression: str) -> None:
     """Raise when the values of a patient are constant, or on the wrong scale."""
+    rule = f"values must be {SCALES[expression]}"
     for table in tables:
         path, values = table.path, table.values
-        if expression == "intensity" and set(map(plain, table.ignored)) >= COUNTING:
+        if expression == "intensity" and set(map(plain, table.ignored)) >= FEATURE_COUNTS_HEADERS:
             found = "its columns are those of featureCounts"
-            raise refusal(
-                path, "values must be array intensities", found, "see --expression counts"
-            )
+            raise refusal(path, rule, found, "see --expression counts")
         smallest, largest = values.min(), values.max()
         if constant := list(largest.index[smallest == largest]):
             found = f"those of {shortlist(constant)} are one value for all genes"
@@ -35,7 +34,7 @@ def check_arrays(tables: list[Table], expression: str) -> None:
             limits = f"values must lie within -{MAX_VALUE:g} and {MAX_VALUE:g}"
             raise refusal(path, limits, f"found more in {shortlist(absurd)}", "correct them")
         if wrong := _wrong_scale(values, smallest, largest, expression):
-            raise refusal(path, f"values must be {SCALES[expression]}", *wrong)
+            raise refusal(path, rule, *wrong)
 
 
 def _wrong_scale(

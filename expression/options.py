@@ -74,9 +74,8 @@ def _add_own_data_options(parser: ScriptParser) -> None:
     add("--common-genes", action="store_true", help=about)
     about = "missing values: refuse the file, or drop the genes that lack any (default: refuse)"
     add("--missing", choices=("refuse", "drop"), default="refuse", help=about)
-    about = (
-        "columns and rows to leave out: patients, genes, or what is neither; * and ? as in a shell"
-    )
+    about = "columns and rows to leave out: patients, genes, or what is neither; "
+    about += "* and ? as in a shell"
     add("--drop", nargs="+", metavar="NAME", help=about)
     about = "genes to keep though their names look like clinical data"
     add("--keep", nargs="+", metavar="NAME", help=about)

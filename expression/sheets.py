@@ -42,7 +42,9 @@ DESCRIPTION_HEADERS = {"gene description", "description", "gene name", "gene sym
 PATIENT_HEADERS = {"patient", "patient id", "sample", "sample id", "subject", "id"}
 CLASS_HEADERS = {"cancer", "class", "diagnosis", "disease", "group", "label", "phenotype", "type"}
 # Numbers that say something of a gene: of featureCounts, of cBioPortal
-GENE_ANNOTATION = {"entrez gene id", "chr", "start", "end", "strand", "length"}
+ENTREZ_HEADER = "entrez gene id"
+FEATURE_COUNTS_HEADERS = {"chr", "start", "end", "strand", "length"}
+GENE_ANNOTATION = {ENTREZ_HEADER, *FEATURE_COUNTS_HEADERS}
 NAME_HEADERS = {ACCESSION_HEADER, *PATIENT_HEADERS, *CLASS_HEADERS, *GENE_ANNOTATION}
 
 

@@ -150,7 +150,7 @@ def _gene_column(sheet: Sheet, among: Collection[int]) -> int:
     if accession := sheet.called({sheets.ACCESSION_HEADER}):
         return min(accession)
     text, words = sheet.text, sheet.words
-    known = words | sheet.called({"entrez gene id"}) | {sheet.first}
+    known = words | sheet.called({sheets.ENTREZ_HEADER}) | {sheet.first}
     named = among & known & text.keys() - sheet.called({"gene description", "description"})
     named = sorted(named, key=lambda j: (j not in words, j))
     if not named:
