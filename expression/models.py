@@ -132,16 +132,16 @@ GRIDS_NOTE = (
     "Two of the grids were set when results on the test patients of Golub et al. (1999) were known."
 )
 BASELINE = {"baseline": True, "values": Preprocessing.filtered_steps}
-SELECT, SCALE = ("select", SelectPercentile(f_classif)), ("scale", StandardScaler())
+SELECT, SCALE = ("genes", SelectPercentile(f_classif)), ("scale", StandardScaler())
 MODELS = {
     "Logistic Regression": Model(
         [SELECT, SCALE, ("model", LogisticRegression(max_iter=1_000))],
-        {"select__percentile": [2, 10, 100], "model__C": [0.1, 1.0, 10.0, 100.0]},
+        {"genes__percentile": [2, 10, 100], "model__C": [0.1, 1.0, 10.0, 100.0]},
         COEFFICIENT,
     ),
     "Decision Tree": Model(
         [SELECT, ("model", DecisionTreeClassifier())],
-        {"select__percentile": [1.3, 10, 100], "model__max_depth": [1, 3]},
+        {"genes__percentile": [1.3, 10, 100], "model__max_depth": [1, 3]},
         IMPURITY_DECREASE,
     ),
     "Random Forest": Model(

@@ -77,26 +77,40 @@ def _search_grids(models: dict[str, Unfitted], X: np.ndarray, y: np.ndarray) -> 
     [seed] = {u.seed for u in models.values()}
     cv, scores = StratifiedKFold(INNER_FOLDS, shuffle=True, random_state=seed), defaultdict(list)
     for train, held_out in cv.split(X, y):
-        values = _fit_values(models, X[train])
+        folds = {
+            key: (Z, y[train], preprocessing.transform(X[held_out]), y[held_out])
+            for key, (preprocessing, Z) in _fit_values(models, X[train]).items()
+        }
         for name, unfitted in models.items():
-            preprocessing, Z = values[unfitted.model.values]
-            fold = Z, y[train], preprocessing.transform(X[held_out]), y[held_out]
-            scores[name].append(_score_grid(unfitted, *fold))
+            scores[name].append(_score_grid(unfitted, *folds[unfitted.model.values]))
     return scores
 
 
 def _score_grid(unfitted: Unfitted, Z, y, Z_held_out, y_held_out) -> list[float]:
-    """Return the Brier score of every grid point on held-out patients."""
-    model, scores, last, steps = unfitted.model, [], None, None
-    grid, search = model.grid or {}, model.search or {}
-    for point in ParameterGrid(grid):
-        parameters, stage = search | point, {}
+    """Return the Brier score of every grid point on held-out patients.
+
+    Only what a point changes is fitted again, as most of the time goes there: the classifier's own
+    parameters vary fastest in the grid, and all rounds of boosting are scored from one fit.
+    """
+    model, scores, before, last = unfitted.model, [], None, None
+    pipeline = unfitted._replace(parameters=model.search).steps()
+    *steps, (_, classifier) = pipeline.steps
+    for point in ParameterGrid(model.grid or {}):
+        parameters, stage = point, {}
         if model.staged:
-            parameters[ROUNDS] = max(grid[ROUNDS])
+            parameters = point | {ROUNDS: max(model.grid[ROUNDS])}
             stage = {"iteration_range": (0, point[ROUNDS])}
-        if parameters != last:  # rounds vary fastest in the grid: one fit after another is the same
-            steps, last = unfitted._replace(parameters=parameters).steps().fit(Z, y), parameters
-        p = positive_probability(steps, Z_held_out, **stage)
+        pipeline.set_params(**parameters)
+        others = {name: value for name, value in point.items() if not name.startswith("model__")}
+        if others != before:
+            before, features, features_held_out = others, Z, Z_held_out
+            for _, step in steps:
+                features = step.fit_transform(features, y)
+                features_held_out = step.transform(features_held_out)
+        if parameters != last:
+            classifier.fit(features, y)
+            last = parameters
+        p = positive_probability(classifier, features_held_out, **stage)
         scores.append(np.mean((p - y_held_out) ** 2))
     return scores
 

@@ -14,8 +14,8 @@ from expression.models import MAJORITY, MODELS, classifier_names
 
 SHIPPED = dict(MODELS)
 GRIDS = {
-    "Logistic Regression": {"select__percentile": [7], "model__C": [0.1, 10.0]},
-    "Decision Tree": {"select__percentile": [1.3]},
+    "Logistic Regression": {"genes__percentile": [7], "model__C": [0.1, 10.0]},
+    "Decision Tree": {"genes__percentile": [1.3]},
     "Random Forest": {},
     "XGBoost": {tuning.ROUNDS: [60]},
 }

@@ -22,7 +22,7 @@ def test_a_bound_on_false_selections_must_be_positive(bound, capsys):
 
 @pytest.fixture(scope="module")
 def outputs(few_genes, tmp_path_factory):
-    grids = {"Logistic Regression": {"select__percentile": [7]}, "Decision Tree": {}}
+    grids = {"Logistic Regression": {"genes__percentile": [7]}, "Decision Tree": {}}
     options = "--pairs", "2", "--permutations", "1"
     with small_models(grids | {"Random Forest": {}, "XGBoost": {ROUNDS: [10]}}):
         return run(explainability, few_genes, tmp_path_factory.mktemp("outputs"), *options)

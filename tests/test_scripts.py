@@ -20,8 +20,8 @@ QUICK = {  # every count, as `load_data`, which settles defaults, is replaced
     pca_plot: "--permutations 20 --folds 9 --components 10",
 }
 GRIDS = {
-    "Logistic Regression": {"select__percentile": [7], "model__C": [0.1, 10.0]},
-    "Decision Tree": {"select__percentile": [1.3]},
+    "Logistic Regression": {"genes__percentile": [7], "model__C": [0.1, 10.0]},
+    "Decision Tree": {"genes__percentile": [1.3]},
     "Random Forest": {},
     "XGBoost": {ROUNDS: [20]},
 }

@@ -14,8 +14,8 @@ from expression.models import MAJORITY, MODELS, Model, Unfitted, build_models, c
 from expression.preprocessing import Preprocessing
 
 GRIDS = {
-    "Logistic Regression": {"select__percentile": [7, 100], "model__C": [10.0, 0.1]},
-    "Decision Tree": {"select__percentile": [1.3, 10], "model__max_depth": [1, 3]},
+    "Logistic Regression": {"genes__percentile": [7, 100], "model__C": [10.0, 0.1]},
+    "Decision Tree": {"genes__percentile": [1.3, 10], "model__max_depth": [1, 3]},
     "Random Forest": {"model__max_features": ["sqrt", 0.1]},
     "XGBoost": {tuning.ROUNDS: [5, 20, 10]},
 }
