@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -34,6 +35,7 @@ SCRIPTS = ["classifier_models", "explainability", "clustering_analysis", "pca_pl
 SIZES = ["300x20000", "600x10000", "600x20000", "1100x20000", "2096x54675"]
 PLANTED = 40  # genes that differ between the classes, and as many between the subtypes of ALL
 SHIFT = 2.0  # of a planted gene, in log2
+FAST = {"assume_finite": True, "skip_parameter_validation": True}  # as the scripts run
 LOADERS = {
     "load_expression_data": "expression.data.load_expression_data(sys.argv[1])",
     "pandas.read_csv": "[pandas.read_csv(path) for path in sys.argv[2:]]",
@@ -106,7 +108,8 @@ def measure(command: list, limit: float) -> tuple[float, float, float]:
                 part.kill()
             process.wait()
             return np.nan, np.nan, peak / 2**20
-        time.sleep(0.2)
+        with suppress(psutil.TimeoutExpired):  # to ask more often would slow the command down
+            process.wait(1)
     if process.returncode:
         sys.exit(f"error: {command[1]}: must succeed - status {process.returncode}; run it by hand")
     return time.perf_counter() - start, sum(seconds.values()), peak / 2**20
@@ -164,7 +167,7 @@ def compare_tuning() -> pd.DataFrame:
     X, y, X_test = cohort.X_train, cohort.y_train.cat.codes, cohort.X_test
     with threadpool_limits(1):
         start = time.process_time()
-        with config_context(assume_finite=True, skip_parameter_validation=True):
+        with config_context(**FAST):
             fitted = tuning.fit_models(ours, X, y)
         middle = time.process_time()
         for pipeline, search in plain.values():
@@ -186,17 +189,15 @@ def time_long_parts(jobs: int) -> dict[str, float]:
     built = models.build_models(cohort.preprocessing, 0)
     explained = {name: unfitted for name, unfitted in built.items() if unfitted.model.importance}
     X, y = cohort.X_train, cohort.y_train.cat.codes.to_numpy()
-    rule = selection.choose_rule(X.shape[1], pairs=50, expected_false=1)
+    cohorts, rule = [(np.arange(len(y)), y, 0)], selection.choose_rule(X.shape[1], 50, 1)
     features = {"all": clusters.feature_matrix(cohort.X_all.to_numpy(), cohort.preprocessing, 1000)}
     parts = {
         "nested cross-validation": lambda: evaluation.nested_cv(cohort, built, 4, 0),
-        "refits on subsamples": lambda: selection.refit_on_pairs(
-            explained, X, [(np.arange(len(y)), y, 0)], rule, ""
-        ),
+        "refits on subsamples": lambda: selection.refit_on_pairs(explained, X, cohorts, rule, ""),
         "stability of clusters": lambda: clusters.assess_cohorts(features, range(2, 6), 20, 19, 0),
     }
-    seconds, fast = {}, config_context(assume_finite=True, skip_parameter_validation=True)
-    with parallel.workers(jobs, progress=False), threadpool_limits(1), fast:
+    seconds = {}
+    with parallel.workers(jobs, progress=False), threadpool_limits(1), config_context(**FAST):
         for name, part in parts.items():
             start = time.perf_counter()
             part()
