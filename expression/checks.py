@@ -13,14 +13,14 @@ from expression.tables import Table
 
 MAX_VALUE = 1e9  # beyond any scanner or sequencer
 MAX_LOG2_VALUE = 32  # no scanner counts to 2**32, and no array of intensities stays below 32
-FEW_ZEROS = 0.02  # that arrays of whole numbers may have, if none is below 0
+FEW_ZEROS = 0.02  # that arrays may have, if no value is below 0
 MAX_SCANNED = 2**17  # a scanner has 16 bits; twice that leaves room for re-scaled arrays
 
 
 def check_arrays(tables: list[Table], expression: str) -> None:
     """Raise when the values of a patient are constant, or on the wrong scale."""
     rule = f"values must be {SCALES[expression]}"
-    for table in tables:
+    for table in (table for table in tables if table.values.columns.size):
         path, values = table.path, table.values
         if expression == "intensity" and set(map(plain, table.ignored)) >= FEATURE_COUNTS_HEADERS:
             found = "its columns are those of featureCounts"
@@ -63,7 +63,8 @@ def _wrong_scale(
             advice += f"; or is {gene}, of the largest values, no gene? (--drop)"
         return those(low != logged, look), advice
     if counted and negative.any():
-        return those(negative, "otherwise, with values below 0"), "see --expression intensity"
+        advice = "give log2(x + 1), or the counts" if logged else "see --expression intensity"
+        return those(negative, "otherwise, with values below 0"), advice
     if counted:
         return None
     advice = f"see --expression {'log-counts' if logged else 'counts'}"
@@ -72,13 +73,10 @@ def _wrong_scale(
         return f"{zeros:.0%} of the values are exactly 0, as in sequencing", advice
     if logged or negative.any():
         return None
-    look = ""
-    if largest.max() > MAX_SCANNED:
-        look = f"whole numbers up to {largest.max():,.0f}, beyond any scanner"
-    elif zeros > FEW_ZEROS:
-        look = f"whole numbers, {zeros:.0%} of them 0 and none below, as counts are"
-    if look and all((values[name] % 1 == 0).all() for name in values):
-        return look, advice
+    if zeros > FEW_ZEROS:
+        return f"{zeros:.0%} of the values are 0 and none below, as in sequencing", advice
+    if largest.max() > MAX_SCANNED and not any((values[name] % 1 > 0).any() for name in values):
+        return f"whole numbers up to {largest.max():,.0f}, beyond any scanner", advice
     if ((values.sum() / 1e6 - 1).abs() < 0.01).all():
         return "the values of each patient sum to a million, as CPM or TPM", advice
     return None

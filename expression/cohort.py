@@ -78,7 +78,8 @@ def _join_classes(sources: Iterable[Source]) -> dict[str, str]:
         for patient, name in source.classes.items():
             if classes.setdefault(patient, name) != name:
                 both = f"{patient} is {name} here, {classes[patient]} in {origin[patient]}"
-                raise refusal(source.path, "a patient has one class", both, "correct one of them")
+                advice = "correct one, or leave a column that is no class out: --drop NAME"
+                raise refusal(source.path, "a patient has one class", both, advice)
             origin.setdefault(patient, source.path)
     return classes
 

@@ -68,7 +68,7 @@ def check_names(where: object, kind: str, names: Iterable[str]) -> None:
     if not counts or "" in counts:
         rule = f"every {kind} must have a name"
         advice = "name them or remove them"
-        if kind == "patient":
+        if kind != "class":
             advice += " (a column without a name, as pandas' index: --drop '')"
         raise refusal(where, rule, f"{counts[''] or 'all'} have none", advice)
     if doubled := [name for name, count in counts.items() if count > 1]:
@@ -84,6 +84,9 @@ def check_names(where: object, kind: str, names: Iterable[str]) -> None:
 def read_bytes(path: Path) -> bytes:
     """Return the content of a file as UTF-8 without a byte order mark."""
     try:
+        if path.is_fifo():
+            found, advice = "it is a pipe, which can be read once only", "write it to a file"
+            raise refusal(path, "must be a readable file", found, advice)
         with open(path, "rb") as file:
             content = _read_limited(file)
         if content.startswith(b"\x1f\x8b"):

@@ -1,7 +1,7 @@
 """Read files of classes: the patients they name, and the one column that holds the classes.
 
-A table has a row a patient; which column names the patients shows in the expression files. What a
-CLS file means, and where a file is refused: see `tables.py`.
+A table has a row a patient; which column names the patients shows in the expression files. Whose
+the classes of a CLS file are: see `tables.py`.
 """
 
 import re
@@ -34,7 +34,7 @@ class Labels(NamedTuple):
 
     path: Path
     sheet: Sheet | None
-    codes: list[str]
+    ordered: list[str]
 
 
 class Source(NamedTuple):
@@ -74,7 +74,7 @@ def read_labels(path: Path, choices: Choices) -> Labels:
 
 def match_codes(labels: Labels, in_order: list[list[str]]) -> Source:
     """Return the classes of a CLS file, which belong to the next patients in order."""
-    codes, patients = labels.codes, [name for names in in_order for name in names]
+    codes, patients = labels.ordered, [name for names in in_order for name in names]
     if in_order and len(codes) == len(in_order[0]):
         patients = in_order.pop(0)
     if len(codes) != len(patients):
@@ -93,7 +93,9 @@ def name_patients(labels: Labels, sheets: list[Sheet], choices: Choices) -> Sour
     if path in [sheet.path for sheet in sheets]:
         rule, found = "must be another file than the expression", "its classes are read anyway"
         raise refusal(path, rule, found, "leave --labels out, and see --class-column")
-    known = set().union(*(cells for s in sheets for cells in (s.header.values(), *s.text.values())))
+    there = [cells for sheet in sheets for cells in sheet.text.values()]
+    there = [cells for cells in there if 2 * len(set(cells)) > len(cells)]  # no column of classes
+    known = set().union(*there, *(sheet.header.values() for sheet in sheets))
     shared = {j: len(known.intersection(cells) - {""}) for j, cells in columns.items()}
     key = max(shared, key=shared.get, default=None)
     if not shared.get(key):

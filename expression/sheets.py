@@ -29,7 +29,7 @@ import pandas as pd
 
 from expression.files import clean, number, plain, read_bytes, refusal
 
-DELIMITERS = ",;\t"
+DELIMITERS = "\t,;"
 MISSING = {"", "NA", "na", "N/A", "n/a", "#N/A", "null", "NULL"}
 MISSING |= {"NaN", "nan", "NAN", "-nan", "+nan"}
 DECIMAL_COMMA = re.compile(r"[+-]?[\d.]*,\d+([eE][+-]?\d+)?")
@@ -39,7 +39,8 @@ EXACT = {} if pd.__version__ >= "3.1" else {"float_precision": "round_trip"}
 # Column headers as `plain` writes them
 ACCESSION_HEADER = "gene accession number"
 DESCRIPTION_HEADERS = {"gene description", "description", "gene name", "gene symbol", "hugo symbol"}
-PATIENT_HEADERS = {"patient", "patient id", "sample", "sample id", "subject", "id"}
+PATIENT_HEADERS = {"patient", "patient id", "patientid", "sample", "sample id", "sampleid"}
+PATIENT_HEADERS |= {"subject", "subject id", "subjectid", "id"}
 CLASS_HEADERS = {"cancer", "class", "diagnosis", "disease", "group", "label", "phenotype", "type"}
 # Numbers that say something of a gene: of featureCounts, of cBioPortal
 ENTREZ_HEADER = "entrez gene id"
@@ -113,8 +114,7 @@ def is_text(cells: list[str]) -> bool:
 def read_sheet(path: Path, patients: Collection[str] | None = None) -> Sheet:
     """Return the cells of a table: all as text, or numbers as such where `patients` are given.
 
-    What may be the name of a patient tells numbers from names that look like numbers; no more than
-    how fast a file is read depends on it.
+    What may be the name of a patient tells numbers from names that look like numbers.
     """
     place = _locate(path, read_bytes(path))
     fast = None if patients is None else _read_fast(place, patients)
@@ -139,7 +139,13 @@ def _locate(path: Path, content: bytes) -> _Place:
         if text and not gct and not text.startswith(("#", "!")):
             break
         comments += [(text, start, line)] if text else []
-    delimiter, ended = max(DELIMITERS, key=text.count), content.endswith((b"\n", b"\r"))
+    # R's write.table leaves a header of one cell for a table of two columns
+    below = next(lines, None)
+    among = text if set(text) & set(DELIMITERS) or not below else below[0].decode()
+    delimiter, ended = max(DELIMITERS, key=among.count), content.endswith((b"\n", b"\r"))
+    if text and delimiter not in among:
+        rule, advice = "cells must be separated by comma, semicolon or tab", "export it so"
+        raise refusal(path, rule, f"found {text[:40]!r}", advice)
     version = comments[0][0].rstrip(DELIMITERS) if comments else ""
     if re.fullmatch(r"#\d\.\d", version):
         sizes = re.split(r"[\s,;]+", comments[1][0].rstrip(DELIMITERS)) if comments[1:] else []
@@ -251,8 +257,12 @@ def _parse(place: _Place) -> tuple[list[str], dict[int, list[str]], bool]:
     except csv.Error as error:
         raise refusal(path, "must be a table", error, "check its quotes, export it again") from None
     header, rows = rows[0][1] if rows else [], dict(rows[1 + place.annotated :])
-    short = len(header) + 1 == len(next(iter(rows.values()), [])) > 2 and not place.lead
+    longer = len(header) + 1 == len(next(iter(rows.values()), [])) and not place.lead
+    short = longer and any(row[-1] for row in rows.values())
     header = ["", *header] if short else header  # as R's write.table leaves it
+    if longer and not short:  # each row ends with a delimiter
+        width = len(header)
+        rows = {n: row[:width] if len(row) == width + 1 else row for n, row in rows.items()}
     if not rows or len(header) < 2:
         found = f"found {len(rows) + bool(header)} rows of {len(header)} columns"
         raise refusal(path, "must be a table with a header", found, "check the export")

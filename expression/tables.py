@@ -30,8 +30,9 @@ CLINICAL += " os pfs dfs bmi weight height diagnosis"
 COUNTED = {"no feature", "ambiguous", "too low aqual", "not aligned", "alignment not unique"}
 WHOLE = "|".join(COUNTED | sheets.PATIENT_HEADERS | sheets.CLASS_HEADERS).replace(" ", r"[\W_]+")
 HUMP = "(?<=[a-z])(?=[A-Z])"  # of a camelCaseName
+DATE = r"\d{1,2}-(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)|\d{4}-\d\d-\d\d.*"
 NO_GENE = re.compile(
-    rf"^__|^N_|^[\W_]*(?i:{WHOLE})[\W_]*$"
+    rf"^__|^N_|^[\W_]*(?i:{WHOLE})[\W_]*$|^(?:{DATE})$"  # what Excel makes of MARCH1 and SEPT2
     rf"|((?<![^\W_])|{HUMP})(?i:{CLINICAL.replace(' ', '|')})((?![^\W_])|{HUMP})"
 )
 
@@ -97,6 +98,11 @@ def _by_names(sheet: Sheet, named: dict[str, str], where: str) -> _Layout:
         found = f"found columns {shortlist(header.values())}"
         raise refusal(sheet.path, rule, found, "use the same names in both")
     if down.get(key, 0) * len(header) > len(across) * len(sheet.numbers):
+        rivals = [j for j, count in down.items() if count == down[key] and text[j] != text[key]]
+        if rivals := [j for j in rivals if len(set(text[j])) == len(text[j])]:
+            rule = "must name the patients once"
+            found = f"columns that may: {shortlist(repr(header[j]) for j in (key, *rivals))}"
+            raise refusal(sheet.path, rule, found, "leave the others out with --drop NAME")
         unlabelled = [name for name in text[key] if name and name not in named]
         return _Layout(key, _genes_across(sheet, {key}), True, unlabelled)
     check_names(f"{sheet.path} or {where}", "patient", [header[j] for j in across])
@@ -192,7 +198,7 @@ def _read_table(sheet: Sheet, layout: _Layout, classes: set[str], choices: Choic
     described = {layout.description} - {None}
     own = {layout.classes} - {None}
     if layout.by_row and not own:  # classes beside those of the labels must not contradict them
-        own = {j for j in sheet.words - {key} if set(sheet.text[j]) <= classes}
+        own = sorted(j for j in sheet.words - {key} if set(sheet.text[j]) <= classes)[:1]
     own_classes = by_name(own)
     if not choices.classes:
         if unclassed := [patient for patient, name in own_classes.items() if not name]:

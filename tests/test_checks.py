@@ -44,7 +44,7 @@ REFUSED = [  # name, file, its content, message
     ("empty", TRAIN, b"", "train.csv: must be a table with a header - found 0 rows"),
     ("only a header", TRAIN, TRAIN_ROWS[:1], "must be a table with a header - found 1 rows"),
     ("prose", TRAIN, b"Dear all,\nsee the annex.\n", "every row must have 2 cells .*row 2 has 1"),
-    ("one column", LABELS, b"patient\n1\n2\n", "actual.csv: must be a table .*of 1 columns"),
+    ("one column", LABELS, b"patient\n1\n2\n", "actual.csv: cells must be separated"),
     ("not UTF-8", TRAIN, b"a,b\n\xff,1\n", "train.csv: must be a readable file - .* not UTF-8"),
     ("not UTF-16", TRAIN, b"\xff\xfe1", "train.csv: must be a readable file - .* not UTF-8"),
     ("gzip cut", TRAIN, to_bytes(TRAIN_ROWS, gz=True)[:-9], "train.csv: .*gzip data are damaged"),
@@ -151,19 +151,22 @@ POISSON = pd.DataFrame(RNG.poisson(400, VALUES.shape), *VALUES.axes)
 POISSON.iloc[0, ::2] = 0
 AGES = pd.DataFrame(RNG.normal(8, 1, VALUES.shape), *VALUES.axes)
 AGES.loc["Alter"] = np.linspace(20, 60, VALUES.shape[1])  # a clinical column that passes for a gene
+LOG_CPM = (LOG - LOG.min() - 0.1).mask(LOG.rank() > 2, LOG)  # as edgeR's, with a few below 0
 SCALES = {
     "logged": ("intensity", LOG_VALUES, "must be array intensities - 16 of 16 .*logged: .*ion log"),
     "one logged": ("intensity", VALUES.assign(**{"5": LOG_VALUES["5"]}), "1 of 16 .* logged: 5;"),
     "not logged": ("log", VALUES, "must be log2 values - 16 of 16 .*like intensities.*ion intens"),
     "not logged is one": ("log", AGES, r"is Alter, of the largest values, no gene\? \(--drop\)"),
     "counts": ("intensity", COUNTS * 10, "whole numbers up to .* beyond any scanner.*ion counts$"),
-    "few zeros": ("intensity", POISSON, r"whole numbers, \d+% of them 0 .*see --expression counts"),
+    "few zeros": ("intensity", POISSON, r" \d% of the values are 0 and none below.* counts$"),
+    "zeros among decimals": ("intensity", POISSON * 1.5, r" \d% of the values are 0 .* counts$"),
     "mostly zeros": ("intensity", COUNTS.where(COUNTS.rank() > 8, 0), "are exactly 0.*ion counts$"),
     "TPM": ("intensity", COUNTS * 1e6 / COUNTS.sum(), "sum to a million.*--expression counts$"),
     "log-counts as log": ("log", LOG.where(LOG.rank() > 8, 0), "exactly 0.*ion log-counts$"),
     "z-scores": ("log", LOG.sub(LOG.mean(axis=1), axis=0), "13 of 16 .*log-ratios or z-scores"),
     "log-ratios": ("intensity", LOG.sub(LOG.mean(axis=1), axis=0), "16 .* log-ratios or z-scores"),
     "negative counts": ("counts", COUNTS - 500, "CPM or TPM - .* values below 0: .*intensity$"),
+    "negative log-counts": ("log-counts", LOG_CPM, r"below 0: .*; give log2\(x \+ 1\), or the co"),
     "logged counts": ("counts", LOG, "CPM or TPM - 16 of 16 .*logged.*--expression log-counts$"),
     "counts as log-counts": ("log-counts", COUNTS, "16 of 16 .*--expression intensity or counts$"),
 }
@@ -173,6 +176,19 @@ SCALES = {
 def test_another_scale_is_refused_with_what_it_looks_like(tmp_path, expression, values, message):
     with refused(message):
         load(tmp_path, both(values, descriptions=None), expression=expression)
+
+
+def test_missing_values_hide_no_counts(tmp_path):
+    counts = (COUNTS * 10).astype(object)
+    counts.loc[GENES[0], ["1", "17"]] = "NA"  # in both sets
+    with refused("whole numbers up to .* beyond any scanner"):
+        load(tmp_path, both(counts, descriptions=None), missing="drop")
+
+
+def test_a_test_set_left_without_patients_is_said_to_have_none(tmp_path):
+    other = CLASSES | dict.fromkeys(TEST_PATIENTS, "CML")
+    with refused("at least 1 test patients of each class - found 0 of ALL"):
+        load(tmp_path, {LABELS: annotation(other)}, classes=("ALL", "AML"))
 
 
 def test_log2_values_are_turned_back_into_intensities(tmp_path):

@@ -1,5 +1,6 @@
 """Formats as their own tools write them: the labels decide what a column means."""
 
+import os
 import re
 
 import numpy as np
@@ -23,6 +24,7 @@ from small_cohort import (
 
 from expression.data import load_expression_data
 from expression.labels import matches
+from expression.sheets import read_sheet
 
 PATIENTS = [f"TCGA-AB-{p}" for p in CLASSES]  # the training patients, then the test patients
 CLASS_OF = dict(zip(PATIENTS, CLASSES.values(), strict=True))
@@ -218,6 +220,58 @@ def test_an_unlabelled_column_of_numbers_is_a_patient_not_annotation(plain, tmp_
     assert_loads_to(plain, load(tmp_path, text, drop=["unknown"]))
 
 
+def test_patients_that_two_columns_may_name_are_refused(plain, tmp_path):
+    """As R's row names and an identifier of other numbers are."""
+    numbers = [str(n) for n in CLASSES]
+    labels = annotation(dict(zip(numbers, CLASSES.values(), strict=True)), ("number", "class"))
+    table = with_columns(X.T.set_axis(numbers), number=numbers[::-1])
+    message = r"expression: must name the patients once - columns that may: '', 'number'; .*--drop"
+    with refused(message):
+        load(tmp_path, table.to_csv(), labels)
+    found = load(tmp_path, table.to_csv(), labels, drop=[""])
+    np.testing.assert_array_equal(found.X_train.to_numpy(), plain.X_train.loc[PATIENTS[::-1]])
+    # Also where the first of them has no class
+    table = with_columns(X.T.set_axis(range(26)), SampleID=numbers).to_csv()
+    found = load(tmp_path, table, labels[:1] + labels[2:], drop=[""], classes=("ALL", "AML"))
+    np.testing.assert_array_equal(found.X_train.to_numpy(), plain.X_train.loc[PATIENTS[1:]])
+    with refused(r"expression: must hold|columns that may|have none"):
+        load(tmp_path, table, labels[:1] + labels[2:], classes=("ALL", "AML"))
+
+
+def test_a_row_that_ends_with_a_delimiter_moves_no_name(plain, tmp_path):
+    labels = "patient,cancer,sex\n" + "".join(f"{p},{c},F,\n" for p, c in CLASS_OF.items())
+    text = X.to_csv(index_label="gene")
+    head, *rows = text.splitlines()
+    text = "\n".join([head, *(f"{row}," for row in rows), ""])
+    assert_loads_to(plain, load(tmp_path, text, labels, class_column="cancer"))
+    with refused("expression: every row must have 28 cells like the header - row 3 has 27"):
+        load(tmp_path, text.replace(",\n", "\n").replace("\n", ",\n", 2).replace(",\n", "\n", 1))
+
+
+def test_a_table_of_classes_as_r_writes_it(plain, tmp_path):
+    text = "class\n" + "".join(f"{p}\t{c}\n" for p, c in CLASS_OF.items())
+    assert_loads_to(plain, load(tmp_path, X.to_csv(), text))
+    with refused("labels: cells must be separated by comma, semicolon or tab - found 'class'"):
+        load(tmp_path, X.to_csv(), text.replace("\t", " "))
+
+
+def test_commas_in_names_separate_no_cells_where_tabs_do(tmp_path):
+    sheet = read_sheet(write(tmp_path, "table", "gene\tP1, AML\tP2, AML\nx\t1\t2\n"))
+    assert list(sheet.header.values()) == ["gene", "P1, AML", "P2, AML"]
+
+
+def test_genes_that_excel_made_dates_are_refused(tmp_path):
+    table = X.rename({GENES[0]: "1-Mar", GENES[1]: "2021-09-02 00:00:00", GENES[2]: "MARCHF1"})
+    with refused("2 look otherwise: 1-Mar, 2021-09-02 00:00:00; .*--drop NAME, or --keep NAME"):
+        load(tmp_path, table.to_csv())
+
+
+def test_a_pipe_cannot_be_read_twice(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with refused("pipe: must be a readable file - it is a pipe"):
+        load_expression_data(train=tmp_path / "pipe")
+
+
 # --- a table with a column of classes -------------------------------------------------------------
 
 
@@ -254,8 +308,18 @@ def test_a_column_of_classes_may_be_chosen_and_may_be_numbers(plain, tmp_path):
 def test_classes_beside_the_labels_must_not_contradict_them(plain, tmp_path):
     rows = tidy(PATIENTS, X, CLASS_OF)
     assert_loads_to(plain, load(tmp_path, rows))
-    with refused("labels: a patient has one class - TCGA-AB-1 is ALL here"):
+    with refused("labels: a patient has one class - TCGA-AB-1 is ALL here.* out: --drop NAME"):
         load(tmp_path, replaced(rows, 1, 1, "AML"))
+
+
+def test_classes_beside_other_names_do_not_make_patients_of_classes(tmp_path):
+    rows = tidy(
+        [f"{p}-03" for p in PATIENTS],
+        X.add_suffix("-03"),
+        {f"{p}-03": c for p, c in CLASS_OF.items()},
+    )
+    with refused("labels: must name the patients of .*expression - none of TCGA-AB-1, .* is there"):
+        load(tmp_path, rows)
 
 
 def test_descriptions_are_kept_and_published_calls_ignored(tmp_path):
