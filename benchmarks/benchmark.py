@@ -28,14 +28,13 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from expression import clusters, data, evaluation, models, parallel, selection, style, tuning
+from expression import data, models, style, tuning
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ["classifier_models", "explainability", "clustering_analysis", "pca_plot"]
 SIZES = ["300x20000", "600x10000", "600x20000", "1100x20000", "2096x54675"]
 PLANTED = 40  # genes that differ between the classes, and as many between the subtypes of ALL
 SHIFT = 2.0  # of a planted gene, in log2
-FAST = {"assume_finite": True, "skip_parameter_validation": True}  # as the scripts run
 LOADERS = {
     "load_expression_data": "expression.data.load_expression_data(sys.argv[1])",
     "pandas.read_csv": "[pandas.read_csv(path) for path in sys.argv[2:]]",
@@ -167,7 +166,7 @@ def compare_tuning() -> pd.DataFrame:
     X, y, X_test = cohort.X_train, cohort.y_train.cat.codes, cohort.X_test
     with threadpool_limits(1):
         start = time.process_time()
-        with config_context(**FAST):
+        with config_context(assume_finite=True, skip_parameter_validation=True):
             fitted = tuning.fit_models(ours, X, y)
         middle = time.process_time()
         for pipeline, search in plain.values():
@@ -183,38 +182,11 @@ def compare_tuning() -> pd.DataFrame:
     return pd.DataFrame([row | {"same parameters and predictions": "yes" if same else "no"}])
 
 
-def time_long_parts(jobs: int) -> dict[str, float]:
-    """Return the wall seconds of what takes each script longest, or of a part of it."""
-    cohort = data.load_expression_data()
-    built = models.build_models(cohort.preprocessing, 0)
-    explained = {name: unfitted for name, unfitted in built.items() if unfitted.model.importance}
-    X, y = cohort.X_train, cohort.y_train.cat.codes.to_numpy()
-    cohorts, rule = [(np.arange(len(y)), y, 0)], selection.choose_rule(X.shape[1], 50, 1)
-    features = {"all": clusters.feature_matrix(cohort.X_all.to_numpy(), cohort.preprocessing, 1000)}
-    parts = {
-        "nested cross-validation": lambda: evaluation.nested_cv(cohort, built, 4, 0),
-        "refits on subsamples": lambda: selection.refit_on_pairs(explained, X, cohorts, rule, ""),
-        "stability of clusters": lambda: clusters.assess_cohorts(features, range(2, 6), 20, 19, 0),
-    }
-    seconds = {}
-    with parallel.workers(jobs, progress=False), threadpool_limits(1), config_context(**FAST):
-        for name, part in parts.items():
-            start = time.perf_counter()
-            part()
-            seconds[name] = time.perf_counter() - start
-    return seconds
-
-
 def compare_jobs(alone: list[dict], rows: list[dict], jobs: int) -> pd.DataFrame:
-    """Return wall seconds of scripts and their long parts with one and with several processes, and
-    the efficiency (1: no loss)."""
-    table = {}
-    for title, count, runs in (("1 process", 1, alone), (f"{jobs} processes", jobs, rows)):
-        scripts = {row["script"]: row["wall s"] for row in runs}
-        table[title] = pd.Series(scripts | time_long_parts(count))
-    one, many = table.values()
-    table = pd.DataFrame(table).assign(efficiency=one / many / jobs)
-    return table.rename_axis("script, or a long part").reset_index()
+    """Return wall seconds of each script with one and with several processes (1: no loss)."""
+    one, many = (pd.DataFrame(runs).set_index("script")["wall s"] for runs in (alone, rows))
+    table = pd.DataFrame({"1 process": one, f"{jobs} processes": many})
+    return table.assign(efficiency=one / many / jobs).reset_index()
 
 
 def growth_exponents(runs: pd.DataFrame) -> pd.DataFrame:
