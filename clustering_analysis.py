@@ -1,16 +1,14 @@
 """What shows up without labels? (Q3)
 
 KMeans, agglomerative and spectral clustering see expression only; classes and subtypes are compared
-with their clusters afterwards. Once on all patients, once on the training patients alone, the ones
-the literature clusters.
+with their clusters afterwards. Once on all patients, once on those of training, as others did.
 
 The traps: every algorithm finds clusters in noise, so stability stands beside that of data with the
 same genes and no clusters, and decides on the number and the method before a label is seen. Purity
 grows with the number of clusters and starts at the majority class, so it stands beside that
 of permuted labels. And one choice of features is one draw, so sensitivity.csv varies it.
-Choices, none of which looks at a label:
-    features       the fixed preprocessing, then the 1,000 most variable genes, a convention;
-                   unscaled, as scaling weighs noise like signal
+Choices, none of which looks at a patient's label:
+    features       the 1,000 most variable genes, a convention; unscaled: noise weighs no more so
     KMeans         Euclidean, the best of many starts
     Agglomerative  Ward's linkage; average linkage splits off single unusual patients
     Spectral       graph of the 10 nearest neighbours, scikit-learn's default: no bandwidth to tune
@@ -41,7 +39,7 @@ def parse_args(argv=None) -> argparse.Namespace:
         ("--genes", 1_000, 2, "cluster on the N most variable genes"),
         ("--clusters", 5, 2, "try 2 to N clusters"),
         ("--subsamples", 20, 10, "subsamples of the patients, for stability and consensus", 10),
-        ("--nulls", 19, 1, "data sets without clusters; of fewer than 19 none can tell"),
+        ("--nulls", 19, 2, "data sets without clusters; of fewer than 19 none can tell"),
         ("--permutations", 999, 1, "permutations of the labels, for the agreement with them"),
     )
     return parser.parse_args(argv)
@@ -86,7 +84,8 @@ def summarise(
     """Return the sentences that answer the question: first without labels, then against them."""
     sentences = []
     for cohort, (k, p, by_k) in choices.items():
-        verdict = f"show clusters; {k} is the smallest number about as far beyond noise as any"
+        share = f"as any, with {by_k.loc[k, 'resampled']:.0%} of resampled null data sets, too"
+        verdict = f"show clusters; {k} is the smallest number about as far beyond noise {share}"
         if p > clusters.LEVEL:
             verdict = "show no clusters beyond noise"
         if clusters.LEVEL * (nulls + 1) < 1:
@@ -221,7 +220,8 @@ def report_stability(report: Report, choices: dict[str, Choice], stability: pd.D
         "mean over the methods. Null: data without clusters, each gene with its values and its "
         "correlations; z: in standard deviations of the null; p: share of all draws as good, not "
         "corrected for the number of k. Method: of largest z. Chosen: the smallest k whose z is "
-        "within 1 of the largest, a rule settled on these patients without their labels."
+        "within 1 of the largest, a rule settled on these patients without their labels; "
+        f"resampled: by which share of {clusters.RESAMPLES} resamples of the null data sets."
     )
     shown = table.groupby("cohort", sort=False).head(MAX_LISTED)
     report.add_section("k_selection", "Stability by number of clusters", table, note, shown)
@@ -272,7 +272,7 @@ def main(args: argparse.Namespace) -> None:
 
     work = args.subsamples, args.nulls, args.seed
     stability, resampled = clusters.assess_cohorts(features, ks, *work)
-    choices = {name: clusters.choose_clusters(stability[name]) for name in cohorts}
+    choices = {name: clusters.choose_clusters(stability[name], args.seed) for name in cohorts}
     sensitivity = agreement.vary_features(
         cohorts, data.preprocessing, truths, kinds, args.genes, args.seed
     )

@@ -22,7 +22,7 @@ ALTERNATIVES = {
     "200 genes": {"genes": 200},
     "500 genes": {"genes": 500},
     "2,000 genes": {"genes": 2_000},
-    "all genes": {"genes": None},
+    "all genes that pass": {"genes": None},
     "arrays not standardised": {"standardise_arrays": False},
     "genes scaled": {"scale_genes": True},
     "10 components": {"components": 10},
@@ -116,7 +116,7 @@ def vary_features(
     kinds: the number of clusters to compare with each kind of label. Rows: cohort, labels, method.
     """
     default = {"genes": genes}
-    choices = {f"default: {genes:,} genes": default}
+    choices = {f"default: up to {genes:,} genes": default}
     choices |= {name: default | change for name, change in ALTERNATIVES.items()}
     ks = sorted(set(kinds.values()))
     keys = list(itertools.product(cohorts, choices))

@@ -23,7 +23,7 @@ def few_starts(monkeypatch):
 
 def choice_of(features, *work) -> clusters.Choice:
     stability, _ = clusters.assess_cohorts({"one": features - features.mean(axis=0)}, *work)
-    return choose_clusters(stability["one"])
+    return choose_clusters(stability["one"], seed=0)
 
 
 # --- methods
@@ -147,17 +147,18 @@ def table_of(draws: dict[int, list[float]]) -> pd.DataFrame:
 def test_the_number_of_clusters_is_chosen_in_units_of_the_null():
     noisy = [0.9, 0.7, 0.2, 0.1, 0.4, 0.7, 0.4]  # 0.48 beyond the mean, but 0.25 is the spread
     steady = [0.6, 0.3, 0.32, 0.28, 0.3, 0.29, 0.31]
-    choice = choose_clusters(table_of({2: noisy, 3: steady}))
+    choice = choose_clusters(table_of({2: noisy, 3: steady}), seed=0)
     assert choice.k == 3
     assert choice.by_k.loc[3, "z"] == pytest.approx(0.3 / np.std(steady[1:], ddof=1))
+    assert choice.by_k.loc[3, "resampled"] > 0.98 > 0.02 > choice.by_k.loc[2, "resampled"]
     assert choice.by_k.loc[2, "p"] == choice.p == pytest.approx(1 / 7)
 
 
 def test_of_numbers_less_than_one_unit_apart_the_smallest_is_chosen():
     null = [0.3, 0.4, 0.5, 0.6]
     near, far = [0.9, *null], [1.0, *null]
-    assert choose_clusters(table_of({3: near, 5: far})).k == 3
-    assert choose_clusters(table_of({3: [0.8, *null], 5: far})).k == 5
+    assert choose_clusters(table_of({3: near, 5: far}), 0).k == 3
+    assert choose_clusters(table_of({3: [0.8, *null], 5: far}), 0).k == 5
 
 
 def test_three_clusters_of_the_training_patients_hold_over_seeds(data):

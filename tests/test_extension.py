@@ -100,7 +100,7 @@ def test_an_added_method_is_everywhere_in_q3(run, drawn, tmp_path, monkeypatch):
         return {k: BisectingKMeans(k, random_state=seed).fit_predict(scores) for k in ks}
 
     monkeypatch.setitem(METHODS, "Bisecting", bisecting)
-    quick = ("--clusters", "3", "--subsamples", "10", "--nulls", "1", "--permutations", "9")
+    quick = ("--clusters", "3", "--subsamples", "10", "--nulls", "2", "--permutations", "9")
     quick += ("--genes", "100")
     record = run(clustering_analysis, *quick)
     assert "Bisecting" in {row["method"] for row in record["headline"]["rows"]}

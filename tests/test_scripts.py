@@ -16,7 +16,7 @@ from expression.models import ROUNDS
 QUICK = {  # every count, as `load_data`, which settles defaults, is replaced
     classifier_models: "--random-states 2 --repeats 1 --monte-carlo 2",
     explainability: "--pairs 2 --permutations 1",
-    clustering_analysis: "--genes 200 --clusters 2 --subsamples 10 --nulls 1 --permutations 9",
+    clustering_analysis: "--genes 200 --clusters 2 --subsamples 10 --nulls 2 --permutations 9",
     pca_plot: "--permutations 20 --folds 9 --components 10",
 }
 GRIDS = {
