@@ -87,8 +87,8 @@ def in_short(data: ExpressionData, results: Results) -> list[str]:
     ]
     if not tested:
         return of_training
-    majority = tested.correct[MAJORITY].iloc[0]
-    better = (tested.scores.loc["accuracy", "lower"][names] > majority / len(tested.P)).sum()
+    larger, size = data.y_test.mode()[0], data.y_test.value_counts().max()
+    better = (tested.scores.loc["accuracy", "lower"][names] > size / len(tested.P)).sum()
     answer = {0: "No", len(names): "Yes"}.get(better, "In part")
     rows = {row["model"]: row["test patients"] for row in headline_rows(results)}
     counts = ", ".join(f"{name} {rows[name]}" for name in names)
@@ -100,13 +100,13 @@ def in_short(data: ExpressionData, results: Results) -> list[str]:
     always = ", ".join(map(str, rates.index[(rates[names] > 0.5).all(axis=1)])) or "none"
     return [
         f"{answer}: on the test patients {better} of {len(names)} models are more accurate than "
-        f"the majority class ({majority} correct), their 95 % interval above it: {counts}.",
+        f"calling every one {larger} ({size} correct), their 95 % interval above it: {counts}.",
         f"With other random states: {varying or 'the same'} (median and range).",
         f"{', '.join(tested.P.drop(columns=MAJORITY))} {alike}: McNemar's test between two of them "
         f"has a smallest p of {p:.2g}, before correction for {len(tested.pairs)} pairs.",
         f"Do not read a probability as a risk: its mean is {mean.min():.2f} to {mean.max():.2f} by "
         f"model, and {data.y_test.cat.codes.mean():.2f} of test patients have {data.classes[1]}.",
-        f"Misclassified by every model in most random splits: patient {always}.",
+        f"Misclassified by every model in most random splits that held them out: patient {always}.",
         *of_training,
     ]
 

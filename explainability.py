@@ -265,11 +265,11 @@ def main(args: argparse.Namespace) -> None:
     report = start_report(args, data, "Which genes decide, and how surely", STAGES)
     log2, expression = genes.expression_tables(data)
     X, y = data.X_train[expression.columns], data.y_train.cat.codes.to_numpy()
+    rule = selection.choose_rule(len(X.columns), args.pairs, args.expected_false)
     models = build_models(data.preprocessing, args.seed).items()
     fitted = fit_models({name: u for name, u in models if u.model.importance}, data.X_train, y)
     pipelines = {name: f.pipeline for name, f in fitted.items()}
     tuned = {name: f.unfitted for name, f in fitted.items()}
-    rule = selection.choose_rule(len(X.columns), args.pairs, args.expected_false)
     whole = np.arange(len(y)), y, [args.seed, 0]
     (selected,) = selection.refit_on_pairs(tuned, X, [whole], rule, "subsamples")
     table = genes.gene_table(data, expression, log2, selected[:, -1].mean(axis=0), args.seed)

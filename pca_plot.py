@@ -93,7 +93,7 @@ def summarise(
     ]
     if len(shifts):
         d, *ends = shifts.loc[("test - train", ERROR)]
-        farther, meaning = "no farther from", "no sign that they differ from these"
+        farther, meaning = "no farther from", "no sign that estimates from training are optimistic"
         if ends[0] > 0:
             farther, meaning = "farther from", "estimates from training may be optimistic"
         sentences.append(

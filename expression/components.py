@@ -106,7 +106,7 @@ def score_fold(
 ) -> tuple[pd.DataFrame, pd.Series]:
     """Return the scores of the held-out rows from a fit to the others, and the cosines between its
     components, which come in another order and of other signs, and those of the loadings."""
-    fitted = fit_components(X.iloc[others], steps, max(2 * loadings.shape[1], retained))
+    fitted = fit_components(X.iloc[others], steps, 2 * loadings.shape[1])
     cosines = loadings.T @ fitted.loadings.reindex(loadings.index, fill_value=0)
     first, second = linear_sum_assignment(-cosines.abs())
     matched = pd.Series(cosines.to_numpy()[first, second], loadings.columns[first])

@@ -116,12 +116,13 @@ def random_splits(y_train: pd.Series, y_test: pd.Series, count: int, seed: int) 
 def score(y: pd.Series, P: pd.DataFrame) -> pd.Series:
     """Return the scores by (measure, model); the higher the better, but for the Brier score.
 
-    With two probabilities only, as 0 and 1, the ROC AUC is the balanced accuracy: it is NaN. Of the
-    majority class only the accuracy tells anything.
+    With one probability for each predicted class, as 0 and 1, the ROC AUC is the balanced accuracy:
+    it is NaN. Of the majority class only the accuracy tells anything.
     """
     scores = {}
     for name, p in P.items():
-        correct = (p > 0.5) == y
+        called = p > 0.5
+        correct = called == y
         scores[name] = {"accuracy": correct.mean()}
         if name == MAJORITY:
             continue
@@ -130,7 +131,7 @@ def score(y: pd.Series, P: pd.DataFrame) -> pd.Series:
             "balanced accuracy": (sensitivity + specificity) / 2,
             "sensitivity": sensitivity,
             "specificity": specificity,
-            "ROC AUC": roc_auc_score(y, p) if p.nunique() > 2 else np.nan,
+            "ROC AUC": roc_auc_score(y, p) if p.nunique() > called.nunique() else np.nan,
             "Brier score": brier_score_loss(y, p),
         }
     return pd.DataFrame(scores).T.unstack().rename_axis(["measure", "model"]).dropna()

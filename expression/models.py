@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
@@ -109,6 +110,11 @@ class Unfitted(NamedTuple):
         return pipeline.set_params(**dict.fromkeys(states, self.seed))
 
 
+def f_ranks(X: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return ranks by the F statistic: of equally good genes SelectPercentile may keep none."""
+    return rankdata(f_classif(X, y)[0], method="ordinal", nan_policy="omit")
+
+
 # Genes are selected by percentage, which suits arrays of any size: of the 3,051 genes of the
 # published data 1.3 % are the 40 of Dudoit et al. One gene and voting take clipped intensities: a
 # threshold on one gene needs no logarithm and no other genes to standardise by, and on the training
@@ -132,7 +138,7 @@ GRIDS_NOTE = (
     "Two of the grids were set when results on the test patients of Golub et al. (1999) were known."
 )
 BASELINE = {"baseline": True, "values": Preprocessing.filtered_steps}
-SELECT, SCALE = ("genes", SelectPercentile(f_classif)), ("scale", StandardScaler())
+SELECT, SCALE = ("genes", SelectPercentile(f_ranks)), ("scale", StandardScaler())
 MODELS = {
     "Logistic Regression": Model(
         [SELECT, SCALE, ("model", LogisticRegression(max_iter=1_000))],

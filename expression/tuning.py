@@ -71,8 +71,8 @@ def _fit_values(models: dict[str, Unfitted], X: np.ndarray) -> dict:
 def _search_grids(models: dict[str, Unfitted], X: np.ndarray, y: np.ndarray) -> dict[str, list]:
     """Return the Brier scores of every model, inner folds x grid points.
 
-    The Brier score is proper (honest probabilities score best), has no ties as accuracy does on
-    38 patients, and unlike the log-loss does not punish a tree's 0 and 1 with infinity.
+    The Brier score is proper (honest probabilities score best), has fewer ties than accuracy on 38
+    patients, and unlike the log-loss does not punish a tree's 0 and 1 with infinity.
     """
     [seed] = {u.seed for u in models.values()}
     cv, scores = StratifiedKFold(INNER_FOLDS, shuffle=True, random_state=seed), defaultdict(list)

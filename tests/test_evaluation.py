@@ -25,7 +25,7 @@ def example():
 def test_scores_by_hand(example):
     y, P = example
     C = P["B"].where(P.index != "h", 0.9)
-    table = evaluation.score(y, P.assign(C=C, **{MAJORITY: 0.3}))
+    table = evaluation.score(y, P.assign(C=C, D=0.4 * P["B"], **{MAJORITY: 0.3}))
     A = table.xs("A", level="model")
     assert A["accuracy"] == A["sensitivity"] == A["specificity"] == 6 / 8
     assert A["ROC AUC"] == 15 / 16
@@ -33,6 +33,8 @@ def test_scores_by_hand(example):
     assert table["Brier score", "B"] == 0
     assert ("ROC AUC", "B") not in table  # of 0 and 1 it is the balanced accuracy
     assert table["balanced accuracy", "B"] == roc_auc_score(y, P["B"])
+    assert table["balanced accuracy", "D"] == 1 / 2  # all are called 0
+    assert table["ROC AUC", "D"] == 1  # though they are in order
     C = table.xs("C", level="model")
     assert C["sensitivity"] == 1
     assert C["specificity"] == 3 / 4

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_selection import SelectKBest, f_classif
 from sklearn.linear_model import LogisticRegression
@@ -68,6 +69,14 @@ def test_boosting_does_split_on_few_patients(data):
     X, y = np.log2(data.X_train.clip(100, 16_000)), data.y_train.cat.codes
     booster = models.BOOSTING.fit(X.to_numpy(), y).get_booster()
     assert (booster.trees_to_dataframe().groupby("Tree").size() > 1).mean() > 0.95
+
+
+@pytest.mark.parametrize("percentile", [1.3, 2, 10, 100])
+def test_of_few_genes_that_are_equally_good_some_are_selected(percentile):
+    X, y = np.tile(np.random.default_rng(0).normal(size=(20, 1)), 40), np.tile([0, 1], 10)
+    _, selector = models.SELECT
+    kept = clone(selector).set_params(percentile=percentile).fit(X, y).get_support()
+    assert kept.sum() == max(1, round(0.4 * percentile))
 
 
 def test_importance_is_absolute_and_zero_for_genes_left_out():
