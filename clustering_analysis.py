@@ -8,7 +8,7 @@ same genes and no clusters, and decides on the number and the method before a la
 grows with the number of clusters and starts at the majority class, so it stands beside that
 of permuted labels. And one choice of features is one draw, so sensitivity.csv varies it.
 Choices, none of which looks at a patient's label:
-    features       the 1,000 most variable genes, a convention; unscaled: noise weighs no more so
+    features       the 1,000 most variable genes, unscaled, as scaling weighs noise like signal
     KMeans         Euclidean, the best of many starts
     Agglomerative  Ward's linkage; average linkage splits off single unusual patients
     Spectral       graph of the 10 nearest neighbours, scikit-learn's default: no bandwidth to tune

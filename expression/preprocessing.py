@@ -69,12 +69,8 @@ class GeneFilter(SelectorMixin, BaseEstimator):
         if self.n_passing_ < self.min_genes:
             found = f"found {self.n_passing_} of {X.shape[1]} among {X.shape[0]} patients"
             rule = f"at least {self.min_genes} genes must {rule}"
-            raise refusal(
-                "expression values",
-                rule,
-                found,
-                "check the scale (see --expression; logarithms: base 2)",
-            )
+            advice = "check the scale (see --expression; logarithms: base 2)"
+            raise refusal("expression values", rule, found, advice)
         self.support_ = passing
         if self.max_genes is not None and self.n_passing_ > self.max_genes:
             columns = np.flatnonzero(passing)
