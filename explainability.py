@@ -58,8 +58,7 @@ from expression.tuning import fit_models
 
 N_LEADING, N_PANEL = 20, 10  # genes of a table or figure, and of one panel
 TITLE = "Genes that consistently tell the classes apart"
-STAGES = {"tuning": 2, "subsamples": 14, "permuted labels": 27, "subsets of the patients": 14}
-STAGES |= {"drawing": 8}  # and roughly their seconds
+STAGES = {"tuning": 2, "subsamples": 12, "checks": 33, "drawing": 7}  # and roughly their seconds
 MAX_DOTS = 200  # patients in a figure with a dot a patient
 
 

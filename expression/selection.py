@@ -158,20 +158,17 @@ def check_rule(
 ) -> Checks:
     """Return what the rule does with permuted labels, and without each fifth of the patients."""
     rule = rule._replace(pairs=min(rule.pairs, FEWER_PAIRS))
-
-    def frequencies(cohorts, label):
-        selected = refit_on_pairs(models, X, cohorts, rule, label)
-        return pd.DataFrame(selected[:, :, -1].mean(axis=1), columns=X.columns)
-
     rngs = (np.random.default_rng([seed, 1 + number]) for number in range(permutations))
     shuffled = [rng.permutation(y) for rng in rngs]
     permuted = [(np.arange(len(y)), codes, [seed, 1, n]) for n, codes in enumerate(shuffled)]
     folds = StratifiedKFold(SUBSETS, shuffle=True, random_state=seed).split(y, y)
     subsets = [(rows, y[rows], [seed, 2, number]) for number, (rows, _) in enumerate(folds)]
+    selected = refit_on_pairs(models, X, [*permuted, *subsets], rule, "checks")
+    frequencies = pd.DataFrame(selected[:, :, -1].mean(axis=1), columns=X.columns)
     return Checks(
         rule.pairs,
-        permuted=frequencies(permuted, "permuted labels"),
-        subsets=frequencies(subsets, "subsets of the patients") >= SELECTED_FROM,
+        permuted=frequencies[:permutations],
+        subsets=frequencies[permutations:] >= SELECTED_FROM,
     )
 
 
