@@ -199,7 +199,7 @@ def run_on_cluster(function: Callable, tasks: list[tuple], own: Workers, move: C
     while not waiting.is_empty():
         if waiting.has_ready():
             future, result = next(waiting)
-            if future.status != "finished":
+            if future.cancelled():  # not "lost": its worker died after the result was here
                 raise no_cluster("lost the scheduler")
             results[future.key], heard = result, time.monotonic()
             move(len(results) / len(tasks))

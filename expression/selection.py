@@ -168,7 +168,7 @@ def check_rule(
     return Checks(
         rule.pairs,
         permuted=frequencies[:permutations],
-        subsets=frequencies[permutations:] >= SELECTED_FROM,
+        subsets=frequencies[permutations:].reset_index(drop=True) >= SELECTED_FROM,
     )
 
 
