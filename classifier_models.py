@@ -189,10 +189,10 @@ def draw_patients(P: pd.DataFrame, data: ExpressionData) -> plt.Figure:
     options = {"cmap": cmap, "vmin": 0, "vmax": 1, "linewidths": 0.5}
     options |= {"annot": marks, "annot_kws": {"fontsize": "x-small"}, "fmt": ""}
     sns.heatmap(image, ax=ax, xticklabels=False, **options)
-    style.name_ticks(ax.xaxis, shown, 0.8 * style.PAGE_WIDTH, first=0.5)
     ax.hlines([1, 1 + len(classifier_names())], 0, len(shown), color="black", lw=1.5)
     no_call = f"? no-call: prediction strength below {evaluation.CLASSIFIED_FROM:g}"
     ax.set(xlabel=f"test patient, the hardest first (× error; {no_call})", ylabel="")
+    style.name_ticks(ax.xaxis, shown, 0.8 * style.PAGE_WIDTH, first=0.5)
     count = f"{len(y)} hardest of {len(data.y_test)}" if len(y) < len(data.y_test) else len(y)
     figure.suptitle(f"{count} test patients: probability of {style.wrap_name(data.classes[1], 40)}")
     return figure
@@ -260,7 +260,7 @@ def report_training(report: Report, results: Results) -> None:
     nested, tuning = results.nested, tuning_table(results.fitted)
     note = (
         f"Chosen on {INNER_FOLDS} folds by the Brier score, whose best in the grid (best inner) "
-        f"is optimistically biased. Nested: held out in {evaluation.OUTER_FOLDS} folds, "
+        f"is an optimistic choice. Nested: held out in {evaluation.OUTER_FOLDS} folds, "
         f"{len(nested.scores)} times over, all but the choice of grids repeated inside; mean, and "
         "95 % interval of so many patients (Newcombe), training sets taken as given."
     )

@@ -82,39 +82,41 @@ def summarise(
     choices: dict[str, Choice], nulls: int, agreements, kinds: dict[str, int], sensitivity, names
 ) -> list[str]:
     """Return the sentences that answer the question: first without labels, then against them."""
-    sentences = []
+    sentences, best, of_chosen = [], [], []
     for cohort, (k, p, by_k) in choices.items():
-        share = f"as any, with {by_k.loc[k, 'resampled']:.0%} of resampled null data sets, too"
+        share = f"as any, in {by_k.loc[k, 'resampled']:.0%} of resamples of the noise, too"
         verdict = f"show clusters; {k} is the smallest number about as far beyond noise {share}"
         if p > clusters.LEVEL:
             verdict = "show no clusters beyond noise"
         if clusters.LEVEL * (nulls + 1) < 1:
-            verdict = "cannot be told from noise by so few null data sets"
+            verdict = "cannot be told from so little noise"
         numbers = "; ".join(
-            f"{n} clusters {row['stability']:.2f} against {row['null mean']:.2f} "
-            f"(p {row['p']:.2f}; furthest beyond: {row['method']})"
+            f"{n} clusters {row['stability']:.2f} against {row['null mean']:.2f} (p {row['p']:.2f})"
             for n, row in by_k.loc[sorted({k, *kinds.values()})].iterrows()
         )
         sentences.append(
-            f"Without labels {names[cohort]} {verdict} (p {p:.2f}, {nulls} null data sets). Mean "
-            f"stability of the methods against that in data without clusters: {numbers}."
+            f"Without labels {names[cohort]} {verdict} (p {p:.2f}; noise: {nulls} data sets "
+            f"without clusters, so p is {1 / (nulls + 1):.2f} or more). Mean stability of the "
+            f"methods against that in noise: {numbers}."
         )
     for kind, k in kinds.items():
-        chosen, best = [], []
+        purities, highest = [], []
         for cohort, name in names.items():
             table = agreements.xs((kind, cohort, k), level=("labels", "cohort", "k"))
             method, purity = choices[cohort].by_k.loc[k, "method"], table["purity"]
+            methods = ", ".join(purity.index[purity == purity.max()])
             majority = f"majority {table.loc[method, 'majority class']:.3f}"
-            chosen.append(f"{purity[method]:.3f} ({method}; {majority}) on {name}")
-            best.append(f"{purity.max():.3f} ({', '.join(purity.index[purity == purity.max()])})")
+            highest.append(f"{purity.max():.3f} ({methods}) on {name}")
+            purities.append(f"{purity[method]:.3f} ({method}; {majority}) on {name}")
         varied = sensitivity.xs(kind, level="labels")
-        sentences.append(
-            f"{k} clusters against the {kind}: purity of the method furthest beyond noise "
-            f"{' and '.join(chosen)}; best across methods, optimistically biased as labels chose "
-            f"it, {' and '.join(best)}; with other features or any method "
+        best.append(f"{k} clusters against the {kind} {' and '.join(highest)}")
+        of_chosen.append(
+            f"{k} clusters of the method furthest beyond its noise against the {kind}: purity "
+            f"{' and '.join(purities)}; with other features or any method "
             f"{varied.min(axis=None):.3f} to {varied.max(axis=None):.3f}."
         )
-    return sentences
+    about = "Best purity across methods, optimistically biased as labels chose the method"
+    return [*sentences, f"{about}: {'; '.join(best)}.", *of_chosen]
 
 
 def draw_panels(ks: list[int], title: str, handles: list) -> tuple[plt.Figure, dict]:
@@ -269,14 +271,12 @@ def main(args: argparse.Namespace) -> None:
     agreements = agreement.agreement_table(found, truths, args.permutations, args.seed)
     rows = headline_rows(agreements, kinds)
     report.show_table(TITLE, rows)
-
     work = args.subsamples, args.nulls, args.seed
     stability, resampled = clusters.assess_cohorts(features, ks, *work)
     choices = {name: clusters.choose_clusters(stability[name], args.seed) for name in cohorts}
     sensitivity = agreement.vary_features(
         cohorts, data.preprocessing, truths, kinds, args.genes, args.seed
     )
-
     variance = features[whole].var(axis=0).sum()
     drawn = found[whole], groups, palette, sorted({*kinds.values(), choices[whole].k})
     report.add_figure("clusters", draw_clusters(scores[whole], variance, *drawn))

@@ -52,19 +52,19 @@ from expression import genes, selection, style
 from expression.command import command_line, load_data, start_report
 from expression.data import ExpressionData
 from expression.models import MODELS, build_models
+from expression.rendering import join_first
 from expression.report import Report
 from expression.selection import SELECTED_FROM, SUBSETS, Checks, Rule
 from expression.tuning import fit_models
 
-N_LEADING, N_PANEL = 20, 10  # genes of a table or figure, and of one panel
-TITLE = "Genes that consistently tell the classes apart"
+N_LEADING, N_PANEL, MAX_DOTS = 20, 10, 200  # genes of a figure, of a panel; patients shown as dots
 STAGES = {"tuning": 2, "subsamples": 12, "checks": 33, "drawing": 7}  # and roughly their seconds
-MAX_DOTS = 200  # patients in a figure with a dot a patient
 
 
-def headline_rows(table: pd.DataFrame) -> list[dict]:
-    """Return a row of finished cells for each selected gene, the first `N_LEADING` of them."""
-    top = table[table["selected"]].head(N_LEADING).reset_index()
+def headline(table: pd.DataFrame) -> tuple[str, list[dict]]:
+    """Return a title, and a row of finished cells for each of the first selected genes."""
+    top = table[table["selected"]].reset_index()
+    first = f", the first {N_LEADING} of {len(top)}" if len(top) > N_LEADING else ""
     columns = {
         "gene": ("gene", partial(style.shorten, width=24)),
         "accession": ("accession", str),
@@ -76,7 +76,8 @@ def headline_rows(table: pd.DataFrame) -> list[dict]:
         "literature": ("literature", lambda label: "yes" if label else ""),
     }
     cells = {title: top[name].map(text) for name, (title, text) in columns.items() if name in top}
-    return pd.DataFrame(cells).to_dict("records")
+    rows = pd.DataFrame(cells).head(N_LEADING).to_dict("records")
+    return f"Genes that consistently tell the classes apart{first}", rows
 
 
 def draw_importances(models: dict[str, pd.DataFrame], data: ExpressionData) -> plt.Figure:
@@ -93,8 +94,7 @@ def draw_importances(models: dict[str, pd.DataFrame], data: ExpressionData) -> p
     towards = {f"towards {label}": color for label, color in style.class_palette(data).items()}
     look = {"title": "Higher expression pushes", "loc": "outside lower center", "ncols": 2}
     figure.legend(handles=style.color_handles(towards), **look)
-    count = f"{len(data.X_train)} training patients"
-    figure.suptitle(f"The {N_PANEL} genes each model uses most, {count}")
+    figure.suptitle(f"The genes each model uses most, {len(data.X_train)} training patients")
     return figure
 
 
@@ -108,7 +108,7 @@ def draw_shap_summary(explanations: dict, data: ExpressionData, expression) -> p
     for ax, (name, values) in zip(axes, explanations.items(), strict=True):
         size = values.abs().mean()
         first = size[size > 0].nlargest(N_PANEL).index
-        dots = pd.DataFrame({"value": values[first].stack(), "z": z[first].stack()}).dropna()
+        dots = values[first].stack().to_frame("value").assign(z=z[first].stack())
         dots["gene"] = names[dots.index.get_level_values(1)].to_numpy()
         look = {"hue": "z", "palette": color.cmap, "hue_norm": color.norm}
         style.draw_swarm(ax, dots, x="value", y="gene", **look)
@@ -160,17 +160,18 @@ def draw_heatmap(data: ExpressionData, expression, leading) -> plt.Figure:
         grid = sns.clustermap(z, col_colors=bars, figsize=(style.PAGE_WIDTH, 5.4), **look)
     ax, rows = grid.ax_heatmap, grid.dendrogram_row.reordered_ind
     patients = z.columns.map(str)[grid.dendrogram_col.reordered_ind]
+    ax.set(xlabel="patient", ylabel="")
     style.name_ticks(ax.xaxis, patients if max(map(len, patients)) < 9 else [], 5.4, first=0.5)
     style.name_ticks(ax.yaxis, leading["gene"].iloc[rows], 4, first=0.5)
     for bold, tick in zip(leading["selected"].iloc[rows], ax.get_yticklabels(), strict=False):
         tick.set_fontweight("bold" if bold else "normal")
-    ax.set(xlabel="patient          bold: selected", ylabel="")
     grid.ax_cbar.set_title("SDs from the\ntraining mean", fontsize="x-small", fontweight="normal")
     grid.gs.update(left=0.02, right=0.79, bottom=0.09, top=0.88)
     grid.ax_cbar.set_position([0.04, 0.8, 0.015, 0.08])
     handles = style.color_handles({style.wrap_name(n, 24): color for n, color in palette.items()})
     grid.figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.95), ncols=5)
-    grid.figure.suptitle(f"The {len(leading)} leading genes in all {z.shape[1]:,} patients")
+    about = f"The {len(leading)} leading genes in all {z.shape[1]:,} patients (bold: selected)"
+    grid.figure.suptitle(about)
     return grid.figure
 
 
@@ -195,11 +196,12 @@ def draw_top_genes(data: ExpressionData, expression, leading, seed: int) -> plt.
 def report_headline(report: Report, data: ExpressionData, table, rule: Rule, checks: Checks):
     """Open with the selected genes, and what they are worth."""
     selected, permuted = table[table["selected"]], checks.permuted_counts
-    near = table["selected"][(table["frequency"] - SELECTED_FROM).abs() <= 2 * rule.error]
+    fewest, most = checks.resampled_range
+    sure = (checks.resampled[selected.index].mean() >= 0.95).sum()
     found, again = checks.subsets.sum(axis=1), checks.subsets[selected.index].sum(axis=1)
     permutations = f"{len(permuted)} permutation{'s' * (len(permuted) > 1)}"
     lists = [
-        f"{', '.join(genes_of['gene'][:N_LEADING])} (higher in {label})"
+        f"{join_first(genes_of['gene'], N_LEADING)} (higher in {label})"
         for label, genes_of in selected.groupby("higher_in", sort=False)
     ]
     in_short = [
@@ -207,11 +209,11 @@ def report_headline(report: Report, data: ExpressionData, table, rule: Rule, che
         f"{2 * rule.pairs} subsamples of half the {len(data.y_train)} training patients: "
         f"{'; '.join(lists) or 'none'}.",
         f"The rule selects at most {rule.bound:.2f} genes on average that subsamples pick no more "
-        f"often than at random, if frequencies are r-concave (else {rule.worst_case:.1f}); with "
-        f"permuted labels, {permuted.mean():.1f} in all (of {permutations}, each of "
-        f"{2 * checks.pairs} subsamples).",
-        f"Near the threshold other subsamples decide: {near.sum()} of these and {(~near).sum()} "
-        "other genes lie within two standard errors of it.",
+        f"often than at random, if frequencies are r-concave ({rule.worst_case:.1f} without that "
+        f"assumption); with permuted labels {permuted.mean():.1f} on average (of {permutations}, "
+        f"each of {2 * checks.pairs} subsamples).",
+        f"Other subsamples, as of another seed, select {fewest} to {most} genes, and {sure} of "
+        f"the {len(selected)} nearly always (95 % of {len(checks.resampled)} bootstrap resamples).",
         f"Without each fifth of the patients {found.min()} to {found.max()} genes are selected, of "
         f"which {again.min()} to {again.max()} are among these.",
         f"It is no complete list: {(table['welch_q'] < 0.05).sum():,} genes differ between the "
@@ -224,13 +226,14 @@ def report_headline(report: Report, data: ExpressionData, table, rule: Rule, che
             f"In the {len(data.y_test)} test patients, which the selection never saw, each alone "
             f"reaches an AUC of {auc.min():.2f} to {auc.max():.2f}."
         )
-    report.add_headline(TITLE, headline_rows(table), in_short)
+    report.add_headline(*headline(table), in_short)
 
 
 def report_evidence(report: Report, stability, table, rule: Rule, checks: Checks) -> None:
     """Add the rule, what it selects elsewhere, how stable the lists are, and what genes show."""
     values = {
         "selected genes": int(table["selected"].sum()),
+        "fewest and most in 95 % of resamples": checks.resampled_range,
         "first genes of a subsample (q)": rule.first,
         "bound on false selections, r-concave": rule.bound,
         "bound on false selections, worst case": rule.worst_case,
@@ -272,13 +275,11 @@ def main(args: argparse.Namespace) -> None:
     whole = np.arange(len(y)), y, [args.seed, 0]
     (selected,) = selection.refit_on_pairs(tuned, X, [whole], rule, "subsamples")
     table = genes.gene_table(data, expression, log2, selected[:, -1].mean(axis=0), args.seed)
-    report.show_table(TITLE, headline_rows(table))
-
-    checks = selection.check_rule(tuned, X, y, rule, args.permutations, args.seed)
+    report.show_table(*headline(table))
+    checks = selection.check_rule(tuned, X, y, selected, rule, args.permutations, args.seed)
     table.insert(4, "subsets", checks.subsets.sum())
     explanations = {n: genes.explain(p, data.X_train, args.seed) for n, p in pipelines.items()}
     models = genes.model_tables(pipelines, explanations, expression, data.X_train.columns, selected)
-
     leading = table.head(N_LEADING)
     report.add_figure("importances", draw_importances(models, data))
     report.add_figure("shap_summary", draw_shap_summary(explanations, data, expression))

@@ -46,7 +46,7 @@ from expression import components, style
 from expression.command import command_line, load_data, start_report
 from expression.components import ERROR
 from expression.data import ExpressionData
-from expression.rendering import interval_text
+from expression.rendering import interval_text, join_first
 from expression.report import Report
 
 STAGES = {"permutations": 1, "held-out patients": 1, "drawing": 3}  # and roughly their seconds
@@ -76,29 +76,31 @@ def summarise(
     share, plural = variance["ratio"][:retained].sum(), "s" * (retained != 1)
     largest = separated.loc[separated["d"].abs().groupby("contrast", sort=False).idxmax()]
     found = []
-    for (contrast, component), d, *ends in largest.head(4).itertuples():
+    for (contrast, component), d, *ends in largest.itertuples():
         ends = sorted(np.sign(d) * np.array(ends))  # the sign of a component means nothing
         found.append(f"{contrast} most along {component}, {interval_text(abs(d), *ends)}")
     unsure = variance.index[variance["retained"] & (variance["overlap"] < SAME_AXIS)]
     unlike = (
-        f" No axes of their own (overlap below {SAME_AXIS} with the matching components when "
-        f"patients are held out): {', '.join(unsure)}."
+        f" Not stable as single axes: {', '.join(unsure)} (overlap below {SAME_AXIS} with the "
+        "matching components when patients are held out)."
     )
     sentences = [
         f"Parallel analysis against permuted genes retains {retained} component{plural}, with "
         f"{share:.0%} of the variance.{unlike if len(unsure) else ''} Drawn are those retained, at "
         f"least {DRAWN[0]} and at most {DRAWN[1]}: here {drawn}.",
-        f"Held-out training patients differ (largest Cohen's d of the {drawn} drawn, intervals not "
-        f"corrected for that; 0.8 is large): {'; '.join(found)}.",
+        f"Held-out training patients differ (largest absolute Cohen's d of the {drawn} drawn, "
+        f"intervals not corrected for that; 0.8 is large): {join_first(found, 4, '; ')}.",
     ]
     if len(shifts):
-        d, *ends = shifts.loc[("test - train", ERROR)]
+        of_error = shifts.xs(ERROR, level="component")
+        d, *ends = of_error.iloc[0]
+        rows = (f"{name} {interval_text(*row)}" for name, *row in of_error.itertuples())
         farther, meaning = "no farther from", "no sign that estimates from training are optimistic"
         if ends[0] > 0:
             farther, meaning = "farther from", "estimates from training may be optimistic"
         sentences.append(
             f"Test patients lie {farther} the components than held-out training patients "
-            f"(reconstruction error, d {interval_text(d, *ends)}): {meaning}."
+            f"(d of the reconstruction error: {'; '.join(rows)}): {meaning}."
         )
     return [
         *sentences,

@@ -11,6 +11,7 @@ Compare numbers of one run only: they hang on the machine and on what else it do
 import argparse
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -90,28 +91,35 @@ def measure(command: list, limit: float) -> tuple[float, float, float]:
 
     The memory they share counts once on Linux. NaN when the command takes longer than the limit.
     """
-    start, peak, seconds = time.perf_counter(), 0, {}
+    start, before, peak = time.perf_counter(), ended_processes_seconds(), 0
     process = psutil.Popen(command, stdout=subprocess.DEVNULL)
     while process.poll() is None:
         memory = 0
         for part in [process, *process.children(recursive=True)]:
             try:
-                info, times = part.memory_full_info(), part.cpu_times()
+                info = part.memory_full_info()
             except psutil.Error:  # it has just ended
                 continue
             memory += getattr(info, "pss", info.rss)
-            seconds[part.pid] = times.user + times.system
         peak = max(peak, memory)
         if time.perf_counter() - start > limit:
             for part in [*process.children(recursive=True), process]:
-                part.kill()
+                with suppress(psutil.Error):  # it has just ended
+                    part.kill()
             process.wait()
             return np.nan, np.nan, peak / 2**20
         with suppress(psutil.TimeoutExpired):  # to ask more often would slow the command down
             process.wait(1)
     if process.returncode:
         sys.exit(f"error: {command[1]}: must succeed - status {process.returncode}; run it by hand")
-    return time.perf_counter() - start, sum(seconds.values()), peak / 2**20
+    wall, cpu = time.perf_counter() - start, ended_processes_seconds() - before
+    return wall, cpu, peak / 2**20
+
+
+def ended_processes_seconds() -> float:
+    """Return the processor seconds of all processes that were started from here and have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def run_scripts(name: str, folder: Path, jobs: int, limit: float, planted: list) -> list[dict]:
@@ -162,7 +170,7 @@ def compare_tuning() -> pd.DataFrame:
         folds = StratifiedKFold(tuning.INNER_FOLDS, shuffle=True, random_state=0)
         searched = clone(pipeline).set_params(**(model.search or {}))
         options = {"scoring": "neg_brier_score", "cv": folds, "refit": False}
-        plain[name] = pipeline, GridSearchCV(searched, model.grid, **options)
+        plain[name] = pipeline, GridSearchCV(searched, model.grid or {}, **options)
     X, y, X_test = cohort.X_train, cohort.y_train.cat.codes, cohort.X_test
     with threadpool_limits(1):
         start = time.process_time()

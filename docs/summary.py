@@ -94,6 +94,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if not args.output_dir.is_dir():
         parser.error(f"--output-dir: must be a folder - {args.output_dir}; run a script first")
+    for script, name in zip(SCRIPTS, BEST, strict=True):
+        if args.readme and not (figure := args.output_dir / script / f"{name}.png").is_file():
+            parser.error(f"--readme: all four scripts must have run - no {figure}; make run")
     page = args.output_dir / "summary.md"
     page.write_text(f"# What the four scripts found\n\n{render(args.output_dir)}", "utf-8")
     print(f"Written to {page}")

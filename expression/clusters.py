@@ -29,6 +29,7 @@ from expression.parallel import run_parallel
 from expression.preprocessing import Preprocessing
 
 RESTARTS, SUBSAMPLE_RESTARTS = 100, 3  # of KMeans: with few, the seed decides
+SPECTRAL_RESTARTS = 10  # the default of scikit-learn's SpectralClustering
 NEIGHBOURS = 10
 WEAK_LINK = 1e-3  # between all patients: a graph in pieces has no spectral clustering
 SUBSAMPLE_SHARE = 0.8
@@ -56,7 +57,8 @@ def spectral(scores, ks, restarts, seed):
     graph = (graph + graph.T) / 2 + WEAK_LINK
     # As SpectralClustering does for each k, which would find the same eigenvectors again
     maps = spectral_embedding(graph, n_components=max(ks), drop_first=False, random_state=seed)
-    return {k: kmeans(maps[:, :k], [k], min(restarts, 10), seed)[k] for k in ks}
+    restarts = min(restarts, SPECTRAL_RESTARTS)
+    return {k: kmeans(maps[:, :k], [k], restarts, seed)[k] for k in ks}
 
 
 METHODS = {"Agglomerative": agglomerative, "KMeans": kmeans, "Spectral": spectral}
@@ -227,6 +229,7 @@ def choose_clusters(stability: pd.DataFrame, seed: int) -> Choice:
 
     mean = stability.groupby("k").mean()
     again = np.random.default_rng(seed).choice(mean.columns[1:], (RESAMPLES, mean.shape[1] - 1))
+    again = [drawn for drawn in again if len(set(drawn)) > 1]  # of one null alone: no spread
     again = [smallest_near_largest(beyond_null(mean[[0, *drawn]])) for drawn in again]
     by_k = pd.DataFrame(
         {
@@ -235,7 +238,7 @@ def choose_clusters(stability: pd.DataFrame, seed: int) -> Choice:
             "null mean": mean.drop(columns=0).mean(axis=1),
             "z": beyond_null(mean),
             "p": mean.ge(mean[0], axis=0).mean(axis=1),
-            "resampled": [again.count(k) / RESAMPLES for k in mean.index],
+            "resampled": [again.count(k) / len(again) for k in mean.index],
         }
     )
     beyond = mean.sub(mean.mean(axis=1), axis=0).div(mean.std(axis=1), axis=0)

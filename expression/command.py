@@ -15,7 +15,7 @@ from expression.parallel import expect, workers
 from expression.report import Report
 from expression.style import theme
 
-# The options that do not change any result, and therefore do not belong into its record
+# Not in the record of a result: what changes no number, and where the input is (it has a checksum)
 UNRECORDED_OPTIONS = {
     *("data_dir", "train", "test", "labels"),
     *("output_dir", "jobs", "scheduler", "quiet", "figure_format", "counts"),
@@ -42,7 +42,7 @@ def command_line(parse_args: Callable[[Sequence[str] | None], argparse.Namespace
                     main(args)
                 return 0
             except KeyboardInterrupt:
-                print("interrupted: earlier outputs are as they were", file=sys.stderr)
+                print("interrupted: no output is half-written", file=sys.stderr)
                 return 130
             except DataError as error:
                 message = error

@@ -8,7 +8,7 @@ def tell_interrupt(kind, error, traceback) -> None:
     if not issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, traceback)
         return
-    print("interrupted: earlier outputs are as they were", file=sys.stderr)
+    print("interrupted: no output is half-written", file=sys.stderr)
     sys.exit(130)
 
 

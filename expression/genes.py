@@ -66,7 +66,7 @@ def class_difference(
 
     `expression` is preprocessed, `log2` the same before each array is standardised. Differences
     are positive minus negative class. The AUC is that of the direction `sign`, with its one-sided
-    Mann-Whitney p-value, exact where no values are tied and the patients are few; below 0.5 a gene
+    Mann-Whitney p-value, exact where no gene has ties and the patients are few; below 0.5 a gene
     points the other way. Without `sign` it is that of the direction seen here, which has no p.
     """
     low, high = split_classes(expression, y)

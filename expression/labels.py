@@ -57,7 +57,8 @@ def read_labels(path: Path, choices: Choices) -> Labels:
     if len(lines) < 2 or not re.match(r"\s*#", lines[1]) or lines[0].startswith("#"):
         return Labels(path, choices.drop_columns(read_sheet(path)), [])
     sizes, names, codes = lines[0], lines[1].replace("#", " ").split(), " ".join(lines[2:]).split()
-    by_code = {str(i): name for i, name in enumerate(names)} | {name: name for name in names}
+    by_name = set(codes) <= set(names)  # else by position; names can be numbers, too
+    by_code = {name if by_name else str(i): name for i, name in enumerate(names)}
     stated = sizes.split()[:2] == [str(len(codes)), str(len(names))]
     if not codes or not stated or not by_code.keys() >= set(codes):
         found = f"{len(codes)} codes, {len(names)} names, and {sizes[:40]!r} above them"

@@ -1,6 +1,7 @@
 """Values as text: for people to read, for JSON, and for spreadsheets."""
 
 import textwrap
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -56,6 +57,12 @@ def to_plain(value):
     if isinstance(value, float):
         return float(f"{value:.6g}") if np.isfinite(value) else None
     return value
+
+
+def join_first(words: Sequence[str], most: int, separator: str = ", ") -> str:
+    """Return words in a row; of more than `most` the first, and how many more there are."""
+    more = f" and {len(words) - most} more" if len(words) > most else ""
+    return separator.join(words[:most]) + more
 
 
 def rows_to_text(rows: list[dict]) -> str:

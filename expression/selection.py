@@ -26,7 +26,8 @@ from expression.tuning import fit
 
 SELECTED_FROM = 0.75  # of the subsamples, from which on a gene is selected
 SUBSETS = 5  # of the patients, each without another fifth
-FEWER_PAIRS = 10  # for permuted labels and subsets of the patients: more selects no fewer there
+RESAMPLES = 200  # of the pairs
+FEWER_PAIRS = 10  # for permuted labels and subsets: frequencies scatter more, for half the time
 POOR = 0.4  # as Nogueira et al. read their index
 # Shah & Samworth search the extreme distribution with R's `optimize`, to this tolerance. The same
 # here gives the same bounds; the exact maximum is up to 5 % larger.
@@ -41,15 +42,11 @@ class Rule(NamedTuple):
     bound: float  # on the expected number of falsely selected genes, under r-concavity
     worst_case: float  # the same without an assumption on their distribution
 
-    @property
-    def error(self) -> float:
-        """The standard error of a frequency at the threshold, over subsamples."""
-        return math.sqrt(SELECTED_FROM * (1 - SELECTED_FROM) / (2 * self.pairs))
-
 
 class Checks(NamedTuple):
-    """What a rule does elsewhere: with permuted labels, and on subsets of the patients."""
+    """What a rule does elsewhere: with other subsamples, permuted labels, fewer patients."""
 
+    resampled: pd.DataFrame  # which genes are selected, resamples of the pairs x genes
     pairs: int  # of subsamples, of each permutation and each subset
     permuted: pd.DataFrame  # selection frequencies, permutations x genes
     subsets: pd.DataFrame  # which genes are selected, subsets x genes
@@ -58,6 +55,12 @@ class Checks(NamedTuple):
     def permuted_counts(self) -> pd.Series:
         """How many genes are selected with each permutation of the labels."""
         return (self.permuted >= SELECTED_FROM).sum(axis=1)
+
+    @property
+    def resampled_range(self) -> list[int]:
+        """How few and how many genes are selected in 95 % of the resamples."""
+        counts = self.resampled.sum(axis=1)
+        return np.quantile(counts, [0.025, 0.975], method="inverted_cdf").tolist()
 
 
 def choose_rule(genes: int, pairs: int, expected_false: float) -> Rule:
@@ -153,19 +156,33 @@ def _select_on_subsample(models, X, genes, rows, y, seed, first) -> np.ndarray:
     return np.vstack([(ranks <= first) & (importances > 0), consensus <= first])
 
 
+def resample_pairs(selected: np.ndarray, seed: int) -> np.ndarray:
+    """Return which genes other pairs might select: bootstrap resamples of the pairs x genes.
+
+    `selected` is subsamples x genes, complementary ones after another. As each has patients and a
+    random state of its own, another seed does no more than draw other pairs.
+    """
+    pairs, rng = len(selected) // 2, np.random.default_rng([seed, 4])
+    drawn = rng.multinomial(pairs, np.full(pairs, 1 / pairs), RESAMPLES)
+    return drawn @ selected.reshape(pairs, 2, -1).sum(axis=1) >= SELECTED_FROM * 2 * pairs
+
+
 def check_rule(
-    models: dict[str, Unfitted], X: pd.DataFrame, y, rule: Rule, permutations: int, seed: int
+    models: dict[str, Unfitted], X: pd.DataFrame, y, selected, rule: Rule, permutations: int, seed
 ) -> Checks:
-    """Return what the rule does with permuted labels, and without each fifth of the patients."""
+    """Return what the rule does with other subsamples than those of which `selected` tells, see
+    `refit_on_pairs`; with permuted labels; and without each fifth of the patients."""
+    resampled = pd.DataFrame(resample_pairs(selected[:, -1], seed), columns=X.columns)
     rule = rule._replace(pairs=min(rule.pairs, FEWER_PAIRS))
-    rngs = (np.random.default_rng([seed, 1 + number]) for number in range(permutations))
+    rngs = (np.random.default_rng([seed, 3, number]) for number in range(permutations))
     shuffled = [rng.permutation(y) for rng in rngs]
     permuted = [(np.arange(len(y)), codes, [seed, 1, n]) for n, codes in enumerate(shuffled)]
     folds = StratifiedKFold(SUBSETS, shuffle=True, random_state=seed).split(y, y)
     subsets = [(rows, y[rows], [seed, 2, number]) for number, (rows, _) in enumerate(folds)]
-    selected = refit_on_pairs(models, X, [*permuted, *subsets], rule, "checks")
-    frequencies = pd.DataFrame(selected[:, :, -1].mean(axis=1), columns=X.columns)
+    refitted = refit_on_pairs(models, X, [*permuted, *subsets], rule, "checks")
+    frequencies = pd.DataFrame(refitted[:, :, -1].mean(axis=1), columns=X.columns)
     return Checks(
+        resampled,
         rule.pairs,
         permuted=frequencies[:permutations],
         subsets=frequencies[permutations:].reset_index(drop=True) >= SELECTED_FROM,

@@ -32,10 +32,11 @@ COLORS = {
     "green": "#009E73",
     "purple": "#CC79A7",
     "black": "#000000",
+    "yellow": "#F0E442",
 }
 # The shades of a class: its own, then one a subtype beyond the first
 CLASS_SHADES = (("blue", "sky"), ("vermilion", "orange"))
-SPARE_SHADES = ("green", "purple", "black")
+SPARE_SHADES = ("green", "purple", "black", "yellow")
 COHORT_SHADES = ("black", "0.7", COLORS["green"], "#99D8C9")  # of a cohort, its nulls, the next
 SET_COLORS = {"train": "0.3", "test": "0.8"}
 # Of models and other series, which must not look like a class
@@ -76,9 +77,10 @@ def shorten(name: str, width: int = MAX_NAME) -> str:
     apart; of "gene (accession)" the accession whole, where it leaves room for three letters."""
     if len(name) <= width:
         return name
-    accession = name[name.rfind(" (") :] if name.endswith(")") else ""
+    accession = name[name.rfind(" (") :] if " (" in name and name.endswith(")") else ""
     end = accession if 0 < len(accession) <= width - 4 else name[-12:]
-    return f"{name[: width - 1 - len(end)]}…{end}"
+    shortened = f"{name[: width - 1 - len(end)]}…{end}"
+    return shortened if not end.endswith(")") or "(" in shortened else shortened[:-1]
 
 
 def wrap_name(name: str, width: int = 12) -> str:
@@ -91,7 +93,8 @@ def name_ticks(
 ) -> None:
     """Name the positions first, first + 1, ... of an axis of so many inches, a small line each.
 
-    Long names are shortened. Where there is no room for all, every second, third, ... is shown.
+    Long names are shortened. Where there is no room for all, every second, third, ... is shown, and
+    the axis says so after its label.
     """
     names = [shorten(str(name)) for name in names]
     step = math.ceil((rows or len(names)) * TICK_INCHES / inches)
@@ -99,6 +102,8 @@ def name_ticks(
     upright = {"rotation": 90} if axis.axis_name == "x" else {}
     axis.set_ticks(first + shown, [names[i] for i in shown], fontsize="x-small", **upright)
     axis.set_tick_params(length=0)
+    if step > 1:
+        axis.set_label_text(f"{axis.get_label_text()} (one in {step} named)")
 
 
 def series_styles(names: Iterable[str]) -> dict[str, dict]:
@@ -120,7 +125,8 @@ def class_palette(data: ExpressionData) -> dict[str, str]:
 
 
 def group_palette(data: ExpressionData) -> dict[str, str]:
-    """Return the colour of each group of patients: shades of the colour of its class."""
+    """Return the colour of each group of patients: shades of the colour of its class for the first
+    two of a class; of more than four others in all, colours repeat."""
     groups, spare, palette = data.groups, itertools.cycle(SPARE_SHADES), {}
     for label, shades in zip(data.classes, CLASS_SHADES, strict=True):
         members = sorted(set(groups[data.y_all == label]) - set(palette))

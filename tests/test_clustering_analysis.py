@@ -32,17 +32,17 @@ def test_the_purity_table_is_shown_before_the_long_work(capsys, monkeypatch, tmp
         (
             0.05,
             19,
-            "show clusters; 2 is the smallest number about as far beyond noise as any, with "
-            "90% of resampled null data sets, too (p 0.05, 19 null data sets).",
+            "show clusters; 2 is the smallest number about as far beyond noise as any, in 90% of "
+            "resamples of the noise, too (p 0.05; noise: 19 data sets without clusters, so p is ",
         ),
-        (0.1, 19, "show no clusters beyond noise (p 0.10, 19 null data sets)."),
-        (0.1, 9, "cannot be told from noise by so few null data sets (p 0.10, 9 null data sets)."),
+        (0.1, 19, "show no clusters beyond noise (p 0.10; noise: 19 data sets "),
+        (0.1, 9, "cannot be told from so little noise (p 0.10; noise: 9 data sets "),
     ],
 )
 def test_clusters_are_claimed_only_beyond_noise(p, nulls, verdict):
     row = {"method": "KMeans", "stability": 0.8, "null mean": 0.7, "p": p, "resampled": 0.9}
     choices = {"all": clusters.Choice(2, p, pd.DataFrame(row, [2]))}
-    [said] = clustering_analysis.summarise(choices, nulls, None, {}, None, {"all": "9 patients"})
+    said, _ = clustering_analysis.summarise(choices, nulls, None, {}, None, {"all": "9 patients"})
     assert said.startswith(f"Without labels 9 patients {verdict}")
 
 

@@ -161,6 +161,11 @@ def test_of_numbers_less_than_one_unit_apart_the_smallest_is_chosen():
     assert choose_clusters(table_of({3: [0.8, *null], 5: far}), 0).k == 5
 
 
+def test_resamples_of_one_null_data_set_alone_count_for_nothing():
+    choice = choose_clusters(table_of({2: [0.4, 0.2, 0.3], 3: [0.9, 0.2, 0.3]}), seed=0)
+    assert (choice.k, choice.by_k["resampled"].to_dict()) == (3, {2: 0, 3: 1})
+
+
 def test_three_clusters_of_the_training_patients_hold_over_seeds(data):
     """B-cell, T-cell and myeloid leukemia; two clusters are less far beyond the null."""
     features = feature_matrix(data.X_train.to_numpy(), data.preprocessing, 1_000)

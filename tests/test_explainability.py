@@ -1,6 +1,7 @@
 """Q2: the script on the shipped data and on bare data, and its figures."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from planted import UP, quick_models, simulate, small_models
 from running import record, run, table
@@ -63,3 +64,13 @@ def test_the_summary_draws_the_positive_class():
     assert np.corrcoef(np.sort(offsets[:, 0]), np.sort(high))[0, 1] > 0.5
     assert offsets[:, 0].max() > 0 > offsets[:, 0].min()
     assert ax.get_xlabel() == "SHAP value (probability of case)"
+
+
+def test_each_row_of_the_summary_has_its_own_gene_where_not_all_patients_are_explained():
+    data = simulate(effect=4)
+    values = pd.DataFrame(0.0, data.X_train.index[::-3], data.X_train.columns)
+    values[["g009", "g001"]] = 2.0, 1.0  # largest first, not in the order of the alphabet
+    ax = explainability.draw_shap_summary({"Random Forest": values}, data, data.X_train).axes[0]
+    names = [text.get_text() for text in ax.get_yticklabels()]
+    middles = [points.get_offsets()[:, 0].mean() for points in ax.collections[:2]]
+    assert (names, middles) == (list(data.gene_names[["g009", "g001"]]), [2, 1])

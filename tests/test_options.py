@@ -23,7 +23,7 @@ from expression.preprocessing import Preprocessing
 from expression.report import describe
 from summary import ROOT, SCRIPTS
 
-INTERRUPTED = "interrupted: earlier outputs are as they were\n"
+INTERRUPTED = "interrupted: no output is half-written\n"
 
 
 def parse_args(argv=None):

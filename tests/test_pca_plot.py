@@ -21,7 +21,7 @@ def test_options_limit_the_folds_and_the_tables_but_not_what_is_found(few_genes,
     retained = found["results"]["dimensions"]["retained by parallel analysis"]
     assert list(table(files, "loadings")) == [*(f"PC{i + 1}" for i in range(retained)), "gene"]
     assert retained > 3
-    assert "No axes of their own" in found["headline"]["in_short"][0]
+    assert "Not stable as single axes: " in found["headline"]["in_short"][0]
     assert b"(3-fold cross-validation)" in files["metrics.txt"]
 
 

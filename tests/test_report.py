@@ -18,7 +18,7 @@ from running import contents
 
 from expression.defaults import FIGURE_FORMATS
 from expression.files import DataError
-from expression.rendering import interval_text, to_plain, to_text
+from expression.rendering import interval_text, join_first, to_plain, to_text
 from expression.report import Report
 from expression.style import theme
 
@@ -47,6 +47,11 @@ def metrics(report: Report) -> tuple[str, dict]:
     report.write()
     files = contents(report.folder)
     return files["metrics.txt"].decode(), json.loads(files["metrics.json"])
+
+
+def test_of_a_long_list_the_first_are_named_and_the_others_counted():
+    assert join_first(["a", "b"], 2) == "a, b"
+    assert join_first(pd.Series(["a", "b", "c", "d"]), 2, "; ") == "a; b and 2 more"
 
 
 # --- files ---------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from planted import DOWN, N_GENES, UP, quick_models, simulate, small_models
+from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
 from expression import selection
@@ -74,10 +75,9 @@ def test_planted_genes_are_selected_and_few_others(planted):
 def test_permuted_labels_select_few_and_subsets_nearly_the_same(planted):
     X, y = planted
     rule = selection.choose_rule(N_GENES, 8, 1.0)._replace(pairs=1)
-    few, checks = (
-        selection.check_rule(quick_models(), X, y.cat.codes.to_numpy(), rule, count, seed=0)
-        for count in (1, 2)
-    )
+    arguments = quick_models(), X, y.cat.codes.to_numpy(), np.ones((16, 5, N_GENES), bool), rule
+    few, checks = (selection.check_rule(*arguments, count, seed=0) for count in (1, 2))
+    assert checks.resampled_range == [N_GENES, N_GENES]
     assert (checks.permuted >= selection.SELECTED_FROM).sum(axis=1).mean() <= 4
     assert checks.subsets.shape == (selection.SUBSETS, N_GENES)
     assert checks.subsets[UP + DOWN].mean(axis=None) > 0.7
@@ -85,6 +85,15 @@ def test_permuted_labels_select_few_and_subsets_nearly_the_same(planted):
     pd.testing.assert_frame_equal(few.permuted, checks.permuted[:1])
     pd.testing.assert_frame_equal(few.subsets, checks.subsets)
     assert not checks.permuted.loc[0].equals(checks.permuted.loc[1])
+
+
+def test_resampled_pairs_select_a_gene_as_often_as_binomial_draws_do():
+    """Of a gene that both halves of three pairs in four select, and the other pairs do not."""
+    always, never, near = np.ones(40, bool), np.zeros(40, bool), np.arange(40) < 30
+    selected = np.column_stack([always, never, near]).repeat(2, axis=0)
+    shares = selection.resample_pairs(selected, seed=0).mean(axis=0)
+    assert list(shares[:2]) == [1, 0]
+    assert shares[2] == pytest.approx(stats.binom.sf(29, 40, 0.75), abs=0.1)
 
 
 def test_where_no_gene_differs_about_none_is_selected():

@@ -32,7 +32,9 @@ def test_dollars_in_a_name_are_dollars(monkeypatch):
         (style.shorten, "g" * 30, "g" * 30),
         (style.shorten, "interleukin 8 receptor (M68932_at)", "interleukin 8 rec… (M68932_at)"),
         (style.shorten, "Major complex (HG3779-HT3779_f_at)", "Major co… (HG3779-HT3779_f_at)"),
+        (style.shorten, "TCGA-AB-2803-03A-01T-0734-13(rep2)", "TCGA-AB-2803-03A-…734-13(rep2)"),
         (style.shorten, f"TP53 (of {'a' * 40})", "TP53 (of aaaaaaaa…aaaaaaaaaaa)"),
+        (style.shorten, f"a protein of TP53 (of {'a' * 40})", "a protein of TP53…aaaaaaaaaaa"),
     ],
 )
 def test_a_long_class_name_is_wrapped_and_a_gene_keeps_beginning_and_end(fit, name, shown):
@@ -53,13 +55,17 @@ def test_names_on_an_axis_never_overlap_and_stay_at_their_place(side, count):
     names = [f"TCGA-AB-{2800 + i}-03A-01T-0734-13" for i in range(count)]
     with style.theme():
         figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 4))
-        ax.set(xlim=(-0.5, count - 0.5), ylim=(-0.5, count - 0.5))
+        ax.set(
+            xlim=(-0.5, count - 0.5), ylim=(-0.5, count - 0.5), xlabel="patient", ylabel="patient"
+        )
         style.name_ticks(getattr(ax, side), names, inches=2.2)
         labels = getattr(ax, side).get_ticklabels()
         assert overlaps(figure, labels) == []
         shown = {label.get_text(): label.get_position()[side == "yaxis"] for label in labels}
     assert list(shown) == [names[int(place)] for place in shown.values()]
     assert len(shown) == count if count <= 22 else 15 <= len(shown) <= 22
+    thinned = f" (one in {int(list(shown.values())[1])} named)" if count > 22 else ""
+    assert getattr(ax, side).get_label_text() == f"patient{thinned}"
 
 
 def test_bars_are_named_from_the_top_with_room_for_more():

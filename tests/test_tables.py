@@ -115,6 +115,16 @@ def test_the_codes_of_a_cls_file_follow_the_columns(plain, tmp_path, name):
         load(tmp_path, FORMATS["R write.table"], cls(PATIENTS, CLASS_OF))
 
 
+@pytest.mark.parametrize(("names", "codes"), [("1 2", "0 1"), ("0 1", "0 1"), ("2 1", "2 1")])
+def test_the_names_of_a_cls_file_can_be_numbers(tmp_path, names, codes):
+    """Codes are names where all of them are, else positions."""
+    code = dict(zip(("ALL", "AML"), codes.split(), strict=True))
+    name = dict(zip(("ALL", "AML"), names.split(), strict=True))
+    text = f"26 2 1\n# {names}\n{' '.join(code[c] for c in CLASS_OF.values())}\n"
+    found = load(tmp_path, FORMATS["GCT 1.3"], text.encode())
+    assert found.y_all.to_dict() == {p: name[c] for p, c in CLASS_OF.items()}
+
+
 @pytest.mark.parametrize("one_exon", [True, False])
 def test_feature_counts(tmp_path, one_exon):
     n = len(GENES)
