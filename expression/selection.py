@@ -160,7 +160,7 @@ def resample_pairs(selected: np.ndarray, seed: int) -> np.ndarray:
     """Return which genes other pairs might select: bootstrap resamples of the pairs x genes.
 
     `selected` is subsamples x genes, complementary ones after another. As each has patients and a
-    random state of its own, another seed does no more than draw other pairs.
+    random state of its own, another seed does no more than draw other pairs, the settings kept.
     """
     pairs, rng = len(selected) // 2, np.random.default_rng([seed, 4])
     drawn = rng.multinomial(pairs, np.full(pairs, 1 / pairs), RESAMPLES)
@@ -170,8 +170,8 @@ def resample_pairs(selected: np.ndarray, seed: int) -> np.ndarray:
 def check_rule(
     models: dict[str, Unfitted], X: pd.DataFrame, y, selected, rule: Rule, permutations: int, seed
 ) -> Checks:
-    """Return what the rule does with other subsamples than those of which `selected` tells, see
-    `refit_on_pairs`; with permuted labels; and without each fifth of the patients."""
+    """Return what the rule does with other subsamples, with permuted labels, and without each fifth
+    of the patients. `selected`: what `refit_on_pairs` found for all patients and their labels."""
     resampled = pd.DataFrame(resample_pairs(selected[:, -1], seed), columns=X.columns)
     rule = rule._replace(pairs=min(rule.pairs, FEWER_PAIRS))
     rngs = (np.random.default_rng([seed, 3, number]) for number in range(permutations))
