@@ -93,7 +93,7 @@ def summarise(
     ]
     if len(shifts):
         of_error = shifts.xs(ERROR, level="component")
-        d, *ends = of_error.iloc[0]
+        d, *ends = of_error.loc["test - train"]
         rows = (f"{name} {interval_text(*row)}" for name, *row in of_error.itertuples())
         farther, meaning = "no farther from", "no sign that estimates from training are optimistic"
         if ends[0] > 0:

@@ -228,9 +228,12 @@ def choose_clusters(stability: pd.DataFrame, seed: int) -> Choice:
         return int((z >= z.max() - 1).idxmax())
 
     mean = stability.groupby("k").mean()
-    again = np.random.default_rng(seed).choice(mean.columns[1:], (RESAMPLES, mean.shape[1] - 1))
-    again = [drawn for drawn in again if len(set(drawn)) > 1]  # of one null alone: no spread
-    again = [smallest_near_largest(beyond_null(mean[[0, *drawn]])) for drawn in again]
+    draws = np.random.default_rng(seed).choice(mean.columns[1:], (RESAMPLES, mean.shape[1] - 1))
+    again = [
+        smallest_near_largest(beyond_null(mean[[0, *drawn]]))
+        for drawn in draws
+        if len(set(drawn)) > 1  # one null alone has no spread
+    ]
     by_k = pd.DataFrame(
         {
             "method": beyond_null(stability).unstack("k").idxmax(),

@@ -80,7 +80,8 @@ def shorten(name: str, width: int = MAX_NAME) -> str:
     accession = name[name.rfind(" (") :] if " (" in name and name.endswith(")") else ""
     end = accession if 0 < len(accession) <= width - 4 else name[-12:]
     shortened = f"{name[: width - 1 - len(end)]}…{end}"
-    return shortened if not end.endswith(")") or "(" in shortened else shortened[:-1]
+    unopened = end.endswith(")") and "(" not in shortened
+    return shortened[:-1] if unopened else shortened
 
 
 def wrap_name(name: str, width: int = 12) -> str:
@@ -94,7 +95,7 @@ def name_ticks(
     """Name the positions first, first + 1, ... of an axis of so many inches, a small line each.
 
     Long names are shortened. Where there is no room for all, every second, third, ... is shown, and
-    the axis says so after its label.
+    the axis says so after its label, which must be there already.
     """
     names = [shorten(str(name)) for name in names]
     step = math.ceil((rows or len(names)) * TICK_INCHES / inches)

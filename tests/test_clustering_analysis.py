@@ -33,10 +33,21 @@ def test_the_purity_table_is_shown_before_the_long_work(capsys, monkeypatch, tmp
             0.05,
             19,
             "show clusters; 2 is the smallest number about as far beyond noise as any, in 90% of "
-            "resamples of the noise, too (p 0.05; noise: 19 data sets without clusters, so p is ",
+            "resamples of the noise, too (p 0.05; noise: 19 data sets without clusters, so p is "
+            "0.05 or more).",
         ),
-        (0.1, 19, "show no clusters beyond noise (p 0.10; noise: 19 data sets "),
-        (0.1, 9, "cannot be told from so little noise (p 0.10; noise: 9 data sets "),
+        (
+            0.1,
+            19,
+            "show no clusters beyond noise (p 0.10; noise: 19 data sets without clusters, so p is "
+            "0.05 or more).",
+        ),
+        (
+            0.1,
+            9,
+            "cannot be told from so little noise (p 0.10; noise: 9 data sets without clusters, so "
+            "p is 0.10 or more).",
+        ),
     ],
 )
 def test_clusters_are_claimed_only_beyond_noise(p, nulls, verdict):

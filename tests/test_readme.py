@@ -65,6 +65,12 @@ def test_every_number_of_the_results_is_what_the_scripts_say(default_run):
         assert abs(float(a) - float(b)) <= TOLERANCE["." in a], (a, b)
 
 
+def test_the_first_sentence_counts_the_probe_sets_and_the_controls_among_them(data):
+    genes = data.X_train.columns
+    controls = genes.str.startswith("AFFX-").sum()
+    assert f"{len(genes):,} genes (probe sets of the array, {controls} of them controls)" in README
+
+
 def test_each_selected_gene_of_its_table_has_a_phrase_of_biology():
     phrases = next(line for line in README.splitlines() if line.startswith("**The selected genes"))
     genes = re.search(r"(?s)\| gene \|.*?\n\n", README).group().splitlines()[2:-1]
@@ -128,7 +134,8 @@ def test_the_clusters_of_the_shipped_data(default_run, data):
     found = record(files)
     sentences = found["headline"]["in_short"]
     openings = ["Without labels", "Without labels", "Best purity", "2 clusters", "3 clusters"]
-    assert all(map(str.startswith, sentences, openings))
+    pairs = zip(sentences, openings, strict=True)
+    assert all(sentence.startswith(opening) for sentence, opening in pairs)
     assert "optimistically biased as labels chose the method: 2 clusters" in sentences[2]
     agreement = pd.DataFrame(found["results"]["agreement_class"])
     assert (agreement["purity"] > agreement["purity 95 %"]).all()
