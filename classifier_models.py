@@ -7,19 +7,39 @@ like a perfect classifier: here everything that learns is fitted anew inside eve
 patients cannot tell good models apart: all is repeated on folds of the training patients (nested
 cross-validation), on random splits of all (Monte-Carlo), and under other random states.
 
-Input: a data folder (see expression/data.py). Written to outputs/classifier_models/:
+Input: a data folder (see expression/reading/load.py). Written to outputs/classifier_models/:
     metrics.txt, metrics.json                  the answer in short; every number, its interval
     tuning.csv, pairs.csv, predictions.csv, patients.csv    grid points; McNemar's tests; patients
     confusion_matrices, roc_curves, patients   figures: the test patients
     decision_tree, nested_cv, monte_carlo_cv   figures: the tree; how sure it all is
-Reference: Golub et al. (1999) Science 286:531; others in expression/models.py and evaluation.py.
+Reference: Golub et al. (1999) Science 286:531; others in expression/analysis/.
 """
 
-import expression.early  # noqa: F401 (an interrupt during the imports)
 import argparse
 import sys
 
-from expression.options import add_counts, make_parser
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from sklearn.metrics import ConfusionMatrixDisplay, roc_curve
+from sklearn.tree import DecisionTreeClassifier, plot_tree
+
+from expression.analysis import evaluation
+from expression.analysis.evaluation import Resampled, Results, hardest_first, no_calls
+from expression.analysis.models import GRIDS_NOTE, MAJORITY, MODELS, build_models, classifier_names
+from expression.analysis.tuning import INNER_FOLDS, chosen_parameters, fit_models, tuning_table
+from expression.data import ExpressionData
+from expression.running import style
+from expression.running.command import command_line, load_data, start_report
+from expression.running.options import add_counts, make_parser
+from expression.running.rendering import brief_table, interval_text, range_text
+from expression.running.report import Report
+
+TITLE = "Q1: accuracy of the models and baselines (95 % interval)"
+STAGES = {"tuning": 3, "other random states": 25, "nested cross-validation": 72}
+STAGES |= {"Monte-Carlo cross-validation": 30, "drawing": 6}  # and roughly their seconds
+MAX_SHOWN, MAX_LISTED = 60, 5  # patients in a figure, in metrics.txt
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -31,31 +51,6 @@ def parse_args(argv=None) -> argparse.Namespace:
         ("--monte-carlo", 20, 2, "random splits of all patients into training and test", 3),
     )
     return parser.parse_args(argv)
-
-
-if __name__ == "__main__":
-    parse_args()  # --help and wrong options are answered before the slow imports
-
-import matplotlib.pyplot as plt
-import numpy as np
-import pandas as pd
-import seaborn as sns
-from sklearn.metrics import ConfusionMatrixDisplay, roc_curve
-from sklearn.tree import DecisionTreeClassifier, plot_tree
-
-from expression import evaluation, style
-from expression.command import command_line, load_data, start_report
-from expression.data import ExpressionData
-from expression.evaluation import Resampled, Results, hardest_first, no_calls
-from expression.models import GRIDS_NOTE, MAJORITY, MODELS, build_models, classifier_names
-from expression.rendering import brief_table, interval_text, range_text
-from expression.report import Report
-from expression.tuning import INNER_FOLDS, chosen_parameters, fit_models, tuning_table
-
-TITLE = "Q1: accuracy of the models and baselines (95 % interval)"
-STAGES = {"tuning": 3, "other random states": 25, "nested cross-validation": 72}
-STAGES |= {"Monte-Carlo cross-validation": 30, "drawing": 6}  # and roughly their seconds
-MAX_SHOWN, MAX_LISTED = 60, 5  # patients in a figure, in metrics.txt
 
 
 def headline_rows(results: Results) -> list[dict]:

@@ -13,7 +13,7 @@ Choices, none of which looks at a patient's label:
     Agglomerative  Ward's linkage; average linkage splits off single unusual patients
     Spectral       graph of the 10 nearest neighbours, scikit-learn's default: no bandwidth to tune
 
-Input: a data folder (see expression/data.py). Written to outputs/clustering_analysis/:
+Input: a data folder (see expression/reading/load.py). Written to outputs/clustering_analysis/:
     metrics.txt, metrics.json              how many clusters, and how far they agree with the labels
     agreement.csv, contents.csv            purity and adjusted Rand index; what each cluster holds
     assignments.csv                        clusters and item consensus of each patient
@@ -21,15 +21,32 @@ Input: a data folder (see expression/data.py). Written to outputs/clustering_ana
     clusters, dendrogram                   figures: the patients
     consensus_matrices, k_selection        figures: how stable the clusters are, and how many
 
-Reference: Golub et al. (1999), Science 286:531; those of the methods are in expression/clusters.py.
+Reference: Golub et al. (1999), Science 286:531; others in expression/analysis/clusters.py.
 """
 
-import expression.early  # noqa: F401 (an interrupt during the imports)
 import argparse
 import itertools
 import sys
 
-from expression.options import add_counts, make_parser
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.colors import to_rgba_array
+from matplotlib.lines import Line2D
+from scipy.cluster.hierarchy import dendrogram, linkage
+
+from expression.analysis import agreement, clusters
+from expression.analysis.clusters import METHODS, Choice, Clusters
+from expression.running import style
+from expression.running.command import command_line, load_data, start_report
+from expression.running.options import add_counts, make_parser
+from expression.running.report import Report
+
+COHORTS = {"all": "all {} patients", "training": "the {} training patients"}
+STAGES = {"stability": 20, "features": 2, "drawing": 4}  # and roughly their seconds
+TITLE = "Q3, clusters found without labels"
+MAX_LISTED = 15  # numbers of clusters, in metrics.txt
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -43,28 +60,6 @@ def parse_args(argv=None) -> argparse.Namespace:
         ("--permutations", 999, 1, "permutations of the labels, for the agreement with them"),
     )
     return parser.parse_args(argv)
-
-
-if __name__ == "__main__":
-    parse_args()  # --help and wrong options are answered before the slow imports
-
-import matplotlib.pyplot as plt
-import numpy as np
-import pandas as pd
-import seaborn as sns
-from matplotlib.colors import to_rgba_array
-from matplotlib.lines import Line2D
-from scipy.cluster.hierarchy import dendrogram, linkage
-
-from expression import agreement, clusters, style
-from expression.clusters import METHODS, Choice, Clusters
-from expression.command import command_line, load_data, start_report
-from expression.report import Report
-
-COHORTS = {"all": "all {} patients", "training": "the {} training patients"}
-STAGES = {"stability": 20, "features": 2, "drawing": 4}  # and roughly their seconds
-TITLE = "Q3, clusters found without labels"
-MAX_LISTED = 15  # numbers of clusters, in metrics.txt
 
 
 def headline_rows(agreements: pd.DataFrame, kinds: dict[str, int]) -> list[dict]:

@@ -11,20 +11,37 @@ the models (stability selection). q is the largest number whose bound on the exp
 falsely selected genes is at most --expected-false. The same on permuted labels shows what is
 selected where there is nothing to find, and on four fifths of the patients how much hangs on them.
 
-Input: a data folder (see expression/data.py). Written to outputs/explainability/:
+Input: a data folder (see expression/reading/load.py). Written to outputs/explainability/:
     metrics.txt, metrics.json                  the selected genes, and the evidence for each gene
     genes.csv                                  everything about every gene that is analysed
     importances, shap_summary                  figures: what each model uses
     selection_frequency, heatmap, top_genes    figures: how surely, and how it looks
-References: those of the methods are in expression/selection.py and expression/genes.py.
+References: those of the methods are in expression/analysis/selection.py and genes.py.
 """
 
-import expression.early  # noqa: F401 (an interrupt during the imports)
 import argparse
 import sys
 from functools import partial
 
-from expression.options import above_zero, add_counts, make_parser
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from scipy.cluster.hierarchy import linkage
+
+from expression.analysis import genes, selection
+from expression.analysis.models import MODELS, build_models
+from expression.analysis.selection import SELECTED_FROM, SUBSETS, Checks, Rule
+from expression.analysis.tuning import fit_models
+from expression.data import ExpressionData
+from expression.running import style
+from expression.running.command import command_line, load_data, start_report
+from expression.running.options import above_zero, add_counts, make_parser
+from expression.running.rendering import join_first
+from expression.running.report import Report
+
+N_LEADING, N_PANEL, MAX_DOTS = 20, 10, 200  # genes of a figure, of a panel; patients shown as dots
+STAGES = {"tuning": 2, "subsamples": 12, "checks": 33, "drawing": 7}  # and roughly their seconds
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -37,28 +54,6 @@ def parse_args(argv=None) -> argparse.Namespace:
     about = "bound on the expected number of falsely selected genes (default: 1)"
     parser.add_argument("--expected-false", type=above_zero, default=1, metavar="X", help=about)
     return parser.parse_args(argv)
-
-
-if __name__ == "__main__":
-    parse_args()  # --help and wrong options are answered before the slow imports
-
-import matplotlib.pyplot as plt
-import numpy as np
-import pandas as pd
-import seaborn as sns
-from scipy.cluster.hierarchy import linkage
-
-from expression import genes, selection, style
-from expression.command import command_line, load_data, start_report
-from expression.data import ExpressionData
-from expression.models import MODELS, build_models
-from expression.rendering import join_first
-from expression.report import Report
-from expression.selection import SELECTED_FROM, SUBSETS, Checks, Rule
-from expression.tuning import fit_models
-
-N_LEADING, N_PANEL, MAX_DOTS = 20, 10, 200  # genes of a figure, of a panel; patients shown as dots
-STAGES = {"tuning": 2, "subsamples": 12, "checks": 33, "drawing": 7}  # and roughly their seconds
 
 
 def headline(table: pd.DataFrame) -> tuple[str, list[dict]]:

@@ -3,10 +3,10 @@
 Principal component analysis (PCA) of the training patients; the test patients are projected.
 The traps: noise has a first component too, and "80 % of the variance" does not notice; and a fit
 flatters its own patients. So parallel analysis decides which components are retained, and what
-they separate is measured on held-out patients (see expression/components.py). Figures show the
+they separate is measured on held-out patients (see analysis/components.py). Figures show the
 components retained: at least two, at most three.
 
-Input: a data folder (see expression/data.py). Written to outputs/pca_plot/:
+Input: a data folder (see expression/reading/load.py). Written to outputs/pca_plot/:
     metrics.txt, metrics.json                    how many components, and what they separate
     explained_variance.csv, associations.csv     a row a component; what components separate
     scores.csv, loadings.csv                     a row a patient; a row a gene
@@ -15,13 +15,30 @@ Input: a data folder (see expression/data.py). Written to outputs/pca_plot/:
 Reference: Jolliffe (2002), Principal Component Analysis, 2nd ed., Springer.
 """
 
-import expression.early  # noqa: F401 (an interrupt during the imports)
 import argparse
 import itertools
 import sys
 from collections.abc import Iterable
 
-from expression.options import add_counts, make_parser
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from expression.analysis import components
+from expression.analysis.components import ERROR
+from expression.data import ExpressionData
+from expression.running import style
+from expression.running.command import command_line, load_data, start_report
+from expression.running.options import add_counts, make_parser
+from expression.running.rendering import interval_text, join_first
+from expression.running.report import Report
+
+STAGES = {"permutations": 1, "held-out patients": 1, "drawing": 3}  # and roughly their seconds
+VARIANCE_RULES = (0.8, 0.9, 0.95)
+DRAWN = (2, 3)  # components, at least and at most
+NAMED_GENES = 12
+MAX_LISTED = 20  # components, in metrics.txt
+SAME_AXIS = 0.9  # overlap, below which components turn into others when patients leave
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -33,28 +50,6 @@ def parse_args(argv=None) -> argparse.Namespace:
         ("--components", 10, 2, "components in the tables, at least those retained and drawn"),
     )
     return parser.parse_args(argv)
-
-
-if __name__ == "__main__":
-    parse_args()  # --help and wrong options are answered before the slow imports
-
-import matplotlib.pyplot as plt
-import numpy as np
-import pandas as pd
-
-from expression import components, style
-from expression.command import command_line, load_data, start_report
-from expression.components import ERROR
-from expression.data import ExpressionData
-from expression.rendering import interval_text, join_first
-from expression.report import Report
-
-STAGES = {"permutations": 1, "held-out patients": 1, "drawing": 3}  # and roughly their seconds
-VARIANCE_RULES = (0.8, 0.9, 0.95)
-DRAWN = (2, 3)  # components, at least and at most
-NAMED_GENES = 12
-MAX_LISTED = 20  # components, in metrics.txt
-SAME_AXIS = 0.9  # overlap, below which components turn into others when patients leave
 
 
 def component_rows(fitted: components.Components, gene_names: pd.Series) -> list[dict]:

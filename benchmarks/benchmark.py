@@ -29,7 +29,9 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from expression import data, models, style, tuning
+from expression.analysis import models, tuning
+from expression.reading import load
+from expression.running import style
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ["classifier_models", "explainability", "clustering_analysis", "pca_plot"]
@@ -37,13 +39,13 @@ SIZES = ["300x20000", "600x10000", "600x20000", "1100x20000", "2096x54675"]
 PLANTED = 40  # genes that differ between the classes, and as many between the subtypes of ALL
 SHIFT = 2.0  # of a planted gene, in log2
 LOADERS = {
-    "load_expression_data": "expression.data.load_expression_data(sys.argv[1])",
+    "load_expression_data": "expression.reading.load.load_expression_data(sys.argv[1])",
     "pandas.read_csv": "[pandas.read_csv(path) for path in sys.argv[2:]]",
 }
 LOADING = """
 import sys, time
 from pathlib import Path
-import pandas, expression.data
+import pandas, expression.reading.load
 
 def peak():  # kiB, of Linux; getrusage would tell that of the process that started this one
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
@@ -76,13 +78,13 @@ def simulate_cohort(folder: Path, patients: int, genes: int, seed: int) -> list[
     table.insert(0, "Gene Accession Number", names)
     table.insert(0, "Gene Description", [f"gene {number}" for number in range(genes)])
     train = round(0.7 * patients)
-    table.iloc[:, : 2 + train].to_csv(folder / data.TRAIN_FILE, index=False)
+    table.iloc[:, : 2 + train].to_csv(folder / load.TRAIN_FILE, index=False)
     test = [0, 1, *range(2 + train, 2 + patients)]
-    table.iloc[:, test].to_csv(folder / data.TEST_FILE, index=False)
+    table.iloc[:, test].to_csv(folder / load.TEST_FILE, index=False)
     labels = pd.DataFrame({"patient": table.columns[2:], "subtype": subtype})
-    labels.to_csv(folder / data.SUBTYPES_FILE, index=False)
+    labels.to_csv(folder / load.SUBTYPES_FILE, index=False)
     labels["cancer"] = np.where(subtype == "AML", "AML", "ALL")
-    labels[["patient", "cancer"]].to_csv(folder / data.LABELS_FILE, index=False)
+    labels[["patient", "cancer"]].to_csv(folder / load.LABELS_FILE, index=False)
     return names[planted].tolist()
 
 
@@ -124,7 +126,7 @@ def ended_processes_seconds() -> float:
 
 def run_scripts(name: str, folder: Path, jobs: int, limit: float, planted: list) -> list[dict]:
     """Return a row a script: what it takes on the cohort of a folder, and the genes it finds."""
-    cohort = data.load_expression_data(folder)
+    cohort = load.load_expression_data(folder)
     size = {"cohort": name, "patients": len(cohort.y_all), "genes": cohort.X_train.shape[1]}
     rows = []
     for script in SCRIPTS:
@@ -147,7 +149,7 @@ def run_scripts(name: str, folder: Path, jobs: int, limit: float, planted: list)
 def measure_loading(name: str, folder: Path) -> dict:
     """Return processor seconds and peak MiB of loading a cohort, beyond imports, beside pandas: of
     three turns, as the first reads from the disk, the best."""
-    row, files = {"cohort": name}, [folder, folder / data.TRAIN_FILE, folder / data.TEST_FILE]
+    row, files = {"cohort": name}, [folder, folder / load.TRAIN_FILE, folder / load.TEST_FILE]
     for loader, code in LOADERS.items():
         command = [sys.executable, "-c", LOADING.format(code), *files]
         turns = [subprocess.check_output(command, text=True).split() for _ in range(3)]
@@ -159,7 +161,7 @@ def measure_loading(name: str, folder: Path) -> dict:
 def compare_tuning() -> pd.DataFrame:
     """Return the processor seconds of tuning the models on the shipped data, ours and as plainly
     written as scikit-learn allows, and whether both choose and predict the same."""
-    cohort = data.load_expression_data()
+    cohort = load.load_expression_data()
     built = models.build_models(cohort.preprocessing, 0)
     ours = {name: built[name] for name in models.classifier_names()}
     plain = {}
@@ -252,8 +254,8 @@ def main() -> int:
         parser.error("must run on Linux, whose /proc tells the peak of memory")
 
     limit = 60 * args.limit
-    rows = run_scripts("shipped", data.DATA_DIR, args.jobs, limit, [])
-    alone = run_scripts("shipped", data.DATA_DIR, 1, limit, [])
+    rows = run_scripts("shipped", load.DATA_DIR, args.jobs, limit, [])
+    alone = run_scripts("shipped", load.DATA_DIR, 1, limit, [])
     loading = []  # of the shipped data it takes too short a moment
     tables = {
         "Tuning the models on the shipped data, processor seconds": compare_tuning(),

@@ -27,7 +27,7 @@ from sklearn.utils.parallel import Parallel, delayed  # joblib's, taking the con
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from expression.files import DataError, refusal
+from expression.errors import DataError, refusal
 
 PATIENCE = 10  # seconds to wait for a scheduler, and for its first worker
 START = 3  # seconds that processes need for their imports; work that takes less is done here

@@ -18,9 +18,17 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.preprocessing import FunctionTransformer, scale
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from expression.defaults import MAX_GENES, MIN_GENES
-from expression.files import refusal
+from expression.errors import refusal
 
+MIN_GENES = 10  # fewer are no expression profile, and leave a selection of genes nothing to take
+MAX_GENES = 5_000  # of those that pass the filter, the most variable
+# What values must be, and what they are called when they look otherwise, by --expression
+SCALES = {
+    "intensity": "array intensities",
+    "log": "log2 values",
+    "counts": "counts, CPM or TPM",
+    "log-counts": "log2(x + 1) of counts, CPM or TPM",
+}
 FLOOR, CEILING = 100, 16_000
 MIN_FOLD, MIN_DIFFERENCE = 5, 500
 # Counts per million at which a gene is expressed: filterByExpr's 10 counts in a library of ten

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import pytest
-from small_cohort import write_folder
 from threadpoolctl import threadpool_limits
 
 from expression import parallel
-from expression.data import load_expression_data
+from expression.reading.load import load_expression_data
+from small_cohort import write_folder
 
 
 def pytest_collection_modifyitems(items):

@@ -8,8 +8,8 @@ import pytest
 from sklearn import config_context
 from sklearn.ensemble import RandomForestClassifier
 
+from expression.analysis.models import MODELS, ROUNDS, Unfitted, build_models, classifier_names
 from expression.data import ExpressionData
-from expression.models import MODELS, ROUNDS, Unfitted, build_models, classifier_names
 from expression.preprocessing import Preprocessing
 
 UP, DOWN = ["g000", "g001", "g002"], ["g003", "g004"]

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from expression.data import LABELS_FILE as LABELS
-from expression.data import SUBTYPES_FILE as SUBTYPE
-from expression.data import TEST_FILE as TEST
-from expression.data import TRAIN_FILE as TRAIN
-from expression.data import load_expression_data
-from expression.files import DataError
+from expression.errors import DataError
+from expression.reading.load import LABELS_FILE as LABELS
+from expression.reading.load import SUBTYPES_FILE as SUBTYPE
+from expression.reading.load import TEST_FILE as TEST
+from expression.reading.load import TRAIN_FILE as TRAIN
+from expression.reading.load import load_expression_data
 
 TRAIN_PATIENTS = [str(n) for n in range(1, 17)]
 TEST_PATIENTS = [str(n) for n in range(17, 27)]

@@ -4,7 +4,7 @@ import pandas as pd
 from scipy import stats
 
 from benchmarks.benchmark import SCRIPTS, growth_exponents, simulate_cohort
-from expression.data import load_expression_data
+from expression.reading.load import load_expression_data
 
 
 def test_a_cohort_loads_and_its_planted_genes_tell_the_classes(tmp_path):

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from planted import small_models
-from running import record, run, table
 
 import classifier_models
-from expression import evaluation, models, tuning
-from expression.models import MAJORITY, MODELS, classifier_names
+from expression.analysis import evaluation, models, tuning
+from expression.analysis.models import MAJORITY, MODELS, classifier_names
+from planted import small_models
+from run_script import record, run, table
 
 SHIPPED = dict(MODELS)
 GRIDS = {

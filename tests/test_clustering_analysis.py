@@ -5,11 +5,12 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from running import contents, record
 
 import clustering_analysis
 from clustering_analysis import draw_clusters, draw_consensus, draw_dendrogram, main
-from expression import clusters, style
+from expression.analysis import clusters
+from expression.running import style
+from run_script import contents, record
 
 QUICK = ("--subsamples", "10", "--nulls", "2", "--clusters", "3", "--permutations", "99")
 

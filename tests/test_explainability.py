@@ -3,14 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
-from planted import UP, quick_models, simulate, small_models
-from running import record, run, table
 from sklearn.pipeline import Pipeline
 
 import explainability
-from expression import genes
-from expression.models import ROUNDS
-from expression.tuning import fit
+from expression.analysis import genes
+from expression.analysis.models import ROUNDS
+from expression.analysis.tuning import fit
+from planted import UP, quick_models, simulate, small_models
+from run_script import record, run, table
 
 
 @pytest.mark.parametrize("bound", ["0", "nan"])

@@ -4,7 +4,6 @@ import json
 
 import matplotlib.pyplot as plt
 import pytest
-from planted import simulate, small_models
 from sklearn.cluster import BisectingKMeans
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import ExtraTreesClassifier
@@ -13,10 +12,11 @@ from sklearn.neighbors import KNeighborsClassifier
 import classifier_models
 import clustering_analysis
 import explainability
-from expression import models
-from expression.clusters import METHODS
-from expression.models import Model
-from expression.report import Report
+from expression.analysis import models
+from expression.analysis.clusters import METHODS
+from expression.analysis.models import Model
+from expression.running.report import Report
+from planted import simulate, small_models
 
 LINEAR = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
 TREES = [("model", ExtraTreesClassifier(20))]

@@ -18,7 +18,7 @@ import pytest
 from sklearn import config_context, get_config
 
 from expression import parallel
-from expression.files import DataError
+from expression.errors import DataError
 from expression.parallel import expect, run_parallel, workers
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -170,7 +170,7 @@ def test_a_script_writes_the_same_bytes_on_a_cluster_that_loses_a_worker(
 ):
     import pca_plot  # here, as workers import this file, too
 
-    monkeypatch.setattr("expression.report.Report.add_figure", lambda *figure: None)
+    monkeypatch.setattr("expression.running.report.Report.add_figure", lambda *figure: None)
     argv = ["--quiet", "--permutations", "20", "--folds", "5", "--output-dir"]
     assert pca_plot.main([*argv, str(tmp_path / "here"), "--jobs", "1"]) == 0
     dying = functools.partial(call_and_die_once, died=tmp_path / "died")

@@ -6,10 +6,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from running import record, run, table
 
 import pca_plot
-from expression.style import class_palette, group_palette
+from expression.running.style import class_palette, group_palette
+from run_script import record, run, table
 
 # The script
 

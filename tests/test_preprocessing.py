@@ -8,7 +8,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from expression import preprocessing
-from expression.files import DataError
+from expression.errors import DataError
 from expression.preprocessing import GeneFilter, Preprocessing
 
 

@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from packaging.requirements import Requirement
-from running import contents, record, table
 
 import summary
-from expression.components import ERROR
+from expression.analysis.components import ERROR
+from run_script import contents, record, table
 from summary import ROOT, SCRIPTS, render, split_readme
 
 README, LOCK = ((ROOT / name).read_text() for name in ("README.md", "requirements.lock"))
@@ -155,8 +155,11 @@ def test_the_commands_files_and_options_it_shows_are_there():
     for name in re.findall(r"`(\w+\.py|require[\w-]+\.(?:txt|lock))`", README):
         assert any(ROOT.glob(f"**/{name}")), name
     for module in re.findall(r"`(\w+)`", README.split("| `expression/` |")[1].split("\n\n")[0]):
-        assert (ROOT / "expression" / f"{module}.py").exists(), module
-    sources = [ROOT / "expression/options.py", *(ROOT / f"{script}.py" for script in SCRIPTS)]
+        assert list((ROOT / "expression").rglob(f"{module}.py")), module
+    sources = [
+        ROOT / "expression/running/options.py",
+        *(ROOT / f"{script}.py" for script in SCRIPTS),
+    ]
     code = "".join(path.read_text() for path in sources)
     for option in set(re.findall(r"`(--[\w-]+)", README)) - {"--help"}:
         assert f'"{option}"' in code, option

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from running import contents
 
-from expression import style
-from expression.data import DATA_DIR, TRAIN_FILE
-from expression.models import MODELS
+from expression.analysis.models import MODELS
+from expression.reading.load import DATA_DIR, TRAIN_FILE
+from expression.running import style
+from run_script import contents
 from summary import SCRIPTS
 
 SIZES = ("--components", "--genes")  # counts that are not of repetitions

@@ -3,15 +3,16 @@
 from dataclasses import replace
 
 import pytest
-from planted import small_models
-from running import record, run, table
 
 import classifier_models
 import clustering_analysis
 import explainability
 import pca_plot
-from expression import agreement, parallel
-from expression.models import ROUNDS
+from expression import parallel
+from expression.analysis import agreement
+from expression.analysis.models import ROUNDS
+from planted import small_models
+from run_script import record, run, table
 
 QUICK = {  # every count, as `load_data`, which settles defaults, is replaced
     classifier_models: "--random-states 2 --repeats 1 --monte-carlo 2",

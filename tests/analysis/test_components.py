@@ -1,0 +1,188 @@
+"""Components: planted ranks and noise, scikit-learn and hand computation as oracles."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import nct
+from sklearn.decomposition import PCA
+from sklearn.pipeline import Pipeline
+
+from expression.analysis import components
+from expression.analysis.components import ERROR
+from expression.preprocessing import GeneFilter, Preprocessing
+
+STEPS = [("as_given", "passthrough")]
+PREPROCESSED = Preprocessing().steps()
+
+
+def planted(rank, seed=1, n_patients=30, n_genes=300):
+    """Gaussian noise with `rank` directions of clearly larger and well-separated variance."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_patients, n_genes))
+    for size in np.linspace(3, 2, rank):
+        patients, genes = (rng.normal(size=n) for n in X.shape)
+        direction = np.outer(patients / np.linalg.norm(patients), genes / np.linalg.norm(genes))
+        X += size * np.sqrt(n_genes) * direction
+    return pd.DataFrame(X).add_prefix("g").rename("p{}".format)
+
+
+def variance_of(X, steps=STEPS, seed=0, permutations=60):
+    fitted = components.fit_components(X, steps)
+    return components.parallel_analysis(fitted, X, permutations, seed)
+
+
+def hold_out(X, steps=STEPS, count=9, retained=9, folds=None):
+    """Leave one patient out at a time, or those of each fold."""
+    loadings = components.fit_components(X, steps).loadings.iloc[:, :count]
+    return components.held_out_scores(loadings, X, steps, retained, folds or len(X), seed=0)
+
+
+@pytest.fixture(scope="module")
+def fitted(data):
+    return components.fit_components(data.X_train, PREPROCESSED)
+
+
+# How many components
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("rank", [0, 1, 5])
+def test_parallel_analysis_retains_a_planted_rank(rank, seed):
+    assert variance_of(planted(rank, seed))["retained"].sum() == rank
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_number_retained_of_the_shipped_data_does_not_hang_on_the_seed(data, seed):
+    assert 8 <= variance_of(data.X_train, PREPROCESSED, seed)["retained"].sum() <= 10
+
+
+def test_noise_that_went_through_the_preprocessing_has_no_component():
+    X = pd.DataFrame(np.exp2(np.random.default_rng(3).normal(9, 1.5, size=(38, 800))))
+    assert variance_of(X.add_prefix("g"), PREPROCESSED)["retained"].sum() == 0
+
+
+def test_the_null_is_that_of_columns_permuted_one_by_one():
+    Z = (planted(2) - planted(2).mean()).to_numpy()
+    rng = np.random.default_rng((4, 7))
+    by_hand = np.column_stack([rng.permutation(column) for column in Z.T])
+    oracle = PCA().fit(by_hand).explained_variance_ratio_
+    np.testing.assert_allclose(components.permuted_ratio(Z, (4, 7)), oracle, atol=1e-12)
+
+
+def test_a_component_behind_one_not_retained_is_not_retained(monkeypatch):
+    X = planted(3)
+    ratio = components.fit_components(X, STEPS).ratio.to_numpy()
+    null = np.r_[0, ratio[1] * 1.01, np.zeros(28)]
+    monkeypatch.setattr(components, "permuted_ratio", lambda Z, seed: null)
+    assert list(variance_of(X)["retained"][:4]) == [True, False, False, False]
+
+
+# The components
+
+
+def test_components_are_those_of_an_svd(data, fitted):
+    oracle = PCA(svd_solver="full").fit(fitted.pipeline.transform(data.X_train.to_numpy()))
+    cosines = (oracle.components_[:37] * fitted.loadings.T).sum(axis=1)
+    np.testing.assert_allclose(np.abs(cosines), 1, atol=1e-9)
+    np.testing.assert_allclose(fitted.ratio, oracle.explained_variance_ratio_[:37])
+    assert (fitted.loadings.max() == fitted.loadings.abs().max()).all()
+
+
+def test_test_patients_are_projected_by_hand(data, fitted):
+    def prepared(X):
+        Z = np.log2(X[fitted.loadings.index].clip(100, 16_000).to_numpy())
+        return (Z - Z.mean(axis=1, keepdims=True)) / Z.std(axis=1, keepdims=True)
+
+    loadings = fitted.loadings.to_numpy()[:, :9]
+    centred = prepared(data.X_test) - prepared(data.X_train).mean(axis=0)
+    rest = centred - centred @ loadings @ loadings.T
+    found = fitted.scores(data.X_test, retained=9)
+    np.testing.assert_allclose(found.iloc[:, :9], centred @ loadings, atol=1e-8)
+    np.testing.assert_allclose(found[ERROR], np.sqrt(np.square(rest).mean(axis=1)))
+
+
+# Patients outside the fit
+
+
+def test_a_left_out_patient_by_hand(few_genes):
+    X, patient = few_genes.X_train, few_genes.X_train.index[4]
+    scores, _ = hold_out(X, PREPROCESSED)
+    alone = Pipeline([*PREPROCESSED, ("pca", PCA(9, svd_solver="full"))])
+    projected = alone.fit(X.drop(patient).to_numpy()).transform(X.loc[[patient]].to_numpy())
+    whole = alone[:-1].transform(X.loc[[patient]].to_numpy())
+    rest = whole - alone[-1].inverse_transform(projected)
+    assert scores.loc[patient, ERROR] == pytest.approx(np.sqrt(np.square(rest).mean()))
+    assert abs(scores.loc[patient, "PC1"]) == pytest.approx(abs(projected[0, 0]))
+    in_sample = components.fit_components(X, PREPROCESSED).scores(X, retained=9)
+    assert scores.loc[patient, "PC1"] * in_sample.loc[patient, "PC1"] > 0
+    assert (scores[ERROR] > in_sample[ERROR]).all()
+
+
+def nearly_equal(X, second):
+    """Values like X with two planted directions, the second of nearly the first's variance."""
+    rng = np.random.default_rng(3)
+    patterns = np.linalg.qr(rng.normal(size=(len(X), 2)))[0] * [60, second]
+    genes = np.linalg.qr(rng.normal(size=(80, 2)))[0]
+    Z = patterns @ genes.T + rng.normal(scale=0.1, size=(len(X), 80))
+    return pd.DataFrame(Z, X.index).add_prefix("g"), patterns
+
+
+def test_components_that_change_places_are_matched(data):
+    X, patterns = nearly_equal(data.X_train, second=58)
+    whole = components.fit_components(X, STEPS).loadings["PC1"]
+    parts = [components.fit_components(X.drop(p), STEPS, 1).loadings["PC1"] for p in X.index]
+    assert 0 < sum(abs(part @ whole) < 0.7 for part in parts) < 38  # in some fits, not in all
+    scores, overlap = hold_out(X, count=2, retained=2)
+    for component, pattern in zip(("PC1", "PC2"), patterns.T, strict=True):
+        assert abs(np.corrcoef(scores[component], pattern)[0, 1]) > 0.9
+    assert (overlap > 0.8).all()
+
+
+def test_folds_hold_every_patient_out_once_and_tell_axes_from_directions_in_noise(data):
+    X, patterns = nearly_equal(data.X_train, second=30)
+    scores, overlap = hold_out(X, count=10, folds=5)
+    assert list(scores.index) == list(X.index)
+    assert abs(np.corrcoef(scores["PC1"], patterns[:, 0])[0, 1]) > 0.95
+    assert (overlap[:2] > 0.99).all()
+    assert (overlap[4:] < 0.8).all()
+
+
+@pytest.mark.parametrize("count", [10, 40])
+def test_fewer_genes_than_patients_are_enough(data, count):
+    varying = GeneFilter().fit(data.X_train.clip(100, 16_000)).get_support()
+    X = data.X_train.loc[:, varying].iloc[:, :count]
+    assert len(variance_of(X)) == min(count, 37)
+    scores, overlap = hold_out(X, count=37, retained=2, folds=10)
+    assert np.isfinite(scores.to_numpy()).all()
+    assert len(overlap) == min(count, 37)
+
+
+# What components separate
+
+
+@pytest.mark.parametrize(("n_a", "n_b", "shift"), [(8, 30, 0), (11, 27, 3), (900, 1_100, 2)])
+def test_interval_of_cohen_d_inverts_the_noncentral_t_distribution(n_a, n_b, shift):
+    rng, unit = np.random.default_rng(0), np.sqrt(1 / n_a + 1 / n_b)
+    a, b = rng.normal(shift, 1, n_a), rng.normal(0, 1, n_b)
+    d, low, high = components.cohen_d(a, b)
+    pooled = ((n_a - 1) * a.var(ddof=1) + (n_b - 1) * b.var(ddof=1)) / (n_a + n_b - 2)
+    assert d == pytest.approx((a.mean() - b.mean()) / np.sqrt(pooled))
+    tails = nct.cdf(d / unit, n_a + n_b - 2, np.array([low, high]) / unit)
+    np.testing.assert_allclose(tails, [0.975, 0.025], atol=1e-4)
+
+
+def test_effect_sizes_find_what_is_planted_and_nothing_else(data):
+    rng = np.random.default_rng(5)
+    values = pd.DataFrame(rng.normal(size=(72, 3)), data.X_all.index, ["noise", "class", "set"])
+    values["class"] += 3 * data.y_all.cat.codes
+    values["set"] += 2 * (data.sample_set == "test")
+    compared = components.contrasts(data)
+    in_training, of_sets = (components.effect_sizes(values, sides) for sides in compared)
+    groups = ["AML - ALL", "B-cell ALL - rest", "T-cell ALL - rest"]
+    assert list(in_training.index.unique("contrast")) == groups
+    low = in_training.loc["AML - ALL", "low"]
+    assert low["class"] > 0 > low["noise"]
+    sets = ["test - train", "test - train, ALL", "test - train, AML"]
+    assert list(of_sets.index[of_sets["low"] > 0]) == [(name, "set") for name in sets]
+    values[data.sample_set == "test"] *= 9
+    pd.testing.assert_frame_equal(components.effect_sizes(values, compared[0]), in_training)

@@ -1,0 +1,170 @@
+"""Scores, splits and tables, held to hand-computed values."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.dummy import DummyClassifier
+from sklearn.metrics import roc_auc_score
+
+from expression.analysis import evaluation
+from expression.analysis.intervals import auc_interval, newcombe_interval, wilson_interval
+from expression.analysis.models import MAJORITY, Model, Unfitted, classifier_names
+from expression.analysis.tuning import fit_models
+from expression.preprocessing import Preprocessing
+
+
+@pytest.fixture
+def example():
+    y = pd.Series([1, 1, 1, 1, 0, 0, 0, 0], index=list("abcdefgh"))
+    P = pd.DataFrame(
+        {"A": [0.9, 0.8, 0.7, 0.4, 0.6, 0.2, 0.1, 0.0], "B": [1.0] * 4 + [0.0] * 4}, y.index
+    )
+    return y, P
+
+
+def test_scores_by_hand(example):
+    y, P = example
+    C = P["B"].where(P.index != "h", 0.9)
+    table = evaluation.score(y, P.assign(C=C, D=0.4 * P["B"], **{MAJORITY: 0.3}))
+    A = table.xs("A", level="model")
+    assert A["accuracy"] == A["sensitivity"] == A["specificity"] == 6 / 8
+    assert A["ROC AUC"] == 15 / 16
+    assert A["Brier score"] == pytest.approx((0.01 + 0.04 + 0.09 + 0.36 + 0.36 + 0.04 + 0.01) / 8)
+    assert table["Brier score", "B"] == 0
+    assert ("ROC AUC", "B") not in table  # of 0 and 1 it is the balanced accuracy
+    assert table["balanced accuracy", "B"] == roc_auc_score(y, P["B"])
+    assert table["balanced accuracy", "D"] == 1 / 2  # all are called 0
+    assert table["ROC AUC", "D"] == 1  # though they are in order
+    C = table.xs("C", level="model")
+    assert C["sensitivity"] == 1
+    assert C["specificity"] == 3 / 4
+    assert C["balanced accuracy"] == 7 / 8
+    assert table.xs(MAJORITY, level="model").to_dict() == {"accuracy": 0.5}  # more tells nothing
+
+
+def test_intervals_are_those_of_the_patients(example):
+    y, P = example
+    scores = evaluation.score(y, P)
+    over = pd.DataFrame([scores - 0.1, scores + 0.2])
+    table = evaluation.interval_table(scores, y, over)
+    limits = table[["lower", "upper"]].apply(tuple, axis=1)
+    assert limits["accuracy", "A"] == pytest.approx(wilson_interval(6 / 8, 8))
+    assert limits["sensitivity", "A"] == pytest.approx(wilson_interval(3 / 4, 4))
+    assert limits["balanced accuracy", "A"] == pytest.approx(newcombe_interval([0.75] * 2, [4] * 2))
+    assert limits["ROC AUC", "A"] == pytest.approx(auc_interval(15 / 16, 4, 4))
+    assert np.isnan(limits["Brier score", "A"]).all()
+    assert table["highest"].to_list() == pytest.approx((scores + 0.2).to_list())
+    assert table["lowest"].to_list() == pytest.approx((scores - 0.1).to_list())
+
+
+def test_mcnemar_by_hand():
+    y = pd.Series([1] * 9)
+    P = pd.DataFrame({"A": [1.0] * 8 + [0.0], "B": [0.0] * 7 + [1.0, 0.0], "C": [1.0] * 8 + [0.0]})
+    table = evaluation.mcnemar_table(y, P)
+    assert table.loc["A / B"].tolist() == [7, 0, 2 / 2**7]
+    assert table.loc["A / C"].tolist() == [0, 0, 1]
+    assert len(evaluation.mcnemar_table(y, P.rename(columns={"C": MAJORITY}))) == 1
+
+
+def test_a_split_may_lack_an_auc(example):
+    y, P = example
+    rounded = P.round().assign(B=P["A"])
+    scores = evaluation.score_splits(y, pd.concat({0: P, 1: rounded}, names=["split"]))
+    assert scores.index.to_list() == [0, 1]
+    assert scores["ROC AUC"].isna().to_numpy().tolist() == [[False, True], [True, False]]
+    assert scores["accuracy"].columns.to_list() == ["A", "B"]
+
+
+def test_random_splits_keep_the_class_counts(data):
+    y, y_test = data.y_train.cat.codes, data.y_test.cat.codes
+    splits = evaluation.random_splits(y, y_test, 3, seed=1)
+    everyone = np.concatenate([y, y_test])
+    for train, test in splits:
+        assert np.bincount(everyone[train]).tolist() == [27, 11]
+        assert np.bincount(everyone[test]).tolist() == [20, 14]
+        assert sorted([*train, *test]) == list(range(72))
+    assert len({tuple(train) for train, _ in splits}) == 3
+
+
+@pytest.fixture
+def prior():
+    model = Model([("model", DummyClassifier())], baseline=True)
+    return {"prior": Unfitted(model, Preprocessing(), 0)}
+
+
+def test_the_first_random_state_is_the_seed(few_genes, prior):
+    fitted = fit_models(prior, few_genes.X_train, few_genes.y_train.cat.codes)
+    tested = evaluation.measure_on_test(few_genes, fitted, 3)
+    assert tested.correct["prior"].to_list() == [20, 20, 20]
+    assert tested.correct.index[0] == -1
+    pd.testing.assert_frame_equal(tested.states.loc[-1], tested.P)
+
+
+def test_nested_cv_holds_every_patient_out_once_a_repeat(few_genes, prior):
+    found = evaluation.nested_cv(few_genes, prior, 3, seed=0)
+    assert found.P.groupby("repeat").size().to_list() == [38] * 3
+    assert (found.P.groupby("patient").size() == 3).all()
+    assert found.P["prior"].between(8 / 30, 9 / 30).all()  # of 30 or 31 others, 8 or 9
+    mean, low, high = found.table.loc[("accuracy", "prior")].iloc[:3]
+    assert (low, high) == pytest.approx(wilson_interval(27 / 38, 38))  # also where all agree
+    assert mean == pytest.approx(27 / 38)
+
+
+def test_monte_carlo_cv_compares_the_given_split_with_others(few_genes, prior):
+    P = pd.DataFrame({"prior": 0.0}, few_genes.X_test.index)
+    scores = evaluation.score(few_genes.y_test.cat.codes, P)
+    table = evaluation.interval_table(scores, few_genes.y_test.cat.codes, scores.to_frame().T)
+    given = evaluation.Tested(P, P, table, P, P)
+    found = evaluation.monte_carlo_cv(few_genes, prior, given, 3, seed=0)
+    row = found.table.loc[("accuracy", "prior")]
+    assert row[["mean", "given split"]].to_list() == pytest.approx([20 / 34] * 2)
+    assert np.isnan(row["lower"])
+
+
+def test_patients_are_counted_over_the_splits_that_held_them_out(data, monkeypatch):
+    monkeypatch.setattr(evaluation, "classifier_names", lambda: ["A", "B"])
+    held_out = [(0, 66), (0, 39), (1, 66), (1, 39), (2, 39), (2, 1)]  # AML, ALL, ALL
+    index = pd.MultiIndex.from_tuples(held_out, names=["split", "patient"])
+    P = pd.DataFrame({"A": [0.9, 0.9, 0.1, 0.8, 0.1, 0.1], "B": [0.9, 0.1, 0.9, 0.1, 0, 0]}, index)
+    table = evaluation.patient_table(data, P.assign(baseline=1.0))
+    rates = table[["held out", "A", "B", "baseline", "mean"]]
+    assert rates.loc[66].tolist() == [2, 0.5, 0, 0, 0.25]
+    assert rates.loc[39].tolist() == pytest.approx([3, 2 / 3, 0, 1, 1 / 3])
+    assert rates.loc[2, "held out"] == 0
+    assert table.loc[66, "sd of probability: A"] == pytest.approx(0.8 / np.sqrt(2))
+
+
+def test_trust_in_probabilities_by_hand():
+    y = pd.Series([0, 0, 1, 1], index=list("abcd"))
+    P = pd.DataFrame({"A": [0.0, 0.2, 0.4, 1.0], MAJORITY: 0.5}, y.index)
+    other = P.assign(A=[0.0, 0.6, 0.4, 1.0])
+    states = pd.concat({0: P, 1: other}, names=["state", "patient"])
+    empty = pd.DataFrame()
+    tested = evaluation.Tested(P, states, empty, empty, empty)
+    splits = evaluation.Resampled(states.loc[:, ["A"]] / 2, empty, empty)
+    row = evaluation.probability_table(y, tested, splits).loc["A"]
+    assert row["mean"] == pytest.approx(0.4)  # half of them are positive: not calibrated
+    assert row[["0-0.2", "0.2-0.8", "0.8-1"]].to_list() == ["0 of 2", "1 of 1", "1 of 1"]
+    assert row["class changes"] == 1
+    sd = 0.4 / np.sqrt(2)
+    assert row[["sd, states", "sd, splits"]].to_list() == pytest.approx([sd / 4, sd / 8])
+
+
+def test_hard_patients_come_first(data):
+    y, names = data.y_test.cat.codes, classifier_names()
+    P = pd.DataFrame({name: y.astype(float) for name in [*names, "One gene"]})
+    P.loc[66, names[:2]] = [0.1, 0.45]
+    P.loc[39, names[2]] = 0.6
+    P.loc[40, "One gene"] = 0.9  # a baseline's error makes no patient hard
+    P["Weighted voting"] = 0.6
+    states = pd.concat({0: P, 1: P}, names=["state", "patient"])
+    table = evaluation.prediction_table(data, P, states)
+    assert table.index[:2].tolist() == [66, 39]
+    assert table["errors"].tolist()[:3] == [2, 1, 0]
+    row = table.loc[66]
+    assert [row[f"{name}: predicted class"] for name in names] == ["ALL", "ALL", "AML", "AML"]
+    assert row["Weighted voting: prediction strength"] == pytest.approx(0.2)
+    classified = table.filter(like="classified")  # none but a vote has a prediction strength
+    assert list(classified) == ["Weighted voting: classified"]
+    assert not classified.to_numpy().any()
+    assert evaluation.no_calls(P).sum()[[names[1], "Weighted voting"]].to_list() == [0, 34]

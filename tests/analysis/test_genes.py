@@ -1,0 +1,130 @@
+"""The evidence for a gene: SHAP values add up, tests agree with hand-computed and outside ones."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import mannwhitneyu, ttest_ind
+from sklearn.metrics import roc_auc_score
+
+from expression.analysis import genes
+from expression.analysis.models import MODELS, classifier_names
+from expression.analysis.tuning import fit
+from planted import DOWN, UP, quick_models, simulate
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return simulate(effect=4)
+
+
+@pytest.fixture(scope="module")
+def fitted(planted):
+    return fit(quick_models(), planted.X_train.to_numpy(), planted.y_train.cat.codes.to_numpy())
+
+
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("name", classifier_names())
+def test_shap_values_add_up_to_the_output_for_the_positive_class(
+    planted, fitted, name, many, monkeypatch
+):
+    X, pipeline = planted.X_train, fitted[name].pipeline
+    if many:  # patients: some of them are explained
+        monkeypatch.setattr(genes, "MAX_EXPLAINED", 12)
+        monkeypatch.setattr(genes, "MAX_BACKGROUND", 12)
+    values = genes.explain(pipeline, X, seed=0)
+    assert len(values) == (12 if many else 40)
+    assert list(values.index) == [patient for patient in X.index if patient in values.index]
+    output = pipeline.predict_proba(X.loc[values.index].to_numpy())[:, 1]
+    if MODELS[name].importance.shap_unit == "log-odds":
+        output = np.log(output / (1 - output))
+    np.testing.assert_allclose(values.sum(axis=1) + output.mean(), output, atol=1e-4)
+    first = values.abs().mean().idxmax()
+    z = X.loc[values.index, first] > X[first].median()
+    direction = {**dict.fromkeys(UP, 1), **dict.fromkeys(DOWN, -1)}[first]
+    assert direction * values.loc[~z, first].mean() < 0 < direction * values.loc[z, first].mean()
+
+
+def test_welch_statistics_are_those_of_scipy():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(5, 2, (20, 7)), rng.permuted(np.tile([1.0] * 8 + [0.0] * 12, (4, 1)), axis=1)
+    expected = [ttest_ind(X[row == 1], X[row == 0], equal_var=False).statistic for row in y]
+    np.testing.assert_allclose(genes.welch_statistics(X, y), expected)
+
+
+def test_adjusted_p_follows_westfall_and_young_step_by_step():
+    """Algorithm 2.8 with all 70 ways to choose 4 of 8 patients, and as many drawn at random."""
+    rng = np.random.default_rng(1)
+    X, y = rng.normal(size=(8, 5)), np.repeat([1, 0], 4)
+    X[:4, 0] += 3
+    ways = np.zeros((70, 8))
+    for row, chosen in zip(ways, itertools.combinations(range(8), 4), strict=True):
+        row[list(chosen)] = 1
+    size = np.abs(genes.welch_statistics(X, ways))
+    observed = np.abs(genes.welch_statistics(X, y[None]))[0]
+    order, expected, before = np.argsort(-observed), np.empty(5), 0
+    for step, gene in enumerate(order):
+        reached = size[:, order[step:]].max(axis=1) >= observed[gene] - 1e-9
+        expected[gene] = before = max(before, reached.mean())
+    found = genes.max_t_p(X, y, 20_000, seed=0)
+    np.testing.assert_allclose(found, expected, atol=0.015)
+
+
+def test_adjusted_p_bounds_any_false_finding_where_nothing_differs():
+    rng, y = np.random.default_rng(2), np.repeat([0, 1], 10)
+    smallest = [genes.max_t_p(rng.normal(size=(20, 40)), y, 99, seed).min() for seed in range(60)]
+    assert np.mean(np.array(smallest) <= 0.05) <= 0.15  # 0.05 expected, within 3.5 SDs
+
+
+def test_tied_values_take_the_asymptotic_rank_test(planted):
+    log2, expression = genes.expression_tables(planted)
+    expression, y = expression.round(), planted.y_train
+    up = pd.Series(1, expression.columns)
+    found = genes.class_difference(expression, log2, y, up).loc["g000", "auc_p"]
+    x = expression.loc[y.index, "g000"]
+    sides = x[y == "case"], x[y == "control"]
+    expected = mannwhitneyu(*sides, alternative="greater", method="asymptotic")
+    assert found == pytest.approx(expected.pvalue)
+
+
+def test_class_difference_against_scikit_learn_and_by_hand(planted):
+    log2, expression = genes.expression_tables(planted)
+    y = planted.y_train
+    table = genes.class_difference(expression, log2, y)
+    again = genes.class_difference(expression, log2, y, table["signal_to_noise"])
+    pd.testing.assert_frame_equal(again.drop(columns="auc_p"), table)
+    for gene in ("g000", "g003", "g050"):
+        x = expression.loc[y.index, gene]
+        case, control = x[y == "case"], x[y == "control"]
+        effect = (case.mean() - control.mean()) / (case.std() + control.std())
+        assert table.loc[gene, "signal_to_noise"] == pytest.approx(effect)
+        auc = roc_auc_score(y.cat.codes, x * np.sign(effect))
+        assert table.loc[gene, "auc"] == pytest.approx(auc)
+        high, low = (case, control) if effect > 0 else (control, case)
+        test = mannwhitneyu(high, low, alternative="greater", method="exact")
+        assert again.loc[gene, "auc_p"] == pytest.approx(test.pvalue)
+    assert table.loc[UP, "log2_fold_change"].mean() == pytest.approx(4, abs=0.5)
+    against = genes.class_difference(expression, log2, y, -table["signal_to_noise"])
+    np.testing.assert_allclose(against["auc"], 1 - table["auc"])
+
+
+def test_genes_are_those_that_vary_in_training_and_the_rank_test_of_zyxin_is_exact(data):
+    log2, expression = genes.expression_tables(data)
+    assert expression.shape == log2.shape == (72, 3_051)
+    np.testing.assert_allclose(expression.mean(axis=1), 0, atol=1e-12)
+    up = pd.Series(1, expression.columns)
+    table = genes.class_difference(expression, log2, data.y_test, up)
+    assert table.loc["X95735_at", "auc_p"] == pytest.approx(2.2e-8, rel=0.05)
+
+
+def test_the_surest_genes_come_first(planted):
+    log2, expression = genes.expression_tables(planted)
+    frequency = np.linspace(1, 0, expression.shape[1])
+    table = genes.gene_table(planted, expression, log2, frequency[::-1], seed=0)
+    assert table.index[0] == expression.columns[-1]
+    assert table["selected"].sum() == (frequency >= 0.75).sum()
+    higher_in = {**dict.fromkeys(UP, "case"), **dict.fromkeys(DOWN, "control")}
+    assert table.loc[UP + DOWN, "higher_in"].to_dict() == higher_in
+    assert (table.loc[UP + DOWN, ["welch_q", "max_t_p"]] < 0.01).all(axis=None)
+    assert (table.loc[UP + DOWN, "test_auc"] > 0.9).all()

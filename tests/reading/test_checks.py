@@ -1,0 +1,248 @@
+"""Refusals: whatever cannot be trusted, in one line that names the file and what to do."""
+
+import gzip
+import re
+import unicodedata
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from expression.reading import checks, files
+from expression.reading.load import INFORMATIVE_GENES_FILE, load_expression_data
+from small_cohort import (
+    CLASSES,
+    GENES,
+    LABELS,
+    SMALL,
+    SUBTYPE,
+    SUBTYPES,
+    TEST,
+    TEST_PATIENTS,
+    TRAIN,
+    TRAIN_PATIENTS,
+    VALUES,
+    annotation,
+    both,
+    cls,
+    gct,
+    load,
+    published,
+    refused,
+    replaced,
+    to_bytes,
+    write_folder,
+)
+
+TRAIN_ROWS, TEST_ROWS, LABEL_ROWS = SMALL[TRAIN], SMALL[TEST], SMALL[LABELS]
+cell = partial(replaced, TRAIN_ROWS)
+FEW_AML = CLASSES | dict.fromkeys(("3", "6"), "ALL")
+REFUSED = [  # name, file, its content, message
+    ("no training file", TRAIN, None, "train.csv: must be a readable file - no such file"),
+    ("no classes", LABELS, None, "--labels: .*train.csv has no column .* no file of them"),
+    ("empty", TRAIN, b"", "train.csv: must be a table with a header - found 0 rows"),
+    ("only a header", TRAIN, TRAIN_ROWS[:1], "must be a table with a header - found 1 rows"),
+    ("prose", TRAIN, b"Dear all,\nsee the annex.\n", "every row must have 2 cells .*row 2 has 1"),
+    ("one column", LABELS, b"patient\n1\n2\n", "actual.csv: cells must be separated"),
+    ("not UTF-8", TRAIN, b"a,b\n\xff,1\n", "train.csv: must be a readable file - .* not UTF-8"),
+    ("not UTF-16", TRAIN, b"\xff\xfe1", "train.csv: must be a readable file - .* not UTF-8"),
+    ("gzip cut", TRAIN, to_bytes(TRAIN_ROWS, gz=True)[:-9], "train.csv: .*gzip data are damaged"),
+    ("gzip flipped", TRAIN, b"\x1f\x8b" + b"x" * 99, "train.csv: .*gzip data are damaged"),
+    ("ragged", TRAIN, [*TRAIN_ROWS, ["x", "y"]], "must have 18 cells .*row 14 has 2"),
+    ("no workbook", TRAIN, b"PK\x03\x04 no archive", "an .xlsx file must be readable - .*as CSV"),
+    ("quote", TRAIN, b'"' + to_bytes(TRAIN_ROWS), "train.csv: must be a table - "),
+    ("huge cell", TRAIN, cell(1, 0, "x" * 200_000), "larger than field limit"),
+    ("text", TRAIN, cell(3, 4, "low"),
+     r"finite number - 1 .*first 'low' in row 4 \(X00042_at\), column 3"),
+    ("decimal comma", TRAIN, cell(3, 4, "1,5"),
+     r"decimal points, not commas - 1 .*first '1,5' in row 4 \(X00042_at\)"),
+    ("empty cells", TRAIN, replaced(cell(3, 4, ""), 5, 5, " "),
+     r"must be there - 2 .* X00101_at \(1\) and patients 3 \(1\), 4 \(1\)"),
+    ("two headers", TRAIN, TRAIN_ROWS + TRAIN_ROWS[:1], "must have one header - it occurs again"),
+    ("gene twice", TRAIN, [*TRAIN_ROWS, TRAIN_ROWS[2]], "every gene must occur once.*X00013_at"),
+    ("patient twice", TRAIN, cell(0, 3, "1"), "every patient must occur once.*1"),
+    ("nameless gene", TRAIN, cell(2, 1, ""), "every gene must have a name - 1"),
+    ("nameless patient", TRAIN, cell(0, 3, " "), "column 4 .*--drop ''"),
+    ("bell in a name", TRAIN, cell(2, 1, "a\ab"), "must be printable.*found a.b"),
+    ("long class", LABELS, annotation({p: c * 30 for p, c in CLASSES.items()}),
+     "actual.csv: every .* must be printable and have at most 60 characters"),
+    ("no accessions", TRAIN, [row[:1] + row[2:] for row in TRAIN_ROWS], "train.csv"),
+    ("in both sets", TEST, replaced(TEST_ROWS, 0, 2, "1"),
+     "independent.csv: no patient may be in .*train.csv as well - found 1;"),
+    ("other genes", TEST, replaced(TEST_ROWS, 1, 1, "x"),
+     r"independent.csv: must hold the same .*lacks 1 .*X00007_at.*1 others \(x\)"),
+    ("other descriptions", TEST, replaced(TEST_ROWS, 1, 0, "x"),
+     "independent.csv: must describe genes as .*train.csv.*1 .*X00007_at"),
+    ("no final line break", TRAIN, to_bytes(TRAIN_ROWS)[:-1], "train.csv: must end with a line"),
+    ("constant", TRAIN, [TRAIN_ROWS[0], *(replaced([r], 0, 4, "7")[0] for r in TRAIN_ROWS[1:])],
+     "train.csv: the values of a patient must vary - those of 3 are one"),
+    ("absurd", TRAIN, cell(3, 4, "1e160"),
+     r"train.csv: values must lie within -1e\+09 and 1e\+09 - found more in 3; correct"),
+    ("renamed copy", TRAIN, [TRAIN_ROWS[0], *(r[:5] + r[4:5] + r[6:] for r in TRAIN_ROWS[1:])],
+     "patients must differ in their values - those of 3 and 4 are the same"),
+    ("copy in the test set", TEST, [TEST_ROWS[0], *([*r[:2], t[2], *r[3:]]
+     for r, t in zip(TEST_ROWS[1:], TRAIN_ROWS[1:], strict=True))],
+     "those of 1 and 17 are the same"),
+    ("no AML to test", LABELS, annotation(CLASSES | dict.fromkeys(TEST_PATIENTS, "ALL")),
+     "at least 1 test patients of each class - found 0 of AML"),
+    ("unlabelled", LABELS, LABEL_ROWS[:-2], "actual.csv: .* a class - 25, 26 have none"),
+    ("unmeasured", LABELS, [*LABEL_ROWS, ["x", "ALL"]], "actual.csv: .*x have no expression"),
+    ("labelled twice", LABELS, [*LABEL_ROWS, ["1", "AML"]], "patient must occur once.*found 1"),
+    ("three classes", LABELS, replaced(LABEL_ROWS, 4, 1, "CML"), "two .* 3: ALL, AML, CML; .*--cl"),
+    ("one class", LABELS, annotation(dict.fromkeys(CLASSES, "ALL")),
+     "patients must be of two classes - found 1: ALL"),
+    ("no class", LABELS, replaced(LABEL_ROWS, 4, 1, ""),
+     "actual.csv: every patient must have a class"),
+    ("few AML", LABELS, annotation(FEW_AML),
+     "actual.csv.*train.csv.*at least 5 training patients .*found 3 of AML"),
+    ("other subtypes", SUBTYPE, annotation({"1": "a", "x": "b"}, ("patient", "subtype")),
+     "subtypes.csv: .* a subtype - .* have none"),
+    ("no subtype", SUBTYPE, annotation(SUBTYPES, ("patient", "kind"))[:-1],
+     "subtypes.csv: .* a subtype - 26 have none"),
+    ("unknown informative gene", INFORMATIVE_GENES_FILE, [["accession", "higher_in"], ["g", "AML"]],
+     "informative_genes.csv: must name .*found g;"),
+    ("unknown class", INFORMATIVE_GENES_FILE, [["accession", "higher_in"], [GENES[3], "CML"]],
+     "informative_genes.csv: must name .*found CML;"),
+    ("GCT 1.0", TRAIN, b"#1.0\n" + to_bytes(gct(TRAIN_PATIENTS)[1:], "\t"), "version 1.2 or 1.3"),
+    ("GCT of another size", TRAIN, to_bytes(gct(TRAIN_PATIENTS)[:-1], "\t"),
+     "as many genes and patients .*11, 16.*'12 16'"),
+    ("CLS too short", LABELS, cls(TRAIN_PATIENTS[:-1]), "a CLS file must have a code"),
+    ("CLS of another size", LABELS, cls(TRAIN_PATIENTS).replace(b"16", b"15"), "sizes agree"),
+    ("CLS empty", LABELS, b"0 2 1\n# ALL AML\n", "sizes agree - 0 codes"),
+    ("CLS order", LABELS, cls(TRAIN_PATIENTS, names=("AML", "ALL")), "two readings are possible"),
+    ("CLS codes", LABELS, cls(list(CLASSES)).replace(b"0", b"7"), "sizes agree"),
+    ("no patients", LABELS, annotation({f"P{p}": c for p, c in CLASSES.items()}),
+     "actual.csv: must name .*train.csv .*none of P1, P10.* columns 1, 10"),
+    ("other patients", TEST, [["g", "P1", "P2"], ["x", "0.1", "0.2"]],
+     "independent.csv: must hold .*csv names, such as 1, .*found columns P1, P2"),
+    ("labels without header", LABELS, LABEL_ROWS[1:],
+     "actual.csv: must have a header - its first line, 1 and ALL"),
+    ("named twice", LABELS, [list("abc"), *([p, str(27 - int(p)), CLASSES[p]] for p in CLASSES)],
+     "actual.csv: must name the patients once - columns that may: a, b; .*--drop"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"), [pytest.param(*row, id=name) for name, *row in REFUSED]
+)
+def test_what_cannot_be_trusted_is_refused(tmp_path, file, content, message):
+    with refused(message) as error:
+        load(tmp_path, {file: content})
+    line = str(error.value)
+    assert line.isprintable()
+    assert re.fullmatch(r".+: .+ - .+; .+", line)
+
+
+NO_NUMBERS = ["inf", "-Infinity", "1e400", "1_000", "٣", "0x1F", "1e5e5", "--1", "1 000", "x\x00"]
+
+
+@pytest.mark.parametrize("cell", NO_NUMBERS)
+def test_only_plain_finite_numbers_are_numbers(tmp_path, cell):
+    with refused("train.csv: every value must be a finite number - 1 "):
+        load(tmp_path, {TRAIN: replaced(TRAIN_ROWS, 3, 4, cell)})
+
+
+RNG = np.random.default_rng(0)
+COUNTS = pd.DataFrame(RNG.negative_binomial(1, 1e-4, VALUES.shape), *VALUES.axes)
+LOG = np.log2(COUNTS + 100)
+LOG_VALUES = np.log2(VALUES.astype(float) + 100)
+POISSON = pd.DataFrame(RNG.poisson(400, VALUES.shape), *VALUES.axes)
+POISSON.iloc[0, ::2] = 0
+AGES = pd.DataFrame(RNG.normal(8, 1, VALUES.shape), *VALUES.axes)
+AGES.loc["Alter"] = np.linspace(20, 60, VALUES.shape[1])  # a clinical column that passes for a gene
+LOG_CPM = (LOG - LOG.min() - 0.1).mask(LOG.rank() > 2, LOG)  # as edgeR's, with a few below 0
+SCALES = {
+    "logged": ("intensity", LOG_VALUES, "must be array intensities - 16 of 16 .*logged: .*ion log"),
+    "one logged": ("intensity", VALUES.assign(**{"5": LOG_VALUES["5"]}), "1 of 16 .* logged: 5;"),
+    "not logged": ("log", VALUES, "must be log2 values - 16 of 16 .*like intensities.*ion intens"),
+    "not logged is one": ("log", AGES, r"is Alter, of the largest values, no gene\? \(--drop\)"),
+    "counts": ("intensity", COUNTS * 10, "whole numbers up to .* beyond any scanner.*ion counts$"),
+    "few zeros": ("intensity", POISSON, r" \d% of the values are 0 and none below.* counts$"),
+    "zeros among decimals": ("intensity", POISSON * 1.5, r" \d% of the values are 0 .* counts$"),
+    "mostly zeros": ("intensity", COUNTS.where(COUNTS.rank() > 8, 0), "are exactly 0.*ion counts$"),
+    "TPM": ("intensity", COUNTS * 1e6 / COUNTS.sum(), "sum to a million.*--expression counts$"),
+    "log-counts as log": ("log", LOG.where(LOG.rank() > 8, 0), "exactly 0.*ion log-counts$"),
+    "z-scores": ("log", LOG.sub(LOG.mean(axis=1), axis=0), "13 of 16 .*log-ratios or z-scores"),
+    "log-ratios": ("intensity", LOG.sub(LOG.mean(axis=1), axis=0), "16 .* log-ratios or z-scores"),
+    "negative counts": ("counts", COUNTS - 500, "CPM or TPM - .* values below 0: .*intensity$"),
+    "negative log-counts": ("log-counts", LOG_CPM, r"below 0: .*; give log2\(x \+ 1\), or the co"),
+    "logged counts": ("counts", LOG, "CPM or TPM - 16 of 16 .*logged.*--expression log-counts$"),
+    "counts as log-counts": ("log-counts", COUNTS, "16 of 16 .*--expression intensity or counts$"),
+}
+
+
+@pytest.mark.parametrize(("expression", "values", "message"), SCALES.values(), ids=SCALES)
+def test_another_scale_is_refused_with_what_it_looks_like(tmp_path, expression, values, message):
+    with refused(message):
+        load(tmp_path, both(values, descriptions=None), expression=expression)
+
+
+def test_missing_values_hide_no_counts(tmp_path):
+    counts = (COUNTS * 10).astype(object)
+    counts.loc[GENES[0], ["1", "17"]] = "NA"  # in both sets
+    with refused("whole numbers up to .* beyond any scanner"):
+        load(tmp_path, both(counts, descriptions=None), missing="drop")
+
+
+def test_a_test_set_left_without_patients_is_said_to_have_none(tmp_path):
+    other = CLASSES | dict.fromkeys(TEST_PATIENTS, "CML")
+    with refused("at least 1 test patients of each class - found 0 of ALL"):
+        load(tmp_path, {LABELS: annotation(other)}, classes=("ALL", "AML"))
+
+
+def test_log2_values_are_turned_back_into_intensities(tmp_path):
+    log = load(tmp_path, both(LOG_VALUES.map(repr)), expression="log").X_all
+    found = load(tmp_path, both(np.exp2(LOG_VALUES).map(repr))).X_all
+    np.testing.assert_array_equal(log.T, np.exp2(LOG_VALUES))
+    pd.testing.assert_frame_equal(log, found, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", [TRAIN, TEST, LABELS, SUBTYPE])
+def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path, name):
+    (write_folder(tmp_path / "data", {name: None}) / name).mkdir()
+    with refused(f"{name}: must be a readable file - is a directory"):
+        load(tmp_path / "data", {name: None})
+
+
+@pytest.mark.parametrize("name", ["nowhere", "no\x00where", "no\nwhere", "x" * 5000])
+def test_a_missing_file_is_refused_in_one_line(tmp_path, name):
+    with refused(r"must be a readable file - .*--data-dir") as error:
+        load_expression_data(tmp_path / name)
+    assert str(error.value).isprintable()
+
+
+def test_a_label_that_may_be_cut_off_is_refused(small, tmp_path):
+    classes = {p: "AB" if c == "AML" else "A" for p, c in CLASSES.items()}
+    with refused("actual.csv: must end with a line .* it ends in 'A'"):  # which may have been "AB"
+        load(tmp_path, {LABELS: to_bytes(annotation(classes))[:-1]})
+    assert load(tmp_path, {LABELS: to_bytes(LABEL_ROWS)[:-1]}).checksum == small.checksum
+
+
+def test_names_agree_in_either_unicode_form(tmp_path):
+    new = {p: f"Zoë{p}" for p in CLASSES}
+    other = {unicodedata.normalize("NFD", new[p]): c for p, c in CLASSES.items()}
+    tables = {
+        TRAIN: published([new[p] for p in TRAIN_PATIENTS], VALUES.rename(columns=new)),
+        TEST: published([new[p] for p in TEST_PATIENTS], VALUES.rename(columns=new)),
+    }
+    data = load(tmp_path, {**tables, LABELS: annotation(other), SUBTYPE: None})
+    assert "Zoë1" in data.X_train.index
+
+
+def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "MAX_BYTES", 10_000)
+    with refused("train.csv: .*more than 10,000 bytes"):
+        load(tmp_path, {TRAIN: gzip.compress(b"0" * 10_001)})
+
+
+def test_only_patients_alike_in_every_value_are_copies():
+    X = pd.DataFrame(np.tile(np.arange(3_000.0), (2, 1)), ["a", "b"])
+    with refused("patients must differ in their values - those of a and b are the same"):
+        checks.check_copies([X], [])
+    with refused("those of a and b are the same"):
+        checks.check_copies([X[:1], X[1:]], [])
+    for gene in range(2_990, 3_000):  # most of which are not among those looked at first
+        other = X.copy()
+        other.loc["b", gene] += 1
+        checks.check_copies([other], [])

@@ -1,0 +1,287 @@
+"""Reading: every way to write a table loads to the same data; nothing damaged as other data."""
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from expression.errors import DataError
+from expression.reading import sheets
+from expression.reading.load import load_expression_data
+from small_cohort import (
+    CLASSES,
+    DESCRIPTIONS,
+    GENES,
+    LABELS,
+    SMALL,
+    SUBTYPE,
+    TEST,
+    TEST_PATIENTS,
+    TRAIN,
+    TRAIN_PATIENTS,
+    VALUES,
+    annotation,
+    assert_same,
+    both,
+    gct,
+    load,
+    published,
+    refused,
+    tidy,
+    to_bytes,
+    write,
+    write_folder,
+)
+
+FILES = [TRAIN, TEST, LABELS, SUBTYPE]
+ENCODINGS = {
+    "old Mac": lambda rows: to_bytes(rows, newline="\r"),
+    "UTF-16": lambda rows: to_bytes(rows, "\t").decode().encode("utf-16"),
+    "UTF-16, big-endian": lambda rows: ("\ufeff" + to_bytes(rows).decode()).encode("utf-16-be"),
+    "everything": lambda rows: to_bytes(rows, ";", "\r\n", bom=True, gz=True),
+}
+
+
+@pytest.mark.parametrize("encode", ENCODINGS.values(), ids=ENCODINGS)
+def test_encodings_load_to_the_same_data(small, tmp_path, encode):
+    found = load(tmp_path, {name: encode(rows) for name, rows in SMALL.items()})
+    assert_same(found, small)
+    pd.testing.assert_series_equal(found.descriptions, small.descriptions)
+    pd.testing.assert_series_equal(found.subtypes, small.subtypes)
+
+
+def test_a_workbook_loads_to_the_same_data(small, tmp_path, monkeypatch):
+    pytest.importorskip("openpyxl")
+    folder = write_folder(tmp_path)
+    for name, rows in SMALL.items():
+        cells = [[float(c) if re.fullmatch(r"-?\d+\.?\d*", c) else c for c in row] for row in rows]
+        with pd.ExcelWriter(tmp_path / "book.xlsx", engine="openpyxl") as book:
+            pd.DataFrame(cells).to_excel(book, header=False, index=False)
+        (tmp_path / "book.xlsx").rename(folder / name)
+    assert_same(load_expression_data(folder), small)
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with refused("openpyxl is not installed; run 'pip install openpyxl'"):
+        load_expression_data(folder)
+
+
+FAST = {
+    "genes": to_bytes(published(TRAIN_PATIENTS, descriptions=dict.fromkeys(GENES, "NA"))),
+    "patients": to_bytes(tidy(TRAIN_PATIENTS)),
+    "quotes, CRLF": re.sub(rb"X\d+_at", rb'"\g<0>"', to_bytes(SMALL[TRAIN], "\t", "\r\n")),
+    "gzip": to_bytes(published(TRAIN_PATIENTS), gz=True),
+}
+
+
+@pytest.mark.parametrize("content", FAST.values(), ids=FAST)
+def test_plain_tables_are_read_fast(tmp_path, content):
+    assert not sheets.read_sheet(write(tmp_path, "a.csv", content), set(CLASSES)).carefully
+
+
+def test_numbers_are_read_to_the_last_digit(tmp_path):
+    long = ["0.1234567890123456789", "123456789.987654321", "5e-324", "-0", "1e22", ".5", "+7."]
+    rows = [["g", "1", "2"], *([f"g{i}", cell, "1"] for i, cell in enumerate(long))]
+    found = sheets.read_sheet(write(tmp_path, "a.csv", rows), {"1", "2"}).numbers[1]
+    np.testing.assert_array_equal(found, [float(cell) for cell in long])
+    assert not np.signbit(found[3])
+
+
+# --- properties -----------------------------------------------------------------------------------
+
+PROPERTY = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
+
+
+@given(
+    delimiter=st.sampled_from(",;\t"),
+    newline=st.sampled_from(["\n", "\r\n"]),
+    bom=st.booleans(),
+    gz=st.booleans(),
+    layout=st.sampled_from(["published", "tidy", "gct"]),
+    calls=st.booleans(),
+    described=st.booleans(),
+    trailing=st.booleans(),
+    order=st.permutations(TRAIN_PATIENTS),
+    genes=st.permutations(GENES),
+    labels=st.permutations(list(CLASSES.items())),
+)
+@settings(max_examples=30, **PROPERTY)
+def test_any_way_of_writing_the_cohort_loads_to_the_same_data(
+    small, tmp_path_factory, delimiter, newline, bom, gz, layout, calls, described, trailing,
+    order, genes, labels,
+):  # fmt: skip
+    values = VALUES.loc[genes]
+    if layout == "published":
+        rows = published(order, values, DESCRIPTIONS if described else None, calls, trailing)
+    elif layout == "tidy":
+        rows = tidy(order, values)
+    else:
+        rows, delimiter, bom = gct(order, values), "\t", False
+    content = to_bytes(rows, delimiter, newline, bom, gz)
+    folder = tmp_path_factory.getbasetemp() / "any_way"
+    found = load(folder, {TRAIN: content, LABELS: annotation(dict(labels))})
+    assert_same(found, small)
+    pd.testing.assert_series_equal(found.gene_names, small.gene_names)
+
+
+WRONG_CELLS = ["", " ", "x", "NA", "nan", "inf", "A", '"', "'", "=1+1", "1;2", "a\tb", "1,5"]
+WRONG_CELLS += ["#", "!", "True", "1e999", "٣", "0x10", "1_0", "call", "patient", "class"]
+WRONG_CELLS += ["\x00", "Gene Description", None]  # None: the first cell of the header
+CORRUPTIONS = ["cell", "header", "cell cut", "row cut", "row doubled", "row moved", "truncated"]
+CORRUPTIONS += ["column cut", "column doubled", "column moved", "column shifted"]
+
+
+def corrupted(rows, kind, i, j, to, cell) -> bytes:
+    """Write rows after one corruption; i, j and `to` point anywhere in the table."""
+    rows = [list(row) for row in rows]
+    i, j = i % len(rows), j % len(rows[-1])
+    if kind == "truncated":
+        content = to_bytes(rows)
+        return content[: i * 1009 % len(content)] if to % 2 else content[: -1 - i]
+    if kind in ("cell", "header"):
+        row = rows[0 if kind == "header" else i]
+        row[j % len(row)] = rows[0][0] if cell is None else cell
+    elif kind == "cell cut":
+        del rows[i][j % len(rows[i])]
+    elif kind.startswith("row"):
+        row = rows[i] if kind == "row doubled" else rows.pop(i)
+        if kind != "row cut":
+            rows.insert(to % (len(rows) + 1), row)
+    elif kind == "column shifted":
+        cells = ["", *(row[j % len(row)] for row in rows[1:])]
+        for row, above in zip(rows[1:], cells, strict=False):
+            row[j % len(row)] = above
+    else:
+        for row in rows:
+            if j < len(row):
+                moved = row[j] if kind == "column doubled" else row.pop(j)
+                if kind != "column cut":
+                    row.insert(to % (len(row) + 1), moved)
+    return to_bytes(rows)
+
+
+def outcome(folder):
+    try:
+        return load_expression_data(folder)
+    except DataError as error:
+        return str(error)
+
+
+def assert_refused_or_same(folder, name, expected, what):
+    """And whether pandas' parser or the careful reader reads, the outcome is the same."""
+    found = outcome(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sheets, "_read_fast", lambda *_: None)
+        carefully = outcome(folder)
+    if isinstance(found, str):
+        assert carefully == found, what
+        assert name in found, f"{what}: {found}"
+        assert found.isprintable()
+        return
+    assert_same(found, expected)
+    assert_same(carefully, expected)
+    if name != SUBTYPE:
+        pd.testing.assert_series_equal(found.descriptions, expected.descriptions)
+        pd.testing.assert_series_equal(found.subtypes, expected.subtypes)
+
+
+LAYOUTS = {
+    "published": {},
+    "with calls": both(VALUES, calls=True),
+    "trailing column": both(VALUES, descriptions=None, trailing=True),
+    "tidy": {TRAIN: tidy(TRAIN_PATIENTS), TEST: tidy(TEST_PATIENTS)},
+    "GCT": {TRAIN: gct(TRAIN_PATIENTS), TEST: gct(TEST_PATIENTS)},
+}
+
+
+@pytest.fixture(scope="module")
+def undamaged(tmp_path_factory):
+    """A folder of the small cohort in every layout, and its data."""
+    folders = {layout: tmp_path_factory.mktemp("undamaged") for layout in LAYOUTS}
+    return {layout: (folder, load(folder, LAYOUTS[layout])) for layout, folder in folders.items()}
+
+
+@given(
+    layout=st.sampled_from(list(LAYOUTS)),
+    name=st.sampled_from(FILES),
+    kind=st.sampled_from(CORRUPTIONS),
+    i=st.integers(0, 200),
+    j=st.integers(0, 50),
+    to=st.integers(0, 200),
+    cell=st.sampled_from(WRONG_CELLS),
+)
+@settings(max_examples=100, **PROPERTY)
+def test_a_corrupted_file_is_refused_by_name_or_changes_nothing(
+    undamaged, layout, name, kind, i, j, to, cell
+):
+    folder, expected = undamaged[layout]
+    rows, before = (SMALL | LAYOUTS[layout])[name], (folder / name).read_bytes()
+    try:
+        write(folder, name, corrupted(rows, kind, i, j, to, cell))
+        what = f"{kind} at row {i}, column {j} (to {to}, {cell!r}) of {name}, {layout}"
+        assert_refused_or_same(folder, name, expected, what)
+    finally:
+        write(folder, name, before)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_cut_at_any_byte_is_refused_or_changes_nothing(small, tmp_path, name):
+    folder = write_folder(tmp_path)
+    content = to_bytes(SMALL[name], newline="\r\n", bom=True)
+    for length in [*range(0, len(content), 61), *range(len(content) - 12, len(content))]:
+        write(folder, name, content[:length])
+        assert_refused_or_same(folder, name, small, f"{length} bytes of {len(content)}")
+
+
+@given(
+    name=st.sampled_from(FILES),
+    content=st.binary(max_size=400) | st.text(max_size=200).map(str.encode),
+    position=st.integers(0, 10**6),
+    gz=st.booleans(),
+)
+@settings(max_examples=40, **PROPERTY)
+def test_any_bytes_are_read_or_refused_by_name(tmp_path_factory, name, content, position, gz):
+    folder = tmp_path_factory.getbasetemp() / "bytes"
+    with refused(name):
+        load(folder, {name: content})
+    damaged = bytearray(to_bytes(SMALL[name], gz=gz))
+    damaged[position % len(damaged)] = content[0] if content else 0
+    found = outcome(write_folder(folder, {name: bytes(damaged)}))
+    assert not isinstance(found, str) or name in found
+
+
+CELLS = ["1", "-2.5", "+3.", ".5", "1e5", "", "NA", "nan", "-nan", "inf", "True", " 4 ", "\t", "x"]
+CELLS += ['"6"', '"a,b"', '"a""b"', 'a"b', '"c"d', '"a,"b', "0x1", "1_0", "-0", "\xe9", "1\0"]
+CELLS += ["1e400", "12345678901234567890", "0.1234567890123456789", "p1", "g", "patient", "#", "٣"]
+CELLS += ["\xa07", "007"]
+FINE = [["g", "p1", "p2"], ["g1", "1", "2"]]
+
+
+@given(
+    rows=st.lists(st.lists(st.sampled_from(CELLS), min_size=2, max_size=4), min_size=2, max_size=5),
+    plain=st.booleans(),
+    delimiter=st.sampled_from(",;\t"),
+    newline=st.sampled_from(["\n", "\r\n", "\r"]),
+)
+@example(rows=[*FINE, ['"c"d', "1", "2"]], plain=False, delimiter=",", newline="\n")
+@example(rows=[*FINE, ["g2", "1", "inf"]], plain=False, delimiter=",", newline="\n")
+@example(rows=[*FINE, ["x" * 200_000, "1", "2"]], plain=False, delimiter=",", newline="\n")
+@settings(max_examples=100, **PROPERTY)
+def test_what_is_read_fast_is_what_is_read_carefully(rows, plain, delimiter, newline):
+    if plain:  # mostly readable, but for one cell
+        rows = [["g", "p1", "p2"], *([f"g{i}", f"{i}.5", row[0]] for i, row in enumerate(rows))]
+    content = "".join(delimiter.join(r) + newline for r in rows).encode()
+    try:
+        place = sheets._locate(Path("a.csv"), content)
+    except DataError:
+        return
+    fast = sheets._read_fast(place, {"p1", "p2"})
+    if fast is None:
+        return
+    carefully = sheets._read_carefully(place, {"p1", "p2"})
+    assert fast[:2] == carefully[:2]
+    assert list(fast[2]) == list(carefully[2])
+    np.testing.assert_array_equal(fast[2], carefully[2])

@@ -1,0 +1,349 @@
+"""Formats as their own tools write them: the labels decide what a column means."""
+
+import os
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from expression.reading.labels import matches
+from expression.reading.load import load_expression_data
+from expression.reading.sheets import read_sheet
+from small_cohort import (
+    CLASSES,
+    DESCRIPTIONS,
+    GENES,
+    TEST_PATIENTS,
+    TRAIN_PATIENTS,
+    VALUES,
+    annotation,
+    cls,
+    published,
+    refused,
+    replaced,
+    tidy,
+    write,
+)
+
+PATIENTS = [f"TCGA-AB-{p}" for p in CLASSES]  # the training patients, then the test patients
+CLASS_OF = dict(zip(PATIENTS, CLASSES.values(), strict=True))
+X = VALUES.set_axis(PATIENTS, axis=1)
+COUNTS = (X.astype(float) + 60).round().astype(int)
+LABEL_ROWS = annotation(CLASS_OF)
+
+
+def load(folder, content, labels=LABEL_ROWS, **options):
+    if labels is not None:
+        options["labels"] = write(folder, "labels", labels)
+    return load_expression_data(train=write(folder, "expression", content), **options)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """The values and classes that every format must give."""
+    rows = [["gene", *PATIENTS], *([gene, *X.loc[gene]] for gene in GENES)]
+    return load(tmp_path_factory.mktemp("plain"), rows)
+
+
+def assert_loads_to(plain, found):
+    pd.testing.assert_frame_equal(found.X_train, plain.X_train, check_exact=True)
+    pd.testing.assert_series_equal(found.y_train, plain.y_train)
+
+
+# --- formats --------------------------------------------------------------------------------------
+
+
+def with_columns(values=X, **columns) -> pd.DataFrame:
+    """Return a table whose rows begin with columns of annotation."""
+    return pd.concat([pd.DataFrame(columns, values.index), values], axis=1)
+
+
+def gct_1_3() -> str:
+    """As cmapR and CLUE write it: two columns about genes, two rows about patients."""
+    blank = ["na", "na"]
+    rows = [
+        ["#1.3"],
+        [len(GENES), len(PATIENTS), 2, 2],
+        ["id", "pr_gene_symbol", "pr_gene_id", *PATIENTS],
+        ["cell_id", *blank, *("A375" for _ in PATIENTS)],
+        ["pert_dose", *blank, *("10" for _ in PATIENTS)],
+        *([g, f"SYM{i}", 100 + i, *X.loc[g]] for i, g in enumerate(GENES)),
+    ]
+    return "".join("\t".join(map(str, row)) + "\n" for row in rows)
+
+
+def series_matrix() -> str:
+    """As GEO writes it, with quotes around all text."""
+    head = ['!Series_title\t"Acute leukemia; 26 patients"', '!Series_summary\t"# of ""cells"""', ""]
+    patients = "\t".join(f'"{p}"' for p in PATIENTS)
+    head += [f"!Sample_title\t{patients}", "!series_matrix_table_begin", f'"ID_REF"\t{patients}']
+    lines = [f'"{gene}"\t' + "\t".join(X.loc[gene]) for gene in GENES]
+    return "\n".join([*head, *lines, "!series_matrix_table_end", ""])
+
+
+R_TABLE = X.to_csv(sep="\t").removeprefix("\t")
+QUOTED = re.sub(r'([^\t\n]*[A-Z][^\t\n]*)', r'"\1"', R_TABLE)  # fmt: skip
+HUGO = with_columns(Entrez_Gene_Id=range(7, 7 + len(GENES)))
+FORMATS = {
+    "pandas index": X.to_csv(),
+    "R write.table": R_TABLE,
+    "R write.table, quotes": QUOTED,
+    "R write.csv2 with points": X.to_csv(sep=";"),
+    "GSEA TXT": with_columns(DESCRIPTION="na").to_csv(sep="\t", index_label="NAME"),
+    "cBioPortal": HUGO.to_csv(sep="\t", index_label="Hugo_Symbol"),
+    "GCT 1.3": gct_1_3(),
+    "GEO series matrix": series_matrix(),
+    "a header with #": X.to_csv(sep="\t", index_label="#gene"),
+    "Unicode text": X.to_csv(sep="\t", index_label="gene").encode("utf-16"),
+    "a row a patient": X.T.to_csv(index_label="case"),
+    "a row a patient, R": X.T.to_csv(sep=" ").replace(" ", "\t").removeprefix("\t"),
+    "a row a patient, annotated": with_columns(X.T, site="Lyon", sex="M").to_csv(),
+}
+
+
+@pytest.mark.parametrize("content", FORMATS.values(), ids=FORMATS)
+def test_formats_load_to_the_same_data(plain, tmp_path, content):
+    assert_loads_to(plain, load(tmp_path, content))
+
+
+@pytest.mark.parametrize("name", ["GSEA TXT", "GCT 1.3", "GEO series matrix", "cBioPortal"])
+def test_the_codes_of_a_cls_file_follow_the_columns(plain, tmp_path, name):
+    found = load(tmp_path, FORMATS[name], cls(PATIENTS, CLASS_OF))
+    assert_loads_to(plain, found)
+    with refused(r"expression: must name every column - found 26 names"):
+        load(tmp_path, FORMATS["R write.table"], cls(PATIENTS, CLASS_OF))
+
+
+@pytest.mark.parametrize(("names", "codes"), [("1 2", "0 1"), ("0 1", "0 1"), ("2 1", "2 1")])
+def test_the_names_of_a_cls_file_can_be_numbers(tmp_path, names, codes):
+    """Codes are names where all of them are, else positions."""
+    code = dict(zip(("ALL", "AML"), codes.split(), strict=True))
+    name = dict(zip(("ALL", "AML"), names.split(), strict=True))
+    text = f"26 2 1\n# {names}\n{' '.join(code[c] for c in CLASS_OF.values())}\n"
+    found = load(tmp_path, FORMATS["GCT 1.3"], text.encode())
+    assert found.y_all.to_dict() == {p: name[c] for p, c in CLASS_OF.items()}
+
+
+@pytest.mark.parametrize("one_exon", [True, False])
+def test_feature_counts(tmp_path, one_exon):
+    n = len(GENES)
+    place = {"Chr": ["1", "X"] * (n // 2), "Start": range(n), "End": range(9, 9 + n), "Strand": "+"}
+    if not one_exon:
+        place = dict.fromkeys(place, "1;1")
+    table = with_columns(COUNTS, **place, Length=range(900, 900 + n))
+    head = '# Program:featureCounts v2.0.3; Command:"featureCounts" "-o" "counts.txt" "1.bam"\n'
+    text = head + table.to_csv(sep="\t", index_label="Geneid")
+    found = load(tmp_path, text, expression="counts")
+    np.testing.assert_allclose(found.X_train.loc[PATIENTS], (COUNTS * 1e6 / COUNTS.sum()).T[GENES])
+    assert "Ignored columns of expression: Chr, End, Length, Start, Strand." in found.origin
+    with refused("--labels: must name the file of classes"):
+        load(tmp_path, text, None, expression="counts")
+    with refused("expression: values must be array intensities - .* featureCounts; .* counts"):
+        load(tmp_path, text)
+    nameless = head + table.to_csv(sep="\t", index=False)
+    with refused("expression: every gene must occur once"):  # not one named by its start
+        load(tmp_path, nameless, expression="counts")
+
+
+def test_cbioportal_names_samples_in_a_clinical_file_and_may_double_a_symbol(plain, tmp_path):
+    head = "#Patient Identifier\tSample Identifier\tType\n" + 3 * "#STRING\tSTRING\tSTRING\n"
+    rows = "".join(f"{p[:-1]}{i}\t{p}\t{c}\n" for i, (p, c) in enumerate(CLASS_OF.items()))
+    labels = f"{head}PATIENT_ID\tSAMPLE_ID\tCANCER_TYPE\n{rows}"
+    found = load(tmp_path, FORMATS["cBioPortal"], labels)
+    assert_loads_to(plain, found)
+    doubled = HUGO.rename(index={GENES[1]: GENES[0]}).to_csv(sep="\t", index_label="Hugo_Symbol")
+    found = load(tmp_path, doubled, labels)
+    assert "named in column 'Entrez_Gene_Id'" in found.origin[0]
+    assert found.gene_names[["7", "9"]].tolist() == [f"{GENES[0]} (7)", GENES[2]]
+
+
+def test_a_series_matrix_that_is_cut_off_is_refused(tmp_path):
+    with refused(r"expression: a series matrix must be whole"):
+        load(tmp_path, "\n".join(series_matrix().splitlines()[:-3]) + "\n")
+
+
+# --- silent until now -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("labels", [LABEL_ROWS, None], ids=["labels", "a column"])
+def test_clinical_numbers_are_no_genes(plain, tmp_path, labels):
+    table = with_columns(X.T, survival_days=range(26), AgeAtDiagnosis=range(40, 66))
+    if labels is None:
+        table.insert(0, "diagnosis", CLASS_OF)
+    text = table.to_csv(index_label="patient")
+    message = r"expression: every gene must be one - 2 .*: AgeAtDiagnosis, survival_days; .*--drop"
+    with refused(message):
+        load(tmp_path, text, labels)
+    found = load(tmp_path, text, labels, drop=["survival_days", "Age*"])
+    assert_loads_to(plain, found)
+    kept = load(tmp_path, text, labels, drop=["Age*"], keep=["survival_days"])
+    assert "survival_days" in kept.X_train.columns
+
+
+def test_what_a_counting_program_adds_is_no_gene(tmp_path):
+    counts = COUNTS.rename({GENES[0]: "AGER", GENES[1]: "LINEAGE"})  # which hold an age
+    counts.loc["__no_feature"] = counts.sum()
+    counts.loc["too_low_aQual"] = counts.loc["AGER"] + 7
+    counts.loc["N_unmapped"] = counts.loc["AGER"] + 8
+    text = counts.to_csv(sep="\t")
+    with refused("3 look otherwise: N_unmapped, __no_feature, too_low_aQual"):
+        load(tmp_path, text, expression="counts")
+    found = load(tmp_path, text, expression="counts", drop=["__*", "N_unmapped", "too_low*"])
+    assert list(found.X_train.columns) == ["AGER", "LINEAGE", *GENES[2:]]
+    np.testing.assert_allclose(found.X_train.sum(axis=1), 1e6)
+
+
+def test_a_description_that_is_the_same_for_all_describes_nothing(tmp_path):
+    text = with_columns(Description="na").to_csv(sep="\t", index_label="Name")
+    assert load(tmp_path, text).gene_names.tolist() == GENES
+    text = with_columns(Description="unknown").to_csv(sep="\t", index_label="Name")
+    assert load(tmp_path, text).gene_names.tolist() == GENES
+
+
+def test_an_empty_cell_in_the_labels_is_no_name_of_a_column_without_one(plain, tmp_path):
+    text = "".join(f"{line},\n" for line in X.to_csv(index_label="gene").splitlines())
+    rows = [["patient", "cancer", "note"], *([*row, ""] for row in LABEL_ROWS[1:])]
+    assert_loads_to(plain, load(tmp_path, text, rows, class_column="cancer"))
+
+
+@pytest.mark.parametrize(
+    "labels", [LABEL_ROWS, cls(PATIENTS, CLASS_OF), None], ids=["table", "CLS", "none"]
+)
+def test_all_columns_left_out_leave_nothing_to_read(tmp_path, labels):
+    with refused("must "):
+        load(tmp_path, X.to_csv(index_label="gene"), labels, drop=["*"])
+
+
+@pytest.mark.parametrize("separator", [";", "\t", ","])
+@pytest.mark.parametrize("table", [X.astype(float), X.astype(float).T], ids=["genes", "patients"])
+def test_decimal_commas_are_refused_with_that_reason(tmp_path, separator, table):
+    message = r"expression: numbers must have decimal points, not commas - .* in row 2 "
+    with refused(message):
+        load(tmp_path, table.to_csv(sep=separator, decimal=","))
+
+
+def test_an_unlabelled_column_of_numbers_is_a_patient_not_annotation(plain, tmp_path):
+    text = with_columns(unknown=range(len(GENES))).to_csv()
+    with refused(r"labels: must give .* - unknown have none; .*--drop NAME"):
+        load(tmp_path, text)
+    assert_loads_to(plain, load(tmp_path, text, drop=["unknown"]))
+
+
+def test_patients_that_two_columns_may_name_are_refused(plain, tmp_path):
+    """As R's row names and an identifier of other numbers are."""
+    numbers = [str(n) for n in CLASSES]
+    labels = annotation(dict(zip(numbers, CLASSES.values(), strict=True)), ("number", "class"))
+    table = with_columns(X.T.set_axis(numbers), number=numbers[::-1])
+    message = r"expression: must name the patients once - columns that may: '', 'number'; .*--drop"
+    with refused(message):
+        load(tmp_path, table.to_csv(), labels)
+    found = load(tmp_path, table.to_csv(), labels, drop=[""])
+    np.testing.assert_array_equal(found.X_train.to_numpy(), plain.X_train.loc[PATIENTS[::-1]])
+    # Also where the first of them has no class
+    table = with_columns(X.T.set_axis(range(26)), SampleID=numbers).to_csv()
+    found = load(tmp_path, table, labels[:1] + labels[2:], drop=[""], classes=("ALL", "AML"))
+    np.testing.assert_array_equal(found.X_train.to_numpy(), plain.X_train.loc[PATIENTS[1:]])
+    with refused(r"expression: every gene must have a name - 1 have none.*index: --drop ''"):
+        load(tmp_path, table, labels[:1] + labels[2:], classes=("ALL", "AML"))
+
+
+def test_a_row_that_ends_with_a_delimiter_moves_no_name(plain, tmp_path):
+    labels = "patient,cancer,sex\n" + "".join(f"{p},{c},F,\n" for p, c in CLASS_OF.items())
+    text = X.to_csv(index_label="gene")
+    head, *rows = text.splitlines()
+    text = "\n".join([head, *(f"{row}," for row in rows), ""])
+    assert_loads_to(plain, load(tmp_path, text, labels, class_column="cancer"))
+    with refused("expression: every row must have 28 cells like the header - row 3 has 27"):
+        load(tmp_path, text.replace(",\n", "\n").replace("\n", ",\n", 2).replace(",\n", "\n", 1))
+
+
+def test_a_table_of_classes_as_r_writes_it(plain, tmp_path):
+    text = "class\n" + "".join(f"{p}\t{c}\n" for p, c in CLASS_OF.items())
+    assert_loads_to(plain, load(tmp_path, X.to_csv(), text))
+    with refused("labels: cells must be separated by comma, semicolon or tab - found 'class'"):
+        load(tmp_path, X.to_csv(), text.replace("\t", " "))
+
+
+def test_commas_in_names_separate_no_cells_where_tabs_do(tmp_path):
+    sheet = read_sheet(write(tmp_path, "table", "gene\tP1, AML\tP2, AML\nx\t1\t2\n"))
+    assert list(sheet.header.values()) == ["gene", "P1, AML", "P2, AML"]
+
+
+def test_genes_that_excel_made_dates_are_refused(tmp_path):
+    table = X.rename({GENES[0]: "1-Mar", GENES[1]: "2021-09-02 00:00:00", GENES[2]: "MARCHF1"})
+    with refused("2 look otherwise: 1-Mar, 2021-09-02 00:00:00; .*--drop NAME, or --keep NAME"):
+        load(tmp_path, table.to_csv())
+
+
+def test_a_pipe_cannot_be_read_twice(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with refused("pipe: must be a readable file - it is a pipe"):
+        load_expression_data(train=tmp_path / "pipe")
+
+
+# --- a table with a column of classes -------------------------------------------------------------
+
+
+def test_a_table_of_patients_and_classes_is_no_file_of_labels_to_itself(tmp_path):
+    rows = tidy(PATIENTS, X, CLASS_OF)
+    path = write(tmp_path, "both", rows)
+    with refused("both: must be another file than the expression - .*; leave --labels out"):
+        load_expression_data(train=path, labels=path)
+    with refused("both: must give each patient a class - TCGA-AB-3 have none; complete it"):
+        load_expression_data(train=write(tmp_path, "both", replaced(rows, 3, 1, "")))
+    with refused("--class-column: must be a column of .*both - cancer, patient; choose one"):
+        load_expression_data(train=write(tmp_path, "both", rows), class_column="centre")
+
+
+def test_a_table_without_labels_must_show_its_patients_and_classes(tmp_path):
+    rows = tidy(PATIENTS, X, CLASS_OF, ("patient", "class"))
+    rows = [[*row[:2], "fresh" if i % 2 else "frozen", *row[2:]] for i, row in enumerate(rows)]
+    rows[0][2] = "type"
+    with refused(r"expression: must have one column of classes - .*class, ty"):
+        load(tmp_path, rows, None)
+    with refused("expression: must have a column of patients - 'class' is"):
+        load(tmp_path, [[row[1], *row[3:]] for row in rows], None)
+
+
+def test_a_column_of_classes_may_be_chosen_and_may_be_numbers(plain, tmp_path):
+    rows = tidy(PATIENTS, X, {p: str(int(c == "AML")) for p, c in CLASS_OF.items()})
+    rows = [[*row[:2], f"{i % 2}", *row[2:]] for i, row in enumerate(rows)]
+    rows[0][:3] = ["case", "responder", "X1"]
+    found = load(tmp_path, rows, None, class_column="responder", drop=["X1"])
+    pd.testing.assert_frame_equal(found.X_train, plain.X_train)
+    assert found.y_train.cat.codes.tolist() == plain.y_train.cat.codes.tolist()
+
+
+def test_classes_beside_the_labels_must_not_contradict_them(plain, tmp_path):
+    rows = tidy(PATIENTS, X, CLASS_OF)
+    assert_loads_to(plain, load(tmp_path, rows))
+    with refused("labels: a patient has one class - TCGA-AB-1 is ALL here.* out: --drop NAME"):
+        load(tmp_path, replaced(rows, 1, 1, "AML"))
+
+
+def test_classes_beside_other_names_do_not_make_patients_of_classes(tmp_path):
+    rows = tidy(
+        [f"{p}-03" for p in PATIENTS],
+        X.add_suffix("-03"),
+        {f"{p}-03": c for p, c in CLASS_OF.items()},
+    )
+    with refused("labels: must name the patients of .*expression - none of TCGA-AB-1, .* is there"):
+        load(tmp_path, rows)
+
+
+def test_descriptions_are_kept_and_published_calls_ignored(tmp_path):
+    rows = published(TRAIN_PATIENTS + TEST_PATIENTS, calls=True)
+    found = load(tmp_path, rows, annotation(CLASSES))
+    assert found.descriptions.to_dict() == DESCRIPTIONS
+    assert "columns of expression: call, call, call, call, call and 21 more." in found.origin[-3]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [("S[1]", "S[1]"), ("S1", "S1"), ("S?", "S1 S2 S*"), ("S*", "S[1] S1 S2 S*"), ("", "")],
+)
+def test_patterns_know_two_wildcards_and_no_brackets(pattern, names):
+    found = [name for name in ("S[1]", "S1", "S2", "S*") if matches(name, [pattern])]
+    assert found == names.split()
+    assert matches("", [pattern]) == (pattern == "")

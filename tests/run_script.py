@@ -1,0 +1,40 @@
+"""Run a script in this process, on data that are loaded already; shared by tests."""
+
+import io
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from expression.running.report import Report
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def run(script, data, folder: Path, *options, figures=False) -> dict[str, bytes]:
+    """Return the files a script writes; without `figures` these are named, but not drawn."""
+    argv = ["--quiet", "--jobs", "1", *options, "--output-dir", str(folder)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(script, "load_data", lambda args: data)
+        if not figures:
+            patch.setattr(Report, "add_figure", name_figure)
+            for name in [name for name in vars(script) if name.startswith("draw_")]:
+                if name != "draw_figures":  # of Q1, which names them
+                    patch.setattr(script, name, lambda *given: None)
+        assert script.main(argv) == 0
+    return contents(folder / script.__name__)
+
+
+def name_figure(report, name, figure):
+    report.files[f"{name}.png"] = b""
+
+
+def record(files: dict[str, bytes]) -> dict:
+    return json.loads(files["metrics.json"])
+
+
+def table(files: dict[str, bytes], name: str) -> pd.DataFrame:
+    return pd.read_csv(io.BytesIO(files[f"{name}.csv"]), index_col=0)

@@ -1,0 +1,168 @@
+"""What surrounds every script: options, refusals in one line, the theme, one thread, a status."""
+
+import dataclasses
+import re
+
+import matplotlib.pyplot as plt
+import pytest
+import scipy
+import threadpoolctl
+from sklearn import get_config
+
+from expression import parallel
+from expression.errors import DataError
+from expression.preprocessing import Preprocessing
+from expression.reading.load import DATA_DIR
+from expression.running.command import command_line, load_data, start_report
+from expression.running.options import Count, add_counts, make_parser
+from expression.running.report import describe
+from small_cohort import GENES, write_folder
+
+INTERRUPTED = "interrupted: no output is half-written\n"
+
+
+def parse_args(argv=None):
+    parser = make_parser("What the script does.", "a_script")
+    resamples = ("--resamples", 10_000, 100, "bootstrap resamples")
+    add_counts(parser, resamples, ("--repeats", 10, 1, "repetitions", 2))
+    return parser.parse_args(argv)
+
+
+# --- options -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (
+            ["--seed", "1.5"],
+            "^error: --seed: must be a whole number from 0 to .* '1.5'; see a_script",
+        ),
+        (["--seed", "٣"], "must be a whole number from 0 to .* - found '٣'"),
+        (["--seed", str(2**32)], "must be a whole number from 0 to 4294967295 - found '429"),
+        (["--resamples", "99"], "error: --resamples: must be a whole number from 100 to .* '99'"),
+        (["--figure-format", "gif"], "error: --figure-format: .*'gif'.*png.*pdf.*svg"),
+        (["--see", "1"], "error: unrecognized arguments: --see 1; see a_script.py --help"),
+    ],
+)
+def test_a_bad_option_is_one_line_and_status_2(capsys, argv, message):
+    with pytest.raises(SystemExit, match="2"):
+        parse_args(argv)
+    stderr = capsys.readouterr().err
+    assert stderr.count("\n") == 1
+    assert re.search(message, stderr), stderr
+
+
+def test_help_carries_the_documentation_and_the_defaults(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        parse_args(["--help"])
+    stdout = " ".join(capsys.readouterr().out.split())
+    assert "What the script does." in stdout
+    assert "--resamples N bootstrap resamples (default: 10,000)" in stdout
+    assert "repetitions (default: 10; beyond 72 patients fewer in proportion, at least 2)" in stdout
+
+
+def test_the_options_of_the_data_reach_the_loader(tmp_path, monkeypatch):
+    monkeypatch.setattr("expression.running.options.FEW_PATIENTS", 13)  # half of the 26 patients
+    argv = ["--data-dir", str(write_folder(tmp_path)), "--positive-class", "ALL"]
+    argv += ["--drop", GENES[0], "X0001*", "X0004*", "--max-genes", "50", "--resamples", "300"]
+    args = parse_args(argv)
+    data = load_data(args)
+    assert data.classes == ("AML", "ALL")
+    assert sorted(data.X_train.columns) == [g for g in GENES[1:] if g[:5] not in ("X0001", "X0004")]
+    assert data.preprocessing.max_genes == 50
+    assert (args.resamples, args.repeats) == (300, 5)
+
+
+def test_repetitions_shrink_in_proportion_as_patients_grow():
+    repeats, genes = Count("--repeats", 10, 1, "", fewest=2), Count("--genes", 10, 1, "")
+    assert [repeats.default_for(patients) for patients in (72, 144, 300, 2_000)] == [10, 5, 2, 2]
+    assert genes.default_for(2_000) == 10
+
+
+def test_a_report_says_first_what_it_analyses_and_records_what_changes_results(
+    data, tmp_path, capsys
+):
+    argv = ["--output-dir", str(tmp_path), "--figure-format", "svg", "--seed", "7"]
+    args = parse_args([*argv, "--repeats", "3", "--resamples", "300", "--jobs", "1"])
+    report = start_report(args, data, "A title", {})
+    about = [
+        "Data: 38 training patients (27 ALL, 11 AML), 34 test patients (20 ALL, 14 AML).",
+        *data.origin,
+        "Genes: 3,051 of 7,129 genes vary enough in the training patients.",
+    ]
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed == f"A title {' '.join(about)}"
+    assert str(DATA_DIR) not in printed
+    assert " ".join(report.record["data"]) == " ".join(about)
+    assert max(map(len, report.record["data"])) <= 100
+    assert (report.folder, report.figure_format) == (tmp_path / "a_script", "svg")
+    assert (report.record["script"], report.record["seed"]) == ("a_script.py", 7)
+    assert report.record["input_sha256"] == data.checksum
+    assert report.record["versions"]["scipy"] == scipy.__version__
+    assert None not in report.record["versions"].values()
+    assert report.record["options"] == {
+        "expression": "intensity",
+        "max_genes": 5_000,
+        **dict.fromkeys(("class_column", "classes", "positive_class", "drop", "keep")),
+        "common_genes": False,
+        "missing": "refuse",
+        "resamples": 300,
+        "repeats": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("preprocessing", "sentence"),
+    [
+        ({"max_genes": 500}, "3,051 of 7,129 genes vary .*; the 500 most variable of them are"),
+        ({"scale": "counts"}, r"\d,\d+ of 7,129 genes reach 1 per million in 11 or more training"),
+    ],
+)
+def test_the_genes_kept_are_said(data, preprocessing, sentence):
+    X, preprocessing = data.X_train.clip(lower=0), Preprocessing(**preprocessing)
+    changed = dataclasses.replace(data, X_train=X, preprocessing=preprocessing)
+    assert re.search(sentence, " ".join(describe(changed).split()))
+
+
+# --- a command -----------------------------------------------------------------------------------
+
+
+def test_what_surrounds_an_analysis_is_set_once():
+    seen = {}
+
+    @command_line(parse_args)
+    def main(args):
+        """Do it."""
+        seen["seed"] = args.seed
+        seen["jobs"] = parallel._workers.get().jobs
+        seen["threads"] = {pool["num_threads"] for pool in threadpoolctl.threadpool_info()}
+        seen["checks"] = not get_config()["skip_parameter_validation"]
+        plt.figure()
+
+    with threadpoolctl.threadpool_limits(2):
+        assert main(["--seed", "3", "--jobs", "2"]) == 0
+    assert seen == {"seed": 3, "jobs": 2, "threads": {1}, "checks": False}
+    assert main.__doc__ == "Do it."
+    assert not get_config()["skip_parameter_validation"]
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (DataError("a.csv: the rule - found; do"), 2, "^error: a.csv: the rule - found; do\n$"),
+        (OSError(28, "Full", "/dev/shm"), 2, "^error: /dev/shm: must be usable - Full; free disk"),
+        (OSError("odd"), 2, "^error: system: must be usable - odd; free disk"),
+        (KeyboardInterrupt(), 130, f"^{INTERRUPTED}$"),
+    ],
+)
+def test_what_stops_a_script_is_one_line(capsys, error, status, line):
+    @command_line(parse_args)
+    def main(args):
+        plt.figure()
+        raise error
+
+    assert main([]) == status
+    assert re.search(line, capsys.readouterr().err)
+    assert plt.get_fignums() == []

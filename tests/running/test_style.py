@@ -1,0 +1,106 @@
+"""One look: what theme, colours, markers and panels promise every figure."""
+
+import io
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+from expression.running import style
+
+
+def test_dollars_in_a_name_are_dollars(monkeypatch):
+    """Two of them are mathematics to matplotlib; the first name is not even valid mathematics."""
+    buffer = io.BytesIO()
+    with style.theme():
+        monkeypatch.setitem(plt.rcParams, "svg.fonttype", "none")  # text as text
+        figure, ax = plt.subplots()
+        ax.set(title="a $x_{$", xlabel="b $x_1$")
+        figure.savefig(buffer, format="svg")
+    assert b">a $x_{$</text>" in buffer.getvalue()
+    assert b">b $x_1$</text>" in buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("fit", "name", "shown"),
+    [
+        (style.wrap_name, "AML", "AML"),
+        (style.wrap_name, "normal, stage 1", "normal,\nstage 1"),
+        (style.wrap_name, "a" * 30, "a" * 12 + "\n" + "a" * 12 + "\n" + "a" * 6),
+        (style.wrap_name, "word " * 12, "word word\nword word\nword word…"),
+        (style.shorten, "g" * 30, "g" * 30),
+        (style.shorten, "interleukin 8 receptor (M68932_at)", "interleukin 8 rec… (M68932_at)"),
+        (style.shorten, "Major complex (HG3779-HT3779_f_at)", "Major co… (HG3779-HT3779_f_at)"),
+        (style.shorten, "TCGA-AB-2803-03A-01T-0734-13(rep2)", "TCGA-AB-2803-03A-…734-13(rep2)"),
+        (style.shorten, f"TP53 (of {'a' * 40})", "TP53 (of aaaaaaaa…aaaaaaaaaaa)"),
+        (style.shorten, f"a protein of TP53 (of {'a' * 40})", "a protein of TP53…aaaaaaaaaaa"),
+    ],
+)
+def test_a_long_class_name_is_wrapped_and_a_gene_keeps_beginning_and_end(fit, name, shown):
+    assert fit(name) == shown
+
+
+def overlaps(figure: plt.Figure, labels: list) -> list[str]:
+    """Return the labels that reach into the one before."""
+    figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in labels]
+    pairs = zip(boxes, boxes[1:], labels[1:], strict=False)
+    return [label.get_text() for a, b, label in pairs if a.overlaps(b)]
+
+
+@pytest.mark.parametrize("count", [5, 30, 2_096])
+@pytest.mark.parametrize("side", ["xaxis", "yaxis"])
+def test_names_on_an_axis_never_overlap_and_stay_at_their_place(side, count):
+    names = [f"TCGA-AB-{2800 + i}-03A-01T-0734-13" for i in range(count)]
+    with style.theme():
+        figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 4))
+        ax.set(
+            xlim=(-0.5, count - 0.5), ylim=(-0.5, count - 0.5), xlabel="patient", ylabel="patient"
+        )
+        style.name_ticks(getattr(ax, side), names, inches=2.2)
+        labels = getattr(ax, side).get_ticklabels()
+        assert overlaps(figure, labels) == []
+        shown = {label.get_text(): label.get_position()[side == "yaxis"] for label in labels}
+    assert list(shown) == [names[int(place)] for place in shown.values()]
+    assert len(shown) == count if count <= 22 else 15 <= len(shown) <= 22
+    thinned = f" (one in {int(list(shown.values())[1])} named)" if count > 22 else ""
+    assert getattr(ax, side).get_label_text() == f"patient{thinned}"
+
+
+def test_bars_are_named_from_the_top_with_room_for_more():
+    names = [f"a gene with a very long description {i:02d}" for i in range(9)]
+    with style.theme():
+        figure, axes = style.panel_grid(4, columns=2, height=2.4)
+        style.draw_bars(axes[0], pd.Series(range(9)), "0.5", names, rows=10)
+        labels = axes[0].get_yticklabels()
+        assert overlaps(figure, labels) == []
+        heights = [label.get_window_extent().y0 for label in labels]
+    assert heights == sorted(heights, reverse=True)
+    assert [label.get_text()[-2:] for label in labels] == [name[-2:] for name in names]
+    assert axes[0].get_ylim() == (9.5, -0.5)
+
+
+def test_one_colour_a_class_and_a_subtype_the_first_that_of_its_class(data):
+    blue, sky, vermilion = (style.COLORS[name] for name in ("blue", "sky", "vermilion"))
+    assert style.class_palette(data) == {"ALL": blue, "AML": vermilion}
+    assert style.group_palette(data) == {"B-cell ALL": blue, "T-cell ALL": sky, "AML": vermilion}
+    assert style.group_palette(replace(data, subtypes=None)) == style.class_palette(data)
+
+
+def test_28_series_look_different_the_first_7_in_colour_and_marker_alone():
+    names = [f"model {i}" for i in range(28)]
+    looks = pd.DataFrame(style.series_styles([*names, "one more"])).T
+    assert list(looks.index) == [*names, "one more"]
+    for besides in ("marker", "linestyle"):  # a figure may show either alone
+        assert not looks[:28].duplicated(["color", besides]).any()
+    assert looks[:7].nunique().to_dict() == {"color": 7, "marker": 7, "linestyle": 1}
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 9])
+def test_a_grid_shows_exactly_the_panels_asked_for(count):
+    with style.theme():
+        figure, axes = style.panel_grid(count, columns=4, height=1.5)
+        assert [ax for ax in figure.axes if ax.axison] == list(axes)
+        assert len(axes) == count
+        assert figure.get_size_inches().tolist() == [style.PAGE_WIDTH, 1.5 * -(-count // 4)]
