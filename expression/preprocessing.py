@@ -10,6 +10,7 @@ References: Dudoit, Fridlyand & Speed (2002), JASA 97:77 (intensities); Chen, Lu
 F1000Research 5:1438 (the idea of edgeR's filterByExpr).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -22,13 +23,6 @@ from expression.errors import refusal
 
 MIN_GENES = 10  # fewer are no expression profile, and leave a selection of genes nothing to take
 MAX_GENES = 5_000  # of those that pass the filter, the most variable
-# What values must be, and what they are called when they look otherwise, by --expression
-SCALES = {
-    "intensity": "array intensities",
-    "log": "log2 values",
-    "counts": "counts, CPM or TPM",
-    "log-counts": "log2(x + 1) of counts, CPM or TPM",
-}
 FLOOR, CEILING = 100, 16_000
 MIN_FOLD, MIN_DIFFERENCE = 5, 500
 # Counts per million at which a gene is expressed: filterByExpr's 10 counts in a library of ten
@@ -44,7 +38,40 @@ def log2_plus_one(X: np.ndarray) -> np.ndarray:
     return np.log2(X + 1)
 
 
+def exp2_minus_one(X: np.ndarray) -> np.ndarray:
+    """Return 2**X - 1, which turns `log2_plus_one` back."""
+    values = np.exp2(X)
+    values -= 1  # in place, as X is the largest thing in memory
+    return values
+
+
 LOG2 = {"intensity": np.log2, "counts": log2_plus_one}  # of values on each scale
+
+
+class Scale(NamedTuple):
+    """One scale that the values of a file may have, an entry of `SCALES`."""
+
+    description: str  # of what the values must be
+    filtered_as: str  # "intensity", or "counts" once each patient is scaled to a million
+    turn_back: Callable[[np.ndarray], np.ndarray] | None = None  # logarithms into values
+
+    @property
+    def is_logged(self) -> bool:
+        return self.turn_back is not None
+
+    @property
+    def is_counted(self) -> bool:
+        return self.filtered_as == "counts"
+
+
+SCALES = {  # by --expression
+    "intensity": Scale("array intensities", filtered_as="intensity"),
+    "log": Scale("log2 values", filtered_as="intensity", turn_back=np.exp2),
+    "counts": Scale("counts, CPM or TPM", filtered_as="counts"),
+    "log-counts": Scale(
+        "log2(x + 1) of counts, CPM or TPM", filtered_as="counts", turn_back=exp2_minus_one
+    ),
+}
 
 
 class GeneFilter(SelectorMixin, BaseEstimator):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from expression.errors import refusal, shortlist
-from expression.preprocessing import SCALES
+from expression.preprocessing import Scale
 from expression.reading.files import clean, plain
 from expression.reading.sheets import FEATURE_COUNTS_HEADERS
 from expression.reading.tables import Table
@@ -18,12 +18,15 @@ FEW_ZEROS = 0.02  # that arrays may have, if no value is below 0
 MAX_SCANNED = 2**17  # a scanner has 16 bits; twice that leaves room for re-scaled arrays
 
 
-def check_arrays(tables: list[Table], expression: str) -> None:
+def check_arrays(tables: list[Table], scale: Scale) -> None:
     """Raise when the values of a patient are constant, or on the wrong scale."""
-    rule = f"values must be {SCALES[expression]}"
+    rule = f"values must be {scale.description}"
     for table in (table for table in tables if table.values.columns.size):
         path, values = table.path, table.values
-        if expression == "intensity" and set(map(plain, table.ignored)) >= FEATURE_COUNTS_HEADERS:
+        if (
+            not (scale.is_logged or scale.is_counted)
+            and set(map(plain, table.ignored)) >= FEATURE_COUNTS_HEADERS
+        ):
             found = "its columns are those of featureCounts"
             raise refusal(path, rule, found, "see --expression counts")
         smallest, largest = values.min(), values.max()
@@ -34,12 +37,12 @@ def check_arrays(tables: list[Table], expression: str) -> None:
         if absurd := list(largest.index[np.maximum(largest, -smallest) > MAX_VALUE]):
             limits = f"values must lie within -{MAX_VALUE:g} and {MAX_VALUE:g}"
             raise refusal(path, limits, f"found more in {shortlist(absurd)}", "correct them")
-        if wrong := _wrong_scale(values, smallest, largest, expression):
+        if wrong := _wrong_scale(values, smallest, largest, scale):
             raise refusal(path, rule, *wrong)
 
 
 def _wrong_scale(
-    values: pd.DataFrame, smallest: pd.Series, largest: pd.Series, expression: str
+    values: pd.DataFrame, smallest: pd.Series, largest: pd.Series, scale: Scale
 ) -> tuple[str, str] | None:
     """Return what values look like, if not of the scale they are given as, and what to do."""
 
@@ -47,7 +50,7 @@ def _wrong_scale(
         names = largest.index[patients]
         return f"{len(names)} of {len(largest)} patients look {look}: {shortlist(names)}"
 
-    logged, counted = expression.startswith("log"), expression.endswith("counts")
+    logged, counted = scale.is_logged, scale.is_counted
     low, negative = largest <= MAX_LOG2_VALUE, smallest < 0
     centred = low & negative
     centred[centred] = (values.loc[:, centred] < 0).mean() > 1 / 4

@@ -26,7 +26,7 @@ import pandas as pd
 
 from expression.data import ExpressionData
 from expression.errors import refusal, shortlist
-from expression.preprocessing import MAX_GENES, SCALES, Preprocessing
+from expression.preprocessing import MAX_GENES, SCALES, Preprocessing, Scale
 from expression.reading import checks
 from expression.reading.cohort import check_complete, order_classes, patients_of, read_cohort
 from expression.reading.files import clean, read_bytes
@@ -79,6 +79,7 @@ def load_expression_data(
         test = test or _path_if_exists(folder / TEST_FILE)
         labels = labels or _path_if_exists(folder / LABELS_FILE)
     labels = [labels] if isinstance(labels, str | Path) else labels or []
+    scale = SCALES[expression]
     choices = Choices(class_column, tuple(map(clean, classes or ())), drop or (), keep or ())
 
     paths = [Path(path) for path in (train, test) if path]
@@ -89,7 +90,7 @@ def load_expression_data(
         check_complete(cohort.where, "class", wanted, tables)
     lacking, missing_note = checks.find_missing(tables, missing == "drop")
     genes, gene_note = checks.find_common_genes(tables, common_genes, lacking)
-    checks.check_arrays(tables, expression)
+    checks.check_arrays(tables, scale)
     order, why = order_classes(tables, cohort.where, class_of, positive_class)
     companions = _read_companions(folder, tables, genes, order, choices) if only_the_folder else {}
     descriptions = checks.merge_descriptions(tables, genes)
@@ -98,7 +99,7 @@ def load_expression_data(
     patients = patients_of(tables)
     numbers = all(re.fullmatch("0|[1-9][0-9]{0,17}", patient) for patient in patients)
     identifier = int if numbers else str
-    X_train, *rest = (_align(table.values, genes, identifier, expression) for table in tables)
+    X_train, *rest = (_align(table.values, genes, identifier, scale) for table in tables)
     X_test = rest[0] if rest else X_train.iloc[:0]
     checks.check_copies([X_train, X_test], tables)
     y = pd.Series(class_of, name="class").loc[patients].rename(identifier).rename_axis("patient")
@@ -107,10 +108,9 @@ def load_expression_data(
     if "subtypes" in companions:
         subtypes = companions["subtypes"].rename(identifier)
         companions["subtypes"] = subtypes.loc[[*X_train.index, *X_test.index]]
-    counted = expression.endswith("counts")
-    share = float(y_train.value_counts(normalize=True).min())
+    rarer_share = float(y_train.value_counts(normalize=True).min())
     read = tables[0].values.index
-    scale = f"Values: {SCALES[expression]}; genes from {read[0]} to {read[-1]}."
+    values_note = f"Values: {scale.description}; genes from {read[0]} to {read[-1]}."
     positive = f"The positive class: {order[1]}, {why}."
     return ExpressionData(
         X_train=X_train,
@@ -119,8 +119,12 @@ def load_expression_data(
         y_test=y_test,
         descriptions=pd.Series(descriptions.values(), X_train.columns, str, "description"),
         gene_names=pd.Series(gene_names.values(), X_train.columns, str, "gene"),
-        preprocessing=Preprocessing(max_genes, *(("counts", share) if counted else ())),
-        origin=(*cohort.notes, positive, scale, *missing_note, *gene_note),
+        preprocessing=Preprocessing(
+            max_genes=max_genes,
+            scale=scale.filtered_as,
+            min_share=rarer_share,
+        ),
+        origin=(*cohort.notes, positive, values_note, *missing_note, *gene_note),
         **companions,
     )
 
@@ -156,9 +160,7 @@ def _read_companions(
     return found
 
 
-def _align(
-    values: pd.DataFrame, genes: list[str], identifier: type, expression: str
-) -> pd.DataFrame:
+def _align(values: pd.DataFrame, genes: list[str], identifier: type, scale: Scale) -> pd.DataFrame:
     """Return intensities or counts per million, patients x genes, both sorted.
 
     In one memory layout: the same bytes, the same sums.
@@ -168,11 +170,9 @@ def _align(
     rows, X = values.index.get_indexer(genes), values.to_numpy().T
     sorted_already = (np.diff(order) == 1).all() and np.array_equal(rows, np.arange(X.shape[1]))
     X = np.ascontiguousarray(X if sorted_already else X[np.ix_(order, rows)])  # no copy, as a rule
-    if expression.startswith("log"):
-        X = np.exp2(X)
-    if expression == "log-counts":
-        X -= 1
-    if expression.endswith("counts"):
+    if scale.is_logged:
+        X = scale.turn_back(X)
+    if scale.is_counted:
         X = X * (1e6 / X.sum(axis=1, keepdims=True))
     index = pd.Index(patients[order], name="patient")
     return pd.DataFrame(X, index, pd.Index(genes, name="accession"), copy=False)
