@@ -16,17 +16,14 @@ Reference: Jolliffe (2002), Principal Component Analysis, 2nd ed., Springer.
 """
 
 import argparse
-import itertools
 import sys
-from collections.abc import Iterable
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
 from expression.analysis import components
 from expression.analysis.components import ERROR
-from expression.data import ExpressionData
+from expression.figures import pca_plot as figures
 from expression.running import style
 from expression.running.command import command_line, load_data, start_report
 from expression.running.options import add_counts, make_parser
@@ -36,7 +33,6 @@ from expression.running.report import Report
 STAGES = {"permutations": 1, "held-out patients": 1, "drawing": 3}  # and roughly their seconds
 VARIANCE_RULES = (0.8, 0.9, 0.95)
 DRAWN = (2, 3)  # components, at least and at most
-NAMED_GENES = 12
 MAX_LISTED = 20  # components, in metrics.txt
 SAME_AXIS = 0.9  # overlap, below which components turn into others when patients leave
 
@@ -103,64 +99,6 @@ def summarise(
     ]
 
 
-def draw_scree(variance: pd.DataFrame, needed: Iterable[int], n_patients: int) -> plt.Figure:
-    """Draw the shares of variance over their null, and their running sum with the rules."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(style.PAGE_WIDTH, 3.2))
-    retained = int(variance["retained"].sum())
-    percent = 100 * variance.drop(columns="retained").set_axis(range(1, len(variance) + 1))
-    first = percent[: 2 * retained + 20]  # the others lie flat
-    label = "95th percentile under permutation"
-    left.fill_between(first.index, first["permuted_95"], color="0.85", label=label)
-    left.plot(first["ratio"], "o-", color="0.3", mfc="w", label="not retained")
-    left.plot(first["ratio"][:retained], "ko", label=f"retained ({retained})")
-    left.set(xlabel="Component", ylabel="% of the variance", ylim=0, title="Each component")
-    left.legend()
-    right.plot(percent["cumulative"], "k.-")
-    right.set(xlabel="Components", ylabel="% of the variance", title="Together", xlim=0)
-    right.set(xticks=[1, *needed], yticks=[0, 50, *(100 * s for s in VARIANCE_RULES)])
-    right.grid(ls=":")
-    figure.suptitle(f"Variance of {n_patients:,} training patients along their components")
-    return figure
-
-
-def draw_patients(planes: list[pd.DataFrame], data: ExpressionData, title: str) -> plt.Figure:
-    """Draw the patients over the two columns of each plane: filled training, open test."""
-    figure, axes = plt.subplots(1, len(planes), squeeze=False, figsize=(style.PAGE_WIDTH, 4))
-    groups, palette = data.groups, style.group_palette(data)
-    size = 6 if len(groups) < 300 else 2
-    for ax, xy in zip(axes.flat, planes, strict=True):
-        for (group, color), marker in zip(palette.items(), itertools.cycle(style.SERIES_MARKERS)):
-            for name, fill in (("train", color), ("test", "none")):
-                x, y = xy[(groups == group) & (data.sample_set == name)].to_numpy().T
-                if len(x):
-                    label = f"{style.wrap_name(group, 24)}, {name} ({len(x)})"
-                    ax.plot(x, y, marker, color=color, mfc=fill, ms=size, label=label)
-        ax.set(xlabel=xy.columns[0], ylabel=xy.columns[1])
-        ax.locator_params(nbins=5)
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    figure.suptitle(title)
-    return figure
-
-
-def draw_loadings(loadings: pd.DataFrame, data: ExpressionData) -> plt.Figure:
-    """Draw the largest loadings by gene name, informative genes in the colour of their class."""
-    figure, axes = style.panel_grid(loadings.shape[1], 1, height=2.4)
-    known = pd.Series(dtype=str) if data.informative_genes is None else data.informative_genes
-    for ax, (component, column) in zip(axes, loadings.items(), strict=True):
-        top = column[column.abs().nlargest(NAMED_GENES).index]
-        colors = known.reindex(top.index).map(style.class_palette(data)).fillna("0.7")
-        style.draw_bars(ax, top, colors, data.gene_names[top.index], NAMED_GENES)
-        ax.set(title=component, xlabel="Loading" if ax is axes[-1] else "")
-    if len(known):
-        classes = style.class_palette(data).items()
-        names = {style.wrap_name(f"informative, higher in {c}", 28): color for c, color in classes}
-        handles = style.color_handles({"other genes": "0.7"} | names)
-        figure.legend(handles=handles, loc="outside lower center", ncols=3)
-    n = len(data.X_train)
-    figure.suptitle(f"Components of {n:,} training patients: the {NAMED_GENES} largest loadings")
-    return figure
-
-
 def report_components(
     report: Report, numbers: dict[str, int], variance: pd.DataFrame, effects: pd.DataFrame, how: str
 ) -> None:
@@ -202,24 +140,22 @@ def main(args: argparse.Namespace) -> None:
     separated, shifts = (components.effect_sizes(held_out, compared) for compared in contrasts)
     of_drawn = separated[separated.index.isin(kept[:drawn], level="component")]
     of_error = shifts[shifts.index.isin([ERROR], level="component")]
-    numbers = {
-        f"{share:.0%} of the variance": int((variance["cumulative"] < share).sum()) + 1
-        for share in VARIANCE_RULES
-    }
+    needed = {share: int((variance["cumulative"] < share).sum()) + 1 for share in VARIANCE_RULES}
 
-    report.add_figure("scree", draw_scree(variance, numbers.values(), n))
+    report.add_figure("scree", figures.draw_scree(variance, needed, n))
     names = {name: f"{name} ({ratio:.1%} of the variance)" for name, ratio in fitted.ratio.items()}
     planes = [scores[[x, "PC2"]].rename(columns=names) for x in ("PC1", "PC3")[: drawn - 1]]
     about = f"{len(scores):,} patients on the components of the {n:,} training patients"
-    report.add_figure("pca_patients", draw_patients(planes, data, about))
+    report.add_figure("pca_patients", figures.draw_patients(planes, data, about))
     if len(shifts):
         tests = f"{len(data.X_test):,} test patients"
         about = f"{tests} beside {n:,} held-out training patients: {ERROR}"
         plane = held_out[["PC1", ERROR]].rename(columns=names | {ERROR: f"{ERROR} (array SD)"})
-        report.add_figure("train_vs_test", draw_patients([plane], data, about))
-    report.add_figure("loadings", draw_loadings(loadings.iloc[:, :drawn], data))
+        report.add_figure("train_vs_test", figures.draw_patients([plane], data, about))
+    report.add_figure("loadings", figures.draw_loadings(loadings.iloc[:, :drawn], data))
 
     report.add_headline(title, rows[:drawn], summarise(variance, drawn, of_drawn, of_error))
+    numbers = {f"{share:.0%} of the variance": count for share, count in needed.items()}
     numbers |= {"retained by parallel analysis": retained, "drawn": drawn}
     how = "leave-one-out" if folds == n else f"{folds}-fold cross-validation"
     effects = pd.concat([of_drawn, of_error])

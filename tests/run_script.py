@@ -21,9 +21,9 @@ def run(script, data, folder: Path, *options, figures=False) -> dict[str, bytes]
         patch.setattr(script, "load_data", lambda args: data)
         if not figures:
             patch.setattr(Report, "add_figure", name_figure)
-            for name in [name for name in vars(script) if name.startswith("draw_")]:
-                if name != "draw_figures":  # of Q1, which names them
-                    patch.setattr(script, name, lambda *given: None)
+            for name in list(vars(script.figures)):
+                if name.startswith("draw_") and name != "draw_figures":  # of Q1, which names them
+                    patch.setattr(script.figures, name, lambda *given: None)
         assert script.main(argv) == 0
     return contents(folder / script.__name__)
 

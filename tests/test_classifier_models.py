@@ -163,7 +163,7 @@ def planted(data):
 
 
 def test_patients_figure_marks_errors_and_no_calls_of_a_vote(planted, data):
-    figure = classifier_models.draw_patients(planted, data)
+    figure = classifier_models.figures.draw_patients(planted, data)
     ax = figure.axes[0]
     texts = np.array([text.get_text() for text in ax.texts]).reshape(6, 34)
     assert texts[:, 0].tolist() == ["", "×", "×", "", "", ""]
@@ -177,7 +177,7 @@ def test_patients_figure_marks_errors_and_no_calls_of_a_vote(planted, data):
 def test_an_added_model_is_drawn_above_the_baselines(planted, data, monkeypatch):
     monkeypatch.setitem(models.MODELS, "Added", models.MODELS["XGBoost"])  # the last entry
     P = planted.assign(Added=planted["XGBoost"])
-    figure = classifier_models.draw_patients(P, data)
+    figure = classifier_models.figures.draw_patients(P, data)
     names = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     assert names[0] == "true class"
     assert names.index("Added") < names.index("Weighted voting")
@@ -185,7 +185,7 @@ def test_an_added_model_is_drawn_above_the_baselines(planted, data, monkeypatch)
 
 def test_confusion_matrices_show_counts_and_the_range_over_states(planted, data):
     correct = pd.DataFrame({name: [33, 33] for name in planted} | {"Decision Tree": [33, 30]})
-    figure = classifier_models.draw_confusion_matrices(planted, data, correct)
+    figure = classifier_models.figures.draw_confusion_matrices(planted, data, correct)
     first, second, third = figure.axes[:3]
     assert [t.get_text() for t in first.texts] == ["20", "0", "1", "13"]
     assert [t.get_text() for t in third.texts] == ["19", "1", "0", "14"]
@@ -199,7 +199,7 @@ def test_roc_curves_tell_the_auc_where_there_is_more_than_one_threshold(planted,
     planted["XGBoost"] = 1 - y  # as wrong as can be, with one threshold
     scores = evaluation.score(y, planted)
     table = evaluation.interval_table(scores, y, scores.to_frame().T)
-    figure = classifier_models.draw_roc_curves(planted, data, table)
+    figure = classifier_models.figures.draw_roc_curves(planted, data, table)
     labels = {line.get_label().split(":")[0]: line for line in figure.axes[0].lines}
     assert labels["XGBoost"].get_label() == "XGBoost: one threshold only"
     assert labels["Weighted voting"].get_label().startswith("Weighted voting: 1.000 (0.")
@@ -213,7 +213,7 @@ def test_split_scores_are_drawn_as_often_as_they_come():
     resampled = evaluation.Resampled(
         scores, pd.concat({"accuracy": scores}, axis=1), pd.concat({"accuracy": table})
     )
-    figure = classifier_models.draw_resampled(resampled, "title", "splits")
+    figure = classifier_models.figures.draw_resampled(resampled, "title", "splits")
     bubbles = figure.axes[0].collections
     assert bubbles[0].get_offsets().tolist() == [[0.5, 0], [1.0, 0]]
     assert bubbles[0].get_sizes().tolist() == [300, 100]
@@ -223,7 +223,7 @@ def test_split_scores_are_drawn_as_often_as_they_come():
 def test_the_tree_is_drawn_with_gene_names_and_class_names(data):
     unfitted = {"One gene": models.build_models(data.preprocessing, 0)["One gene"]}
     [tree] = tuning.fit_models(unfitted, data.X_train, data.y_train.cat.codes).values()
-    figure = classifier_models.draw_decision_tree(tree.pipeline, data)
+    figure = classifier_models.figures.draw_decision_tree(tree.pipeline, data)
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts[0].startswith("ZYX <= ")
     assert "value = [27, 11]\nclass = ALL" in texts[0]

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 import clustering_analysis
-from clustering_analysis import draw_clusters, draw_consensus, draw_dendrogram, main
+from clustering_analysis import main
 from expression.analysis import clusters
+from expression.figures.clustering_analysis import draw_clusters, draw_consensus, draw_dendrogram
 from expression.running import style
 from run_script import contents, record
 

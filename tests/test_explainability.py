@@ -55,7 +55,7 @@ def test_the_summary_draws_the_positive_class():
     X, y = data.X_train, data.y_train.cat.codes.to_numpy()
     forest = fit(quick_models(), X.to_numpy(), y)["Random Forest"].pipeline
     found = {"Random Forest": genes.explain(forest, X, seed=0)}
-    figure = explainability.draw_shap_summary(found, data, np.log2(X))
+    figure = explainability.figures.draw_shap_summary(found, data, np.log2(X))
     ax = figure.axes[0]
     rows = [text.get_text() for text in ax.get_yticklabels()]
     row = next(i for i, gene in enumerate(rows) if gene in UP)
@@ -70,7 +70,9 @@ def test_each_row_of_the_summary_has_its_own_gene_where_not_all_patients_are_exp
     data = simulate(effect=4)
     values = pd.DataFrame(0.0, data.X_train.index[::-3], data.X_train.columns)
     values[["g009", "g001"]] = 2.0, 1.0  # largest first, not in the order of the alphabet
-    ax = explainability.draw_shap_summary({"Random Forest": values}, data, data.X_train).axes[0]
+    ax = explainability.figures.draw_shap_summary(
+        {"Random Forest": values}, data, data.X_train
+    ).axes[0]
     names = [text.get_text() for text in ax.get_yticklabels()]
     middles = [points.get_offsets()[:, 0].mean() for points in ax.collections[:2]]
     assert (names, middles) == (list(data.gene_names[["g009", "g001"]]), [2, 1])

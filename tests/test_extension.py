@@ -79,7 +79,7 @@ def test_added_classifiers_that_tell_importances_are_everywhere_in_q2(
     run, drawn, tmp_path, monkeypatch
 ):
     for name in ("heatmap", "top_genes"):  # which take long, and know no model
-        monkeypatch.setattr(explainability, f"draw_{name}", lambda *given: plt.figure())
+        monkeypatch.setattr(explainability.figures, f"draw_{name}", lambda *given: plt.figure())
     record = run(explainability, "--pairs", "2", "--permutations", "1")
     genes, text = (
         (tmp_path / "explainability" / file).read_text() for file in ("genes.csv", "metrics.txt")

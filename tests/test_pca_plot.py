@@ -58,7 +58,7 @@ def test_scree_figure_shows_null_and_rules():
     ratio = pd.Series([0.5, 0.3, 0.1, 0.06, 0.04])
     variance = pd.DataFrame({"ratio": ratio, "cumulative": ratio.cumsum(), "permuted_95": 0.2})
     variance["retained"] = ratio > 0.2
-    figure = pca_plot.draw_scree(variance, [2, 3, 4], 1_234)
+    figure = pca_plot.figures.draw_scree(variance, {0.8: 2, 0.9: 3, 0.95: 4}, 1_234)
     left, right = figure.axes
     labels = ["95th percentile under permutation", "not retained", "retained (2)"]
     assert legend_texts(left.get_legend()) == labels
@@ -70,7 +70,7 @@ def test_scree_figure_shows_null_and_rules():
 
 def test_patients_figure_tells_subtype_class_and_set_of_those_that_are_there(data, noise):
     plane = pd.DataFrame(np.zeros((72, 2)), data.X_all.index, ["PC1", "PC2"])
-    figure = pca_plot.draw_patients([plane, plane], data, "A title")
+    figure = pca_plot.figures.draw_patients([plane, plane], data, "A title")
     labels = legend_texts(figure.legends[0])
     assert labels[:2] == ["B-cell ALL, train (19)", "B-cell ALL, test (19)"]
     assert labels[-2:] == ["AML, train (11)", "AML, test (14)"]
@@ -80,7 +80,7 @@ def test_patients_figure_tells_subtype_class_and_set_of_those_that_are_there(dat
     assert (train.get_markerfacecolor(), test.get_markerfacecolor()) == (train.get_color(), "none")
     assert len({line.get_marker() for line in lines.values()}) == 3
     assert sum(len(line.get_xdata()) for line in lines.values()) == 72
-    figure = pca_plot.draw_patients([plane.loc[noise.X_train.index]], noise, "A title")
+    figure = pca_plot.figures.draw_patients([plane.loc[noise.X_train.index]], noise, "A title")
     labels = legend_texts(figure.legends[0])
     assert [label[-10:] for label in labels] == ["train (27)", "train (11)"]
 
@@ -89,7 +89,7 @@ def test_loadings_figure_names_the_largest_genes_in_order(data):
     genes = [*data.informative_genes.index[:2], *data.X_train.columns[:30]]
     column = pd.Series(np.linspace(1, -0.1, 32), genes, name="PC1")
     named = replace(data, gene_names=data.gene_names.index.to_series())
-    figure = pca_plot.draw_loadings(pd.DataFrame({"PC1": column, "PC2": -column}), named)
+    figure = pca_plot.figures.draw_loadings(pd.DataFrame({"PC1": column, "PC2": -column}), named)
     first, second = figure.axes
     assert [ax.get_title() for ax in figure.axes] == ["PC1", "PC2"]
     assert [tick.get_text() for tick in first.get_yticklabels()] == genes[:12]

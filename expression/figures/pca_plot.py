@@ -1,0 +1,73 @@
+"""The figures of Q3, components: their variance, the patients and the genes."""
+
+import itertools
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from expression.data import ExpressionData
+from expression.running import style
+
+NAMED_GENES = 12
+
+
+def draw_scree(variance: pd.DataFrame, needed: dict[float, int], n_patients: int) -> plt.Figure:
+    """Draw the shares of variance over their null, and their running sum.
+
+    `needed`: how many components together hold a share of the variance.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(style.PAGE_WIDTH, 3.2))
+    retained = int(variance["retained"].sum())
+    percent = 100 * variance.drop(columns="retained").set_axis(range(1, len(variance) + 1))
+    first = percent[: 2 * retained + 20]  # the others lie flat
+    label = "95th percentile under permutation"
+    left.fill_between(first.index, first["permuted_95"], color="0.85", label=label)
+    left.plot(first["ratio"], "o-", color="0.3", mfc="w", label="not retained")
+    left.plot(first["ratio"][:retained], "ko", label=f"retained ({retained})")
+    left.set(xlabel="Component", ylabel="% of the variance", ylim=0, title="Each component")
+    left.legend()
+    right.plot(percent["cumulative"], "k.-")
+    right.set(xlabel="Components", ylabel="% of the variance", title="Together", xlim=0)
+    shares = [100 * share for share in needed]
+    right.set(xticks=[1, *needed.values()], yticks=[0, 50, *shares])
+    right.grid(ls=":")
+    figure.suptitle(f"Variance of {n_patients:,} training patients along their components")
+    return figure
+
+
+def draw_patients(planes: list[pd.DataFrame], data: ExpressionData, title: str) -> plt.Figure:
+    """Draw the patients over the two columns of each plane: filled training, open test."""
+    figure, axes = plt.subplots(1, len(planes), squeeze=False, figsize=(style.PAGE_WIDTH, 4))
+    groups, palette = data.groups, style.group_palette(data)
+    size = 6 if len(groups) < 300 else 2
+    for ax, xy in zip(axes.flat, planes, strict=True):
+        for (group, color), marker in zip(palette.items(), itertools.cycle(style.SERIES_MARKERS)):
+            for name, fill in (("train", color), ("test", "none")):
+                x, y = xy[(groups == group) & (data.sample_set == name)].to_numpy().T
+                if len(x):
+                    label = f"{style.wrap_name(group, 24)}, {name} ({len(x)})"
+                    ax.plot(x, y, marker, color=color, mfc=fill, ms=size, label=label)
+        ax.set(xlabel=xy.columns[0], ylabel=xy.columns[1])
+        ax.locator_params(nbins=5)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figure.suptitle(title)
+    return figure
+
+
+def draw_loadings(loadings: pd.DataFrame, data: ExpressionData) -> plt.Figure:
+    """Draw the largest loadings by gene name, informative genes in the colour of their class."""
+    figure, axes = style.panel_grid(loadings.shape[1], 1, height=2.4)
+    known = pd.Series(dtype=str) if data.informative_genes is None else data.informative_genes
+    for ax, (component, column) in zip(axes, loadings.items(), strict=True):
+        top = column[column.abs().nlargest(NAMED_GENES).index]
+        colors = known.reindex(top.index).map(style.class_palette(data)).fillna("0.7")
+        style.draw_bars(ax, top, colors, data.gene_names[top.index], NAMED_GENES)
+        ax.set(title=component, xlabel="Loading" if ax is axes[-1] else "")
+    if len(known):
+        classes = style.class_palette(data).items()
+        names = {style.wrap_name(f"informative, higher in {c}", 28): color for c, color in classes}
+        handles = style.color_handles({"other genes": "0.7"} | names)
+        figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    n = len(data.X_train)
+    figure.suptitle(f"Components of {n:,} training patients: the {NAMED_GENES} largest loadings")
+    return figure
