@@ -24,24 +24,50 @@ from expression.analysis.models import GRIDS_NOTE, MAJORITY, MODELS, build_model
 from expression.analysis.tuning import INNER_FOLDS, chosen_parameters, fit_models, tuning_table
 from expression.data import ExpressionData
 from expression.figures import classifier_models as figures
-from expression.running.command import command_line, load_data, start_report
-from expression.running.options import add_counts, make_parser
-from expression.running.rendering import brief_table, interval_text, range_text
-from expression.running.report import Report
+from expression.running.command import (
+    Repetitions,
+    command_line,
+    load_data,
+    make_parser,
+    start_report,
+    whole_number,
+)
+from expression.running.report import Report, brief_table, interval_text, range_text
 
 TITLE = "Q1: accuracy of the models and baselines (95 % interval)"
-STAGES = {"tuning": 3, "other random states": 25, "nested cross-validation": 72}
-STAGES |= {"Monte-Carlo cross-validation": 30, "drawing": 6}  # and roughly their seconds
+STAGES = {  # and roughly their seconds
+    "tuning": 3,
+    "other random states": 25,
+    "nested cross-validation": 72,
+    "Monte-Carlo cross-validation": 30,
+    "drawing": 6,
+}
+RANDOM_STATES = Repetitions(21, fewest=5)
+NESTED_REPEATS = Repetitions(10, fewest=1)
+RANDOM_SPLITS = Repetitions(20, fewest=3)
 MAX_LISTED = 5  # patients, in metrics.txt
 
 
 def parse_args(argv=None) -> argparse.Namespace:
     parser = make_parser(__doc__, "classifier_models")
-    add_counts(
-        parser,
-        ("--random-states", 21, 2, "random states to tune and fit under, the seed's among them", 5),
-        ("--repeats", 10, 1, "repetitions of the nested cross-validation", 1),
-        ("--monte-carlo", 20, 2, "random splits of all patients into training and test", 3),
+    add = parser.add_argument_group("options of this script").add_argument
+    add(
+        "--random-states",
+        type=whole_number(2),
+        metavar="N",
+        help=f"random states to tune and fit under, the seed's among them ({RANDOM_STATES})",
+    )
+    add(
+        "--repeats",
+        type=whole_number(1),
+        metavar="N",
+        help=f"repetitions of the nested cross-validation ({NESTED_REPEATS})",
+    )
+    add(
+        "--monte-carlo",
+        type=whole_number(2),
+        metavar="N",
+        help=f"random splits of all patients into training and test ({RANDOM_SPLITS})",
     )
     return parser.parse_args(argv)
 
@@ -151,19 +177,35 @@ def report_training(report: Report, results: Results) -> None:
 
 @command_line(parse_args)
 def main(args: argparse.Namespace) -> None:
-    data, seed = load_data(args), args.seed
-    title = "Telling {1} from {0} by expression".format(*data.classes)
-    report = start_report(args, data, title, STAGES)
-    models, tested, splits = build_models(data.preprocessing, seed), None, None
+    data = load_data(args)
+    negative, positive = data.classes
+    patients = len(data.y_all)
+    random_states = args.random_states or RANDOM_STATES.for_patients(patients)
+    repeats = args.repeats or NESTED_REPEATS.for_patients(patients)
+    random_splits = args.monte_carlo or RANDOM_SPLITS.for_patients(patients)
+    report = start_report(
+        args,
+        data,
+        f"Telling {positive} from {negative} by expression",
+        STAGES,
+        random_states=random_states,
+        repeats=repeats,
+        monte_carlo=random_splits,
+    )
+
+    models = build_models(data.preprocessing, args.seed)
     fitted = fit_models(models, data.X_train, data.y_train.cat.codes)
+    tested = None
+    splits = None
     if len(data.y_test):
         at_once = evaluation.measure_on_test(data, fitted, 1)
         report.show_table("Predicted correctly", headline_rows(Results(fitted, at_once)))
-        tested = evaluation.measure_on_test(data, fitted, args.random_states)
-    nested = evaluation.nested_cv(data, models, args.repeats, seed)
+        tested = evaluation.measure_on_test(data, fitted, random_states)
+    nested = evaluation.nested_cv(data, models, repeats, args.seed)
     if tested:
-        splits = evaluation.monte_carlo_cv(data, models, tested, args.monte_carlo, seed)
+        splits = evaluation.monte_carlo_cv(data, models, tested, random_splits, args.seed)
     results = Results(fitted, tested, nested, splits)
+
     for name, figure in figures.draw_figures(data, results).items():
         report.add_figure(name, figure)
     report.add_headline(TITLE, headline_rows(results), in_short(data, results))

@@ -33,11 +33,18 @@ from expression.analysis import agreement, clusters
 from expression.analysis.clusters import Choice
 from expression.figures import clustering_analysis as figures
 from expression.running import style
-from expression.running.command import command_line, load_data, start_report
-from expression.running.options import add_counts, make_parser
+from expression.running.command import (
+    Repetitions,
+    command_line,
+    load_data,
+    make_parser,
+    start_report,
+    whole_number,
+)
 from expression.running.report import Report
 
 COHORTS = {"all": "all {} patients", "training": "the {} training patients"}
+SUBSAMPLES = Repetitions(20, fewest=10)
 STAGES = {"stability": 20, "features": 2, "drawing": 4}  # and roughly their seconds
 TITLE = "Q3, clusters found without labels"
 MAX_LISTED = 15  # numbers of clusters, in metrics.txt
@@ -45,13 +52,40 @@ MAX_LISTED = 15  # numbers of clusters, in metrics.txt
 
 def parse_args(argv=None) -> argparse.Namespace:
     parser = make_parser(__doc__, "clustering_analysis")
-    add_counts(
-        parser,
-        ("--genes", 1_000, 2, "cluster on the N most variable genes"),
-        ("--clusters", 5, 2, "try 2 to N clusters"),
-        ("--subsamples", 20, 10, "subsamples of the patients, for stability and consensus", 10),
-        ("--nulls", 19, 2, "data sets without clusters; of fewer than 19 none can tell"),
-        ("--permutations", 999, 1, "permutations of the labels, for the agreement with them"),
+    add = parser.add_argument_group("options of this script").add_argument
+    add(
+        "--genes",
+        type=whole_number(2),
+        default=1_000,
+        metavar="N",
+        help="cluster on the N most variable genes (default: 1,000)",
+    )
+    add(
+        "--clusters",
+        type=whole_number(2),
+        default=5,
+        metavar="N",
+        help="try 2 to N clusters (default: 5)",
+    )
+    add(
+        "--subsamples",
+        type=whole_number(10),
+        metavar="N",
+        help=f"subsamples of the patients, for stability and consensus ({SUBSAMPLES})",
+    )
+    add(
+        "--nulls",
+        type=whole_number(2),
+        default=19,
+        metavar="N",
+        help="data sets without clusters; of fewer than 19 none can tell (default: 19)",
+    )
+    add(
+        "--permutations",
+        type=whole_number(1),
+        default=999,
+        metavar="N",
+        help="permutations of the labels, for the agreement with them (default: 999)",
     )
     return parser.parse_args(argv)
 
@@ -148,7 +182,14 @@ def report_contents(report: Report, contents: pd.DataFrame, choices: dict[str, C
 @command_line(parse_args)
 def main(args: argparse.Namespace) -> None:
     data = load_data(args)
-    report = start_report(args, data, "Clustering: what shows up without labels", STAGES)
+    subsamples = args.subsamples or SUBSAMPLES.for_patients(len(data.y_all))
+    report = start_report(
+        args,
+        data,
+        "Clustering: what shows up without labels",
+        STAGES,
+        subsamples=subsamples,
+    )
     cohorts = ({"all": data.X_all} if len(data.X_test) else {}) | {"training": data.X_train}
     names = {name: COHORTS[name].format(len(X)) for name, X in cohorts.items()}
     whole, ks = next(iter(cohorts)), range(2, args.clusters + 1)
@@ -166,7 +207,7 @@ def main(args: argparse.Namespace) -> None:
     agreements = agreement.agreement_table(found, truths, args.permutations, args.seed)
     rows = headline_rows(agreements, kinds)
     report.show_table(TITLE, rows)
-    work = args.subsamples, args.nulls, args.seed
+    work = subsamples, args.nulls, args.seed
     stability, resampled = clusters.assess_cohorts(features, ks, *work)
     choices = {name: clusters.choose_clusters(stability[name], args.seed) for name in cohorts}
     sensitivity = agreement.vary_features(

@@ -33,24 +33,45 @@ from expression.analysis.tuning import fit_models
 from expression.data import ExpressionData
 from expression.figures import explainability as figures
 from expression.running import style
-from expression.running.command import command_line, load_data, start_report
-from expression.running.options import above_zero, add_counts, make_parser
-from expression.running.rendering import join_first
-from expression.running.report import Report
+from expression.running.command import (
+    Repetitions,
+    above_zero,
+    command_line,
+    load_data,
+    make_parser,
+    start_report,
+    whole_number,
+)
+from expression.running.report import Report, join_first
 
 N_LEADING = 20  # genes in figures and tables
+PAIRS = Repetitions(50, fewest=5)
+PERMUTATIONS = Repetitions(10, fewest=3)
 STAGES = {"tuning": 2, "subsamples": 12, "checks": 33, "drawing": 7}  # and roughly their seconds
 
 
 def parse_args(argv=None) -> argparse.Namespace:
     parser = make_parser(__doc__, "explainability")
-    add_counts(
-        parser,
-        ("--pairs", 50, 2, "pairs of complementary halves of the training patients", 5),
-        ("--permutations", 10, 1, "permuted labels to repeat the selection with", 3),
+    add = parser.add_argument_group("options of this script").add_argument
+    add(
+        "--pairs",
+        type=whole_number(2),
+        metavar="N",
+        help=f"pairs of complementary halves of the training patients ({PAIRS})",
     )
-    about = "bound on the expected number of falsely selected genes (default: 1)"
-    parser.add_argument("--expected-false", type=above_zero, default=1, metavar="X", help=about)
+    add(
+        "--permutations",
+        type=whole_number(1),
+        metavar="N",
+        help=f"permuted labels to repeat the selection with ({PERMUTATIONS})",
+    )
+    add(
+        "--expected-false",
+        type=above_zero,
+        default=1,
+        metavar="X",
+        help="bound on the expected number of falsely selected genes (default: 1)",
+    )
     return parser.parse_args(argv)
 
 
@@ -144,10 +165,19 @@ def report_evidence(report: Report, stability, table, rule: Rule, checks: Checks
 @command_line(parse_args)
 def main(args: argparse.Namespace) -> None:
     data = load_data(args)
-    report = start_report(args, data, "Which genes decide, and how surely", STAGES)
+    pairs = args.pairs or PAIRS.for_patients(len(data.y_all))
+    permutations = args.permutations or PERMUTATIONS.for_patients(len(data.y_all))
+    report = start_report(
+        args,
+        data,
+        "Which genes decide, and how surely",
+        STAGES,
+        pairs=pairs,
+        permutations=permutations,
+    )
     log2, expression = genes.expression_tables(data)
     X, y = data.X_train[expression.columns], data.y_train.cat.codes.to_numpy()
-    rule = selection.choose_rule(len(X.columns), args.pairs, args.expected_false)
+    rule = selection.choose_rule(len(X.columns), pairs, args.expected_false)
     models = build_models(data.preprocessing, args.seed).items()
     fitted = fit_models({name: u for name, u in models if u.model.importance}, data.X_train, y)
     pipelines = {name: f.pipeline for name, f in fitted.items()}
@@ -156,7 +186,7 @@ def main(args: argparse.Namespace) -> None:
     (selected,) = selection.refit_on_pairs(tuned, X, [whole], rule, "subsamples")
     table = genes.gene_table(data, expression, log2, selected[:, -1].mean(axis=0), args.seed)
     report.show_table(*headline(table))
-    checks = selection.check_rule(tuned, X, y, selected, rule, args.permutations, args.seed)
+    checks = selection.check_rule(tuned, X, y, selected, rule, permutations, args.seed)
     table.insert(4, "subsets", checks.subsets.sum())
     explanations = {n: genes.explain(p, data.X_train, args.seed) for n, p in pipelines.items()}
     models = genes.model_tables(pipelines, explanations, expression, data.X_train.columns, selected)

@@ -25,11 +25,18 @@ from expression.analysis import components
 from expression.analysis.components import ERROR
 from expression.figures import pca_plot as figures
 from expression.running import style
-from expression.running.command import command_line, load_data, start_report
-from expression.running.options import add_counts, make_parser
-from expression.running.rendering import interval_text, join_first
-from expression.running.report import Report
+from expression.running.command import (
+    Repetitions,
+    command_line,
+    load_data,
+    make_parser,
+    start_report,
+    whole_number,
+)
+from expression.running.report import Report, interval_text, join_first
 
+PERMUTATIONS = Repetitions(200, fewest=20)
+FOLDS = Repetitions(50, fewest=10)
 STAGES = {"permutations": 1, "held-out patients": 1, "drawing": 3}  # and roughly their seconds
 VARIANCE_RULES = (0.8, 0.9, 0.95)
 DRAWN = (2, 3)  # components, at least and at most
@@ -39,11 +46,25 @@ SAME_AXIS = 0.9  # overlap, below which components turn into others when patient
 
 def parse_args(argv=None) -> argparse.Namespace:
     parser = make_parser(__doc__, "pca_plot")
-    add_counts(
-        parser,
-        ("--permutations", 200, 20, "permutations of the parallel analysis", 20),
-        ("--folds", 50, 2, "folds to hold patients out in, at most one a patient", 10),
-        ("--components", 10, 2, "components in the tables, at least those retained and drawn"),
+    add = parser.add_argument_group("options of this script").add_argument
+    add(
+        "--permutations",
+        type=whole_number(20),
+        metavar="N",
+        help=f"permutations of the parallel analysis ({PERMUTATIONS})",
+    )
+    add(
+        "--folds",
+        type=whole_number(2),
+        metavar="N",
+        help=f"folds to hold patients out in, at most one a patient ({FOLDS})",
+    )
+    add(
+        "--components",
+        type=whole_number(2),
+        default=10,
+        metavar="N",
+        help="components in the tables, at least those retained and drawn (default: 10)",
     )
     return parser.parse_args(argv)
 
@@ -120,15 +141,25 @@ def report_components(
 @command_line(parse_args)
 def main(args: argparse.Namespace) -> None:
     data = load_data(args)
-    report = start_report(args, data, "Principal components of gene expression", STAGES)
+    permutations = args.permutations or PERMUTATIONS.for_patients(len(data.y_all))
+    folds = args.folds or FOLDS.for_patients(len(data.y_all))
+    report = start_report(
+        args,
+        data,
+        "Principal components of gene expression",
+        STAGES,
+        permutations=permutations,
+        folds=folds,
+    )
     X, steps, n = data.X_train, data.preprocessing.steps(), len(data.X_train)
     fitted = components.fit_components(X, steps)
     title = f"Components of {n:,} training patients"
     rows = component_rows(fitted, data.gene_names)
     report.show_table(title, rows)
 
-    variance = components.parallel_analysis(fitted, X, args.permutations, args.seed)
-    retained, folds = int(variance["retained"].sum()), min(args.folds, n)
+    variance = components.parallel_analysis(fitted, X, permutations, args.seed)
+    retained = int(variance["retained"].sum())
+    folds = min(folds, n)
     drawn = int(np.clip(retained, *DRAWN))
     kept = variance.index[: max(args.components, retained, drawn)]
     loadings, scores = fitted.loadings[kept], fitted.scores(data.X_all, retained)

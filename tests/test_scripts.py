@@ -14,7 +14,7 @@ from expression.analysis.models import ROUNDS
 from planted import small_models
 from run_script import record, run, table
 
-QUICK = {  # every count, as `load_data`, which settles defaults, is replaced
+QUICK = {
     classifier_models: "--random-states 2 --repeats 1 --monte-carlo 2",
     explainability: "--pairs 2 --permutations 1",
     clustering_analysis: "--genes 200 --clusters 2 --subsamples 10 --nulls 2 --permutations 9",

@@ -12,7 +12,7 @@ from expression.analysis.evaluation import Resampled, Results, hardest_first, no
 from expression.analysis.models import MAJORITY, MODELS, classifier_names
 from expression.data import ExpressionData
 from expression.running import style
-from expression.running.rendering import interval_text, range_text
+from expression.running.report import interval_text, range_text
 
 MAX_SHOWN = 60  # patients
 

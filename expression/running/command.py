@@ -1,26 +1,245 @@
-"""What surrounds the analysis of a script: its data, its report, and how it ends."""
+"""The command line of a script: its options, its data, and how it ends.
+
+def parse_args(argv=None):
+    parser = make_parser(__doc__, "a_script")
+    ...
+
+@command_line(parse_args)
+def main(args):
+    data = load_data(args)
+    report = start_report(args, data, "A title", STAGES)
+"""
 
 import argparse
 import functools
-import inspect
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
-from sklearn import config_context
 from threadpoolctl import threadpool_limits
 
 from expression.data import ExpressionData
 from expression.errors import DataError, refusal
 from expression.parallel import expect, workers
-from expression.reading.load import load_expression_data
-from expression.running.report import Report
+from expression.preprocessing import MAX_GENES, MIN_GENES, SCALES
+from expression.reading.load import DATA_DIR, load_expression_data
+from expression.running.report import FIGURE_FORMATS, Report
 from expression.running.style import theme
 
-# Not in the record of a result: what changes no number, and where the input is (it has a checksum)
+OUTPUT_DIR = Path(__file__).resolve().parents[2] / "outputs"
+FEW_PATIENTS = 72  # up to as many as the published data have, all repetitions are affordable
+MAX_SEED = 2**32 - 1  # of NumPy
+# Not among the recorded options: what changes no number, where the input is (it has a checksum),
+# and what the record names itself
 UNRECORDED_OPTIONS = {
-    *("data_dir", "train", "test", "labels"),
-    *("output_dir", "jobs", "scheduler", "quiet", "figure_format", "counts"),
+    "script",
+    "seed",
+    "data_dir",
+    "train",
+    "test",
+    "labels",
+    "output_dir",
+    "jobs",
+    "scheduler",
+    "quiet",
+    "figure_format",
 }
+
+
+# --- options -------------------------------------------------------------------------------------
+
+
+class ScriptParser(argparse.ArgumentParser):
+    """An argument parser that refuses in the one line all scripts refuse in."""
+
+    def error(self, message: str):
+        self.exit(2, f"error: {message.removeprefix('argument ')}; see {self.prog} --help\n")
+
+
+def make_parser(doc: str, script: str) -> ScriptParser:
+    """Return a parser with the shared options; a script adds those that change its results."""
+    parser = ScriptParser(
+        prog=f"{script}.py",
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(script=script)
+    _add_shared_options(parser, script)
+    _add_own_data_options(parser)
+    return parser
+
+
+def _add_shared_options(parser: ScriptParser, script: str) -> None:
+    add = parser.add_argument_group("shared options").add_argument
+    add(
+        "--data-dir",
+        type=Path,
+        default=DATA_DIR,
+        metavar="DIR",
+        help="folder with the expression tables and classes (default: the shipped AML_ALL_data)",
+    )
+    add(
+        "--output-dir",
+        type=Path,
+        default=OUTPUT_DIR,
+        metavar="DIR",
+        help=f"results go to DIR/{script}/ (default: outputs beside the scripts)",
+    )
+    add(
+        "--expression",
+        choices=SCALES,
+        default="intensity",
+        help="scale: array intensities, or their log2; counts (or CPM, TPM), or their log2(x + 1) "
+        "(default: intensity)",
+    )
+    add(
+        "--max-genes",
+        type=whole_number(MIN_GENES),
+        default=MAX_GENES,
+        metavar="N",
+        help=f"of genes that pass the filter, the N most variable at most (default: {MAX_GENES:,})",
+    )
+    add(
+        "--seed",
+        type=whole_number(0),
+        default=0,
+        metavar="N",
+        help="seed of everything random; the same seed gives the same bytes (default: 0)",
+    )
+    add(
+        "--jobs",
+        type=whole_number(1),
+        metavar="N",
+        help="processes to work in; changes the time only, not the results (default: all cores)",
+    )
+    add(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="address of a Dask scheduler, such as tcp://127.0.0.1:8786, whose workers do the work",
+    )
+    add(
+        "--figure-format",
+        choices=FIGURE_FORMATS,
+        default="png",
+        help="file format of the figures (default: png)",
+    )
+    add("--quiet", action="store_true", help="no progress and no summary")
+
+
+def _add_own_data_options(parser: ScriptParser) -> None:
+    add = parser.add_argument_group(
+        "your own data",
+        "The file of classes names the patients; the columns or rows with those names are the\n"
+        "patients, the first unique other text names the genes, the rest is ignored. Text with\n"
+        "comma, semicolon or tab, GCT, GEO series matrix, .xlsx; plain or gzip.",
+    ).add_argument
+    add(
+        "--train",
+        type=Path,
+        metavar="FILE",
+        help="expression of the training patients; nothing is then taken from the data folder",
+    )
+    add(
+        "--test",
+        type=Path,
+        metavar="FILE",
+        help="expression of the test patients; may be left out, with all that needs them",
+    )
+    add(
+        "--labels",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="table of patients and classes, or CLS (codes in the order of the patients in the "
+        "expression files, training first); not needed when those have a column of classes",
+    )
+    add(
+        "--class-column",
+        metavar="NAME",
+        help="the column of classes, where more than one column can be",
+    )
+    add(
+        "--classes",
+        nargs=2,
+        metavar="NAME",
+        help="the two classes to take of several, with their patients alone",
+    )
+    add(
+        "--positive-class",
+        metavar="NAME",
+        help="the class to call positive (default: AML, else the rarer one in training)",
+    )
+    add(
+        "--common-genes",
+        action="store_true",
+        help="use the genes both files have, when the test file lacks fewer than half of them",
+    )
+    add(
+        "--missing",
+        choices=("refuse", "drop"),
+        default="refuse",
+        help="missing values: refuse the file, or drop the genes that lack any (default: refuse)",
+    )
+    add(
+        "--drop",
+        nargs="+",
+        metavar="NAME",
+        help="columns and rows to leave out: patients, genes, or what is neither; "
+        "* and ? as in a shell",
+    )
+    add(
+        "--keep",
+        nargs="+",
+        metavar="NAME",
+        help="genes to keep though their names look like clinical data",
+    )
+
+
+def whole_number(minimum: int) -> Callable[[str], int]:
+    """Return an argparse type: a whole number from the minimum to what a seed may be."""
+
+    def convert(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not minimum <= int(text) <= MAX_SEED:
+            rule = f"must be a whole number from {minimum} to {MAX_SEED}"
+            raise argparse.ArgumentTypeError(f"{rule} - found {text[:40]!r}")
+        return int(text)
+
+    return convert
+
+
+def above_zero(text: str) -> float:
+    """Return an option's value, a number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number above 0 - found {text[:40]!r}")
+    return value
+
+
+class Repetitions(NamedTuple):
+    """A number of repetitions that shrinks as patients grow, since intervals do."""
+
+    default: int  # for as many patients as the published data have, or fewer
+    fewest: int  # for however many
+
+    def for_patients(self, patients: int) -> int:
+        if patients <= FEW_PATIENTS:
+            return self.default
+        return max(self.fewest, round(self.default * FEW_PATIENTS / patients))
+
+    def __str__(self) -> str:
+        """Say it in the help of an option."""
+        return (
+            f"default: {self.default:,}; beyond {FEW_PATIENTS} patients fewer in proportion, at "
+            f"least {self.fewest}"
+        )
+
+
+# --- around an analysis --------------------------------------------------------------------------
 
 
 def command_line(parse_args: Callable[[Sequence[str] | None], argparse.Namespace]):
@@ -34,52 +253,78 @@ def command_line(parse_args: Callable[[Sequence[str] | None], argparse.Namespace
         @functools.wraps(main)
         def command(argv: Sequence[str] | None = None) -> int:
             args = parse_args(argv)
-            # One thread, as sums in another order are other bytes; and no checks of what is
-            # checked already, a fifth of the time where matrices are as small as these.
-            fast = config_context(assume_finite=True, skip_parameter_validation=True)
-            work = workers(args.jobs, not args.quiet, args.scheduler)
             try:
-                with theme(), threadpool_limits(1), fast, work:
+                with (
+                    theme(),
+                    threadpool_limits(1),  # as sums in another order are other bytes
+                    workers(args.jobs, not args.quiet, args.scheduler),
+                ):
                     main(args)
-                return 0
             except KeyboardInterrupt:
                 print("interrupted: no output is half-written", file=sys.stderr)
                 return 130
             except DataError as error:
-                message = error
+                print(f"error: {error}", file=sys.stderr)
+                return 2
             except OSError as error:
-                where, found = error.filename or "system", error.strerror or error
-                advice = "free disk space or memory, and run again"
-                message = refusal(where, "must be usable", found, advice)
-            print(f"error: {message}", file=sys.stderr)
-            return 2
+                print(f"error: {_refuse_system(error)}", file=sys.stderr)
+                return 2
+            return 0
 
         return command
 
     return decorate
 
 
+def _refuse_system(error: OSError) -> DataError:
+    return refusal(
+        error.filename or "system",
+        "must be usable",
+        error.strerror or error,
+        "free disk space or memory, and run again",
+    )
+
+
 def load_data(args: argparse.Namespace) -> ExpressionData:
-    """Return the data the shared options name, and settle the counts that depend on them."""
-    names = inspect.signature(load_expression_data).parameters  # those of the options
-    data = load_expression_data(**{name: getattr(args, name) for name in names})
-    for count in args.counts:
-        name = count.option.removeprefix("--").replace("-", "_")
-        if getattr(args, name) is None:
-            setattr(args, name, count.default_for(len(data.y_all)))
-    return data
+    """Return the data that the shared options name."""
+    return load_expression_data(
+        args.data_dir,
+        expression=args.expression,
+        train=args.train,
+        test=args.test,
+        labels=args.labels,
+        class_column=args.class_column,
+        classes=args.classes,
+        positive_class=args.positive_class,
+        common_genes=args.common_genes,
+        missing=args.missing,
+        drop=args.drop,
+        keep=args.keep,
+        max_genes=args.max_genes,
+    )
 
 
 def start_report(
-    args: argparse.Namespace, data: ExpressionData, title: str, stages: dict[str, float]
+    args: argparse.Namespace,
+    data: ExpressionData,
+    title: str,
+    stages: dict[str, float],
+    **settled: int,
 ) -> Report:
-    """Return an empty report; `stages`: the work to come and roughly its seconds, for the bar."""
+    """Return an empty report.
+
+    stages: the work to come and roughly its seconds, for the progress bar.
+    settled: options whose defaults depend on the data, as they are now.
+    """
     expect(stages)
+    given = {name: value for name, value in vars(args).items() if name not in UNRECORDED_OPTIONS}
     return Report(
         title,
         data,
+        script=args.script,
+        seed=args.seed,
+        options=given | settled,
         folder=args.output_dir / args.script,
-        options={k: v for k, v in vars(args).items() if k not in UNRECORDED_OPTIONS},
         figure_format=args.figure_format,
         quiet=args.quiet,
     )

@@ -1,6 +1,6 @@
-"""What a script leaves behind: figures, tables, and what it found in words and numbers.
+"""What a script leaves behind: figures, tables, and its results in words and numbers.
 
-A script computes and draws; a `Report` collects what it found and writes it at the very end, all
+A script computes and draws; a `Report` collects its results and writes them at the very end, all
 files into a hidden folder inside its own first, and then renamed. Until then earlier outputs are
 untouched, and no file is ever half-written, even when the script is killed. Afterwards what an
 earlier run wrote and this one did not is gone; other files stay.
@@ -14,12 +14,14 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 from tqdm import tqdm
@@ -27,9 +29,11 @@ from tqdm import tqdm
 from expression.data import ExpressionData
 from expression.errors import DataError, refusal
 from expression.preprocessing import MIN_CPM
-from expression.running.rendering import escape_formulas, rows_to_text, to_plain, to_text, wrap
 
+FIGURE_FORMATS = ("png", "pdf", "svg")
+DATES = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}  # left out: the same bytes again
 HIDDEN = ".writing."
+LINE_LENGTH = 100  # of metrics.txt, in characters
 PACKAGES = ("matplotlib", "numpy", "pandas", "scikit-learn", "scipy", "seaborn", "shap", "xgboost")
 
 
@@ -41,43 +45,45 @@ class Report:
         title: str,
         data: ExpressionData,
         *,
-        folder: Path,
+        script: str,
+        seed: int,
         options: dict,
+        folder: Path,
         figure_format: str = "png",
         quiet: bool = False,
     ):
-        """Start empty; `options` are those that change results, with the script and the seed.
+        """Start empty; `options` are those that change results, besides the seed.
 
         DataError when nothing could be written into the folder, which is made at the end.
         """
-        self.folder, self.figure_format, self.quiet = folder, figure_format, quiet
-        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        if not existing.is_dir():
-            raise unusable(existing, "it is not a folder")
-        if not os.access(existing, os.W_OK):
-            raise unusable(existing, "permission denied")
+        check_folder(folder)
+        self.title = title
+        self.folder = folder
+        self.figure_format = figure_format
+        self.quiet = quiet
         self.files: dict[str, bytes] = {}
         self.in_short = ""
-        about = describe(data)
-        self.text = [title, "=" * len(title), "", about, *map(wrap, data.caveats.splitlines()), ""]
-        self.show(f"{title}\n{about}")
-        options = dict(options)
+        # Lines of metrics.txt
+        described = describe(data)
+        self.headline: list[str] = []
+        self.data_lines = [*described, *map(wrap, data.caveats.splitlines())]
+        self.sections: list[str] = []
         self.record = {
-            "script": f"{options.pop('script')}.py",
-            "seed": options.pop("seed"),
+            "script": f"{script}.py",
+            "seed": seed,
             "options": options,
             "versions": package_versions(),
             "input_sha256": data.checksum,
-            "data": about.splitlines(),
+            "data": described,
             "headline": {},
             "results": {},
         }
+        self.show("\n".join([title, *described]))
 
     def add_figure(self, name: str, figure: plt.Figure) -> None:
         """Add a figure, to become ``name.<figure format>``, and close it."""
-        dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=self.figure_format, metadata=dates.get(self.figure_format))
+        figure.savefig(buffer, format=self.figure_format, metadata=DATES.get(self.figure_format))
         plt.close(figure)
         self.files[f"{name}.{self.figure_format}"] = buffer.getvalue()
 
@@ -106,9 +112,15 @@ class Report:
         """
         self.record["headline"] = {"title": title, "in_short": in_short, "rows": to_plain(rows)}
         self.in_short = "\n".join(map(wrap, in_short))
-        short = ["In short", "--------", self.in_short, ""]
-        table = [title, "-" * len(title), rows_to_text(rows), ""]
-        self.text[3:3] = [*short, *table, "The data", "--------"]
+        self.headline = [
+            *under_line("In short", "-"),
+            self.in_short,
+            "",
+            *under_line(title, "-"),
+            rows_to_text(rows),
+            "",
+            *under_line("The data", "-"),
+        ]
 
     def add_section(
         self,
@@ -122,17 +134,33 @@ class Report:
         of them instead; and for programs under `key`.
         """
         self.record["results"][key] = to_plain(values)
-        about = [wrap(note), ""] if note else []
-        text = to_text(values if shown is None else shown)
-        self.text += [title, "-" * len(title), *about, text, ""]
+        self.sections += under_line(title, "-")
+        if note:
+            self.sections += [wrap(note), ""]
+        self.sections += [to_text(values if shown is None else shown), ""]
+
+    def metrics_text(self) -> str:
+        """Return metrics.txt: the title, the headline, the data, then the sections."""
+        lines = [
+            *under_line(self.title, "="),
+            "",
+            *self.headline,
+            *self.data_lines,
+            "",
+            *self.sections,
+        ]
+        return "\n".join(lines)
 
     def write(self) -> None:
         """Write every file, and remove what else an earlier run wrote; then print the findings."""
         self.record["files"] = sorted({*self.files, "metrics.txt", "metrics.json"})
         record = json.dumps(self.record, indent=2, ensure_ascii=False, allow_nan=False)
-        metrics = {"metrics.json": f"{record}\n", "metrics.txt": "\n".join(self.text)}
         # The record first: even when the script is killed just then, it names all files of ours
-        contents = {name: text.encode() for name, text in metrics.items()} | self.files
+        contents = {
+            "metrics.json": f"{record}\n".encode(),
+            "metrics.txt": self.metrics_text().encode(),
+            **self.files,
+        }
         missing = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -165,6 +193,15 @@ class Report:
                     Path(hidden, name).replace(self.folder / name)
 
 
+def check_folder(folder: Path) -> None:
+    """Raise a DataError when a folder could not be made or written into."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise unusable(existing, "it is not a folder")
+    if not os.access(existing, os.W_OK):
+        raise unusable(existing, "permission denied")
+
+
 def unusable(path: object, found: str) -> DataError:
     """Return the refusal of a place to write to."""
     return refusal(path, "must be a folder to write to", found, "free it, or see --output-dir")
@@ -189,24 +226,34 @@ def written_files(folder: Path) -> set[str]:
         return set()
 
 
-def describe(data: ExpressionData) -> str:
+def describe(data: ExpressionData) -> list[str]:
     """Return lines on what is analysed: patients, classes, genes, and what was read for them."""
+    train = _count_patients(data, "training", data.y_train)
+    test = _count_patients(data, "test", data.y_test)
+    sentences = [f"Data: {train}, {test}.", *data.origin, f"Genes: {_count_genes(data)}."]
+    return "\n".join(map(wrap, sentences)).splitlines()
 
-    def group(name, y):
-        counts = ", ".join(f"{(y == label).sum()} {label}" for label in data.classes)
-        none = f"no {name} patients (what needs them is not computed)"
-        return none if y.empty else f"{len(y)} {name} patients ({counts})"
 
+def _count_patients(data: ExpressionData, name: str, y: pd.Series) -> str:
+    if y.empty:
+        return f"no {name} patients (what needs them is not computed)"
+    counts = ", ".join(f"{(y == label).sum()} {label}" for label in data.classes)
+    return f"{len(y)} {name} patients ({counts})"
+
+
+def _count_genes(data: ExpressionData) -> str:
     kept = Pipeline(data.preprocessing.filtered_steps()).fit(data.X_train.to_numpy())[-1]
     does = "vary enough in the training patients"
     if data.preprocessing.scale == "counts":
         least = data.y_train.value_counts().min()
         does = f"reach {MIN_CPM} per million in {least} or more training patients"
-    genes = f"{kept.n_passing_:,} of {data.X_train.shape[1]:,} genes {does}"
-    if kept.n_passing_ > kept.support_.sum():
-        genes += f"; the {kept.support_.sum():,} most variable of them are used"
-    patients = f"{group('training', data.y_train)}, {group('test', data.y_test)}"
-    return "\n".join(map(wrap, [f"Data: {patients}.", *data.origin, f"Genes: {genes}."]))
+    passing = f"{kept.n_passing_:,} of {data.X_train.shape[1]:,} genes {does}"
+    used = kept.support_.sum()
+    return (
+        passing
+        if kept.n_passing_ == used
+        else (f"{passing}; the {used:,} most variable of them are used")
+    )
 
 
 def package_versions() -> dict[str, str]:
@@ -218,3 +265,104 @@ def package_versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:  # xgboost's build without GPUs
             versions[name] = metadata.version(f"{name}-cpu")
     return versions
+
+
+# --- values as text: for people, for JSON, and for spreadsheets ----------------------------------
+
+
+def under_line(title: str, character: str) -> list[str]:
+    """Return a title and the line under it."""
+    return [title, character * len(title)]
+
+
+def interval_text(value: float, lower: float, upper: float, digits: int = 2) -> str:
+    """Return a value with its interval in brackets, where there is one."""
+    text = f"{value:.{digits}f}"
+    if np.isnan(lower):
+        return text
+    return f"{text} ({lower:.{digits}f}–{upper:.{digits}f})"
+
+
+def range_text(values: pd.Series) -> str:
+    """Return the median and range over random states, or nothing where they change nothing."""
+    lowest, highest = values.min(), values.max()
+    if lowest == highest:
+        return ""
+    return f"{values.median():g} ({lowest}–{highest})"
+
+
+def brief_table(table: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
+    """Return rows x measures as text, from (measure, row) x value, lower, upper, ..."""
+    rows = table.index.get_level_values(1).unique()
+    cells = table.iloc[:, :3].apply(lambda values: interval_text(*values, digits=3), axis=1)
+    cells = cells.unstack("measure").reindex(columns=measures, index=rows)
+    return cells.dropna(how="all").rename_axis(columns=None).fillna("-")
+
+
+def wrap(note: str) -> str:
+    """Return a note in lines of at most 100 characters."""
+    return textwrap.fill(note, LINE_LENGTH, break_long_words=False, break_on_hyphens=False)
+
+
+def escape_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """Put a quote before text that a spreadsheet would run as a formula."""
+
+    def escape(value):
+        formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+        return f"'{value}" if formula else value
+
+    return table.rename(columns=escape).map(escape)
+
+
+def to_plain(value):
+    """Return numbers, tables and arrays as what JSON knows; floats with six significant digits."""
+    if isinstance(value, pd.DataFrame):
+        return [to_plain(row) for row in value.reset_index().to_dict("records")]
+    if isinstance(value, dict | pd.Series):
+        return {str(key): to_plain(entry) for key, entry in value.items()}
+    if isinstance(value, np.generic | np.ndarray):
+        return to_plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [to_plain(entry) for entry in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if np.isfinite(value) else None
+    return value
+
+
+def join_first(words: Sequence[str], most: int, separator: str = ", ") -> str:
+    """Return words in a row; of more than `most` the first, and how many more there are."""
+    more = f" and {len(words) - most} more" if len(words) > most else ""
+    return separator.join(words[:most]) + more
+
+
+def rows_to_text(rows: list[dict]) -> str:
+    """Return a table of finished cells, the names to the left."""
+    if not rows:
+        return "none"
+    table = pd.DataFrame(rows)
+    name = table.columns[0]
+    width = max(map(len, [name, *table[name]]))
+    table[name] = table[name].str.ljust(width)
+    return table.rename(columns={name: name.ljust(width)}).to_string(index=False)
+
+
+def to_text(values: dict | pd.Series | pd.DataFrame) -> str:
+    """Return values aligned for reading."""
+    if isinstance(values, pd.DataFrame):
+        if values.empty:
+            return "none"
+        return values.to_string(float_format=_number_text, na_rep="-")
+    width = max(map(len, map(str, values.keys())), default=0)
+    return "\n".join(f"{key!s:<{width}}  {_entry_text(entry)}" for key, entry in values.items())
+
+
+def _entry_text(entry) -> str:
+    if isinstance(entry, float):
+        return _number_text(entry)
+    if isinstance(entry, list | tuple):
+        return ", ".join(map(_entry_text, entry)) or "none"
+    return str(entry)
+
+
+def _number_text(number: float) -> str:
+    return f"{number:.1e}" if 0 < abs(number) < 0.001 else f"{number:.3f}"

@@ -13,7 +13,6 @@ matplotlib.use("Agg")  # before pyplot: the scripts also run where there is no s
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axis import Axis
 from matplotlib.patches import Patch
 
@@ -50,8 +49,11 @@ LOOK = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "font.size": 8,  # with the sizes below: the one font scale; drawing code names steps of it
-    **dict.fromkeys(("axes.labelsize", "legend.fontsize", "legend.title_fontsize"), "medium"),
-    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), "small"),
+    "axes.labelsize": "medium",
+    "legend.fontsize": "medium",
+    "legend.title_fontsize": "medium",
+    "xtick.labelsize": "small",
+    "ytick.labelsize": "small",
     "axes.titleweight": "bold",
     "axes.titlesize": "medium",
     "figure.titleweight": "bold",
@@ -65,6 +67,8 @@ LOOK = {
 @contextmanager
 def theme() -> Iterator[None]:
     """Give all figures drawn inside one look, and close those that are left over."""
+    import seaborn as sns  # here, as it takes a third of a second that --help need not wait for
+
     sns.set_theme(context="paper", style="ticks", palette=list(COLORS.values()), rc=LOOK)
     try:
         yield
@@ -154,6 +158,8 @@ def color_handles(palette: dict[str, str]) -> list[Patch]:
 def draw_swarm(ax: plt.Axes, dots: pd.DataFrame, **options) -> None:
     """Draw a dot a row, beside each other; the panels there are not drawn with it, as seaborn would
     draw the whole figure for every one of them."""
+    import seaborn as sns
+
     others = [panel for panel in ax.figure.axes if panel is not ax]
     plt.setp(others, visible=False)
     sns.swarmplot(dots, size=2, warn_thresh=1, legend=False, ax=ax, **options)

@@ -16,9 +16,14 @@ import pandas as pd
 import pytest
 
 from expression.errors import DataError
-from expression.running.options import FIGURE_FORMATS
-from expression.running.rendering import interval_text, join_first, to_plain, to_text
-from expression.running.report import Report
+from expression.running.report import (
+    FIGURE_FORMATS,
+    Report,
+    interval_text,
+    join_first,
+    to_plain,
+    to_text,
+)
 from expression.running.style import theme
 from run_script import contents
 
@@ -32,9 +37,16 @@ ONE = pd.DataFrame({"a": [1]})
 @pytest.fixture
 def new_report(data, tmp_path):
     """Start a report of a script."""
-    options = {"script": "a_script", "seed": 0, "resamples": 100}
-    folder = tmp_path / "outputs/a_script"
-    return functools.partial(Report, "A title", data, folder=folder, options=options, quiet=True)
+    return functools.partial(
+        Report,
+        "A title",
+        data,
+        script="a_script",
+        seed=0,
+        options={"resamples": 100},
+        folder=tmp_path / "outputs/a_script",
+        quiet=True,
+    )
 
 
 @pytest.fixture
@@ -202,12 +214,18 @@ import itertools, pathlib, sys
 from expression.reading.load import load_expression_data
 from expression.running.report import Report
 
-options = {"script": "writer", "seed": 0}
-folder = pathlib.Path(sys.argv[1])
-report = Report("A title", load_expression_data(), folder=folder, options=options, quiet=True)
+report = Report(
+    "A title",
+    load_expression_data(),
+    script="writer",
+    seed=0,
+    options={},
+    folder=pathlib.Path(sys.argv[1]),
+    quiet=True,
+)
 for letter in itertools.cycle("ab"):
     report.files = {f"{i}.txt": (letter * 3_000_000).encode() for i in range(4)}
-    report.text = [letter * 3_000_000]
+    report.metrics_text = lambda letter=letter: letter * 3_000_000
     report.write()
     print("ready", flush=True)
 """
@@ -217,7 +235,7 @@ def test_a_process_killed_while_it_writes_leaves_whole_files(tmp_path):
     command = [sys.executable, "-c", WRITER, tmp_path / "writer"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as writer:
         try:
-            assert select.select([writer.stdout], [], [], 120)[0], "never ready"
+            assert select.select([writer.stdout], [], [], 3_600)[0], "never ready"
             time.sleep(0.1)
         finally:
             writer.kill()
