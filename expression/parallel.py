@@ -22,8 +22,7 @@ from dataclasses import dataclass, field
 import joblib
 import numpy as np
 import pandas as pd
-from sklearn import config_context, get_config
-from sklearn.utils.parallel import Parallel, delayed  # joblib's, taking the configuration along
+from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -104,9 +103,9 @@ def connect(scheduler: str):
             return await answering.identity()
 
     try:
-        found = asyncio.run(asyncio.wait_for(identify(), PATIENCE))["type"]
-        if found != "Scheduler":
-            raise ValueError(f"a {found}")
+        kind = asyncio.run(asyncio.wait_for(identify(), PATIENCE))["type"]
+        if kind != "Scheduler":
+            raise ValueError(f"a {kind}")
         # dask warns of tasks from 10 MB; and the matrix is large
         dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"})
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # one line is enough
@@ -148,34 +147,47 @@ def run_parallel(function: Callable, tasks: Iterable[tuple], label: str) -> list
     Other processes are started when the rest would take longer here than they need to start, as
     the time of the first tasks tells.
     """
-    tasks, own = list(tasks), _workers.get(Workers())
+    tasks = list(tasks)
+    own = _workers.get(Workers())
 
-    def move(share):
+    def show(share: float) -> None:
         if own.progress is not None:
             own.progress.move(label, share)
 
-    move(0)
+    show(0)
     if own.client is not None:
-        return run_on_cluster(function, tasks, own, move)
-    results, begin = [], time.perf_counter()
-    for task in tasks:
-        mean = (time.perf_counter() - begin) / max(1, len(results))
-        if own.jobs > 1 and (own.started or mean * (len(tasks) - len(results)) > START):
-            break
-        results.append(function(*task))
-        move(len(results) / len(tasks))
-    rest = tasks[len(results) :]
-    if not rest:
-        return results
-    own.started = True
-    with joblib.parallel_config("loky", n_jobs=own.jobs, inner_max_num_threads=1):
-        for result in Parallel(return_as="generator")(delayed(function)(*task) for task in rest):
-            results.append(result)
-            move(len(results) / len(tasks))
+        return run_on_cluster(function, tasks, own, show)
+    results = run_until_processes_pay(function, tasks, own, show)
+    remaining = tasks[len(results) :]
+    if remaining:
+        own.started = True
+        with joblib.parallel_config("loky", n_jobs=own.jobs, inner_max_num_threads=1):
+            calls = (delayed(function)(*task) for task in remaining)
+            for result in Parallel(return_as="generator")(calls):
+                results.append(result)
+                show(len(results) / len(tasks))
     return results
 
 
-def run_on_cluster(function: Callable, tasks: list[tuple], own: Workers, move: Callable) -> list:
+def run_until_processes_pay(
+    function: Callable, tasks: list[tuple], own: Workers, show: Callable[[float], None]
+) -> list:
+    """Return the results of the first tasks, computed here: of all where no process would pay."""
+    results = []
+    begin = time.perf_counter()
+    for task in tasks:
+        seconds_a_task = (time.perf_counter() - begin) / max(1, len(results))
+        seconds_left = seconds_a_task * (len(tasks) - len(results))
+        if own.jobs > 1 and (own.started or seconds_left > START):
+            break
+        results.append(function(*task))
+        show(len(results) / len(tasks))
+    return results
+
+
+def run_on_cluster(
+    function: Callable, tasks: list[tuple], own: Workers, show: Callable[[float], None]
+) -> list:
     """Return what `run_parallel` does; what is lost with a worker is computed by another.
 
     Joblib's backend for Dask scatters large arguments, which are lost with the worker that holds
@@ -183,26 +195,24 @@ def run_on_cluster(function: Callable, tasks: list[tuple], own: Workers, move: C
     """
     from distributed import as_completed
 
-    client, sent = own.client, own.sent
-    kinds = np.ndarray | pd.DataFrame | pd.Series
-    values = [value for task in tasks for value in task]
-    uses = Counter(map(id, values))
-    for value in values:
-        if isinstance(value, kinds) and uses[id(value)] > 1 and id(value) not in sent:
-            # A result, which another worker repeats when the one that holds it is lost; `value` is
-            # kept, so that its identity stays its own.
-            sent[id(value)] = value, client.submit(lambda same: same, value, pure=False)
-    tasks = [[sent.get(id(value), (None, value))[1] for value in task] for task in tasks]
-    futures = [client.submit(call, function, task, get_config(), pure=False) for task in tasks]
-    results, heard = {}, time.monotonic()
+    client = own.client
+    share_values(tasks, own)
+    futures = []
+    for task in tasks:
+        arguments = [own.sent[id(value)][1] if id(value) in own.sent else value for value in task]
+        futures.append(client.submit(call, function, arguments, pure=False))
+
+    results = {}
+    heard = time.monotonic()
     waiting = as_completed(futures, loop=client.loop, with_results=True)
     while not waiting.is_empty():
         if waiting.has_ready():
             future, result = next(waiting)
             if future.cancelled():  # not "lost": its worker died after the result was here
                 raise no_cluster("lost the scheduler")
-            results[future.key], heard = result, time.monotonic()
-            move(len(results) / len(tasks))
+            results[future.key] = result
+            heard = time.monotonic()
+            show(len(results) / len(tasks))
         elif time.monotonic() - heard > PATIENCE:
             await_worker(client)
             heard = time.monotonic()
@@ -211,7 +221,19 @@ def run_on_cluster(function: Callable, tasks: list[tuple], own: Workers, move: C
     return [results[future.key] for future in futures]
 
 
-def call(function: Callable, arguments: list, config: dict):
-    """Call a function with the configuration of scikit-learn that it would have here."""
-    with config_context(**config), threadpool_limits(1):
+def share_values(tasks: list[tuple], own: Workers) -> None:
+    """Send the cluster, once, what more than one of the tasks holds."""
+    values = [value for task in tasks for value in task]
+    uses = Counter(map(id, values))
+    for value in values:
+        is_large = isinstance(value, np.ndarray | pd.DataFrame | pd.Series)
+        if is_large and uses[id(value)] > 1 and id(value) not in own.sent:
+            # A result, which another worker repeats when the one that holds it is lost; `value` is
+            # kept, so that its identity stays its own.
+            own.sent[id(value)] = value, own.client.submit(lambda same: same, value, pure=False)
+
+
+def call(function: Callable, arguments: list):
+    """Call a function with one thread, as it would have here."""
+    with threadpool_limits(1):
         return function(*arguments)

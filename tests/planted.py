@@ -5,7 +5,6 @@ from contextlib import contextmanager
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn import config_context
 from sklearn.ensemble import RandomForestClassifier
 
 from expression.analysis.models import MODELS, ROUNDS, Unfitted, build_models, classifier_names
@@ -40,10 +39,9 @@ def quick_models() -> dict[str, Unfitted]:
 
 @contextmanager
 def small_models(grids: dict[str, dict], trees: int = 10):
-    """Let all scripts have these grids and small forests, and do what `command_line` sets."""
+    """Let all scripts have these grids and small forests."""
     forest = {"steps": [("model", RandomForestClassifier(trees))], "search": {ROUNDS: trees // 2}}
-    fast = config_context(assume_finite=True, skip_parameter_validation=True)
-    with pytest.MonkeyPatch.context() as patch, fast:
+    with pytest.MonkeyPatch.context() as patch:
         for name, grid in grids.items():
             changes = forest if name == "Random Forest" else {}
             patch.setitem(MODELS, name, MODELS[name]._replace(grid=grid, **changes))

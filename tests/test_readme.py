@@ -43,7 +43,7 @@ def default_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("default")
     for script in SCRIPTS:
         command = [sys.executable, "-W", "error", ROOT / f"{script}.py", "--output-dir", folder]
-        process = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900)
+        process = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=3_600)
         assert process.returncode == 0, process.stderr
         assert process.stderr == ""
         assert f"Written to {folder / script}" in process.stdout
