@@ -19,7 +19,7 @@ import argparse
 import sys
 
 from expression.analysis import evaluation
-from expression.analysis.evaluation import Results, no_calls
+from expression.analysis.evaluation import Resampled, Results, Tested, no_calls
 from expression.analysis.models import GRIDS_NOTE, MAJORITY, MODELS, build_models, classifier_names
 from expression.analysis.tuning import INNER_FOLDS, chosen_parameters, fit_models, tuning_table
 from expression.data import ExpressionData
@@ -74,103 +74,153 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 def headline_rows(results: Results) -> list[dict]:
     """Return a row a model: accuracy on the test patients, and on patients held out again."""
-    rows, tested = [{"model": name} for name in MODELS], results.tested
-    for row in rows:
-        key = "accuracy", row["model"]
-        if tested:
-            correct, score = tested.correct[row["model"]], tested.scores.loc[key]
-            limits = f"({score['lower']:.0%}–{score['upper']:.0%})"
-            row["test patients"] = f"{correct.iloc[0]} of {len(tested.P)} {limits}"
-            if len(correct) > 1:
-                row[f"{len(correct)} random states"] = range_text(correct)
-        for what, found in (("nested CV", results.nested), ("Monte-Carlo CV", results.splits)):
-            if found:
-                row[what] = interval_text(*found.table.loc[key, ["mean", "lower", "upper"]])
-    return rows
+    return [{"model": name, **headline_cells(name, results)} for name in MODELS]
+
+
+def headline_cells(name: str, results: Results) -> dict[str, str]:
+    """Return what the results say of the accuracy of one model, by column."""
+    cells = {}
+    tested = results.tested
+    if tested:
+        correct = tested.correct[name]
+        score = tested.scores.loc["accuracy", name]
+        limits = f"({score['lower']:.0%}–{score['upper']:.0%})"
+        cells["test patients"] = f"{correct.iloc[0]} of {len(tested.P)} {limits}"
+        if len(correct) > 1:
+            cells[f"{len(correct)} random states"] = range_text(correct)
+    if results.nested:
+        cells["nested CV"] = mean_text(results.nested, name)
+    if results.splits:
+        cells["Monte-Carlo CV"] = mean_text(results.splits, name)
+    return cells
+
+
+def mean_text(resampled: Resampled, name: str) -> str:
+    """Return the mean accuracy of a model with its interval."""
+    row = resampled.table.loc["accuracy", name]
+    return interval_text(row["mean"], row["lower"], row["upper"])
 
 
 def in_short(data: ExpressionData, results: Results) -> list[str]:
     """Return sentences for a reader who reads no table."""
-    names, tested = classifier_names(), results.tested
-    held_out = results.nested.table.loc["accuracy", "mean"]
-    of_training = [
-        f"Training patients held out in folds: {held_out[names].min():.0%} to "
-        f"{held_out[names].max():.0%} predicted correctly; by the majority class "
-        f"{held_out[MAJORITY]:.0%}.",
-        "No interval covers other laboratories, or patients chosen otherwise.",
-    ]
+    return [*in_short_of_test(data, results), *in_short_of_training(results.nested)]
+
+
+def in_short_of_test(data: ExpressionData, results: Results) -> list[str]:
+    """Return what the test patients say; nothing where there are none."""
+    tested = results.tested
     if not tested:
-        return of_training
-    larger, size = data.y_test.mode()[0], data.y_test.value_counts().max()
-    better = (tested.scores.loc["accuracy", "lower"][names] > size / len(tested.P)).sum()
+        return []
+    names = classifier_names()
+
+    larger_class = data.y_test.mode()[0]
+    size = data.y_test.value_counts().max()
+    lower = tested.scores.loc["accuracy", "lower"][names]
+    better = (lower > size / len(tested.P)).sum()
     answer = {0: "No", len(names): "Yes"}.get(better, "In part")
-    rows = {row["model"]: row["test patients"] for row in headline_rows(results)}
-    counts = ", ".join(f"{name} {rows[name]}" for name in names)
+    counts = ", ".join(f"{name} {headline_cells(name, results)['test patients']}" for name in names)
+
     ranges = {name: range_text(tested.correct[name]) for name in names}
-    varying = ", ".join(f"{name} {found}" for name, found in ranges.items() if found)
-    p = tested.pairs["p"].min()
-    alike = "cannot be ranked" if p * len(tested.pairs) > 0.05 else "are not equally good"
-    mean, rates = tested.P[names].mean(), results.splits.patients
-    always = ", ".join(map(str, rates.index[(rates[names] > 0.5).all(axis=1)])) or "none"
+    varying = ", ".join(f"{name} {text}" for name, text in ranges.items() if text)
+
+    mean = tested.P[names].mean()
+    rates = results.splits.patients
+    always = rates.index[(rates[names] > 0.5).all(axis=1)]
     return [
         f"{answer}: on the test patients {better} of {len(names)} models are more accurate than "
-        f"calling every one {larger} ({size} correct), their 95 % interval above it: {counts}.",
+        f"calling every one {larger_class} ({size} correct), their 95 % interval above it: "
+        f"{counts}.",
         f"With other random states: {varying or 'the same'} (median and range).",
-        f"{', '.join(tested.P.drop(columns=MAJORITY))} {alike}: McNemar's test between two of them "
-        f"has a smallest p of {p:.2g}, before correction for {len(tested.pairs)} pairs.",
         f"Do not read a probability as a risk: its mean is {mean.min():.2f} to {mean.max():.2f} by "
         f"model, and {data.y_test.cat.codes.mean():.2f} of test patients have {data.classes[1]}.",
-        f"Misclassified by every model in most random splits that held them out: patient {always}.",
-        *of_training,
+        "Misclassified by every model in most random splits that held them out: patient "
+        f"{', '.join(map(str, always)) or 'none'}.",
     ]
 
 
-def report_test(report: Report, data: ExpressionData, results: Results) -> None:
-    """Add what the test patients say, and what other patients would have said in their place."""
-    y, (negative, positive) = data.y_test.cat.codes, data.classes
-    tested, splits = results.tested, results.splits
-    note = (
-        f"Sensitivity: share of {positive} predicted correctly; specificity: of {negative}. 95 % "
-        "intervals: Wilson, Newcombe (ROC AUC; left out where a model has one threshold only). "
-        f"No-calls of votes ({no_calls(tested.P).sum(axis=None)}) count as called."
+def in_short_of_training(nested: Resampled) -> list[str]:
+    """Return what the training patients say, and what no number here covers."""
+    accuracy = nested.table.loc["accuracy", "mean"]
+    of_classifiers = accuracy[classifier_names()]
+    return [
+        f"Training patients held out in folds: {of_classifiers.min():.0%} to "
+        f"{of_classifiers.max():.0%} predicted correctly; by the majority class "
+        f"{accuracy[MAJORITY]:.0%}.",
+        "No interval covers other laboratories, or patients chosen otherwise.",
+    ]
+
+
+def report_test(report: Report, data: ExpressionData, tested: Tested) -> None:
+    """Add what the test patients say."""
+    negative, positive = data.classes
+    report.add_section(
+        "test",
+        f"The {len(data.y_test)} test patients",
+        tested.scores,
+        note=f"Sensitivity: share of {positive} predicted correctly; specificity: of {negative}. "
+        "95 % intervals: Wilson, Newcombe (ROC AUC; left out where a model has one threshold "
+        f"only). No-calls of votes ({no_calls(tested.P).sum(axis=None)}) count as called.",
+        shown=brief_table(tested.scores, ["sensitivity", "specificity", "ROC AUC", "Brier score"]),
     )
-    shown = brief_table(tested.scores, ["sensitivity", "specificity", "ROC AUC", "Brier score"])
-    report.add_section("test", f"The {len(y)} test patients", tested.scores, note, shown)
-    note = (
-        f"Calibrated in the large: mean {y.mean():.2f}. 0-0.2, ...: of test patients with such a "
-        f"probability, how many have {positive}. Class changes: patients whose class changes "
-        "with the random state. Sd: mean over patients of that of their probability, over random "
-        "states and over splits that held them out."
-    )
-    table = evaluation.probability_table(y, tested, splits)
-    report.add_section("probabilities", f"The probability of {positive}", table, note)
     report.add_table("predictions", evaluation.prediction_table(data, tested.P, tested.states))
     report.add_table("pairs", tested.pairs)
-    note = (
-        f"Accuracy on {len(data.y_test)} held out of all {len(data.y_all)} patients, everything "
-        f"but the choice of grids repeated in {len(splits.scores)} random splits. 95 % interval of "
-        "the mean: approximate, for other patients of this kind (Nadeau & Bengio)."
+
+
+def report_probabilities(
+    report: Report, data: ExpressionData, tested: Tested, splits: Resampled
+) -> None:
+    """Add how far the probabilities can be trusted."""
+    positive = data.classes[1]
+    y = data.y_test.cat.codes
+    report.add_section(
+        "probabilities",
+        f"The probability of {positive}",
+        evaluation.probability_table(y, tested, splits),
+        note=f"Calibrated in the large: mean {y.mean():.2f}. 0-0.2, ...: of test patients with "
+        f"such a probability, how many have {positive}. Class changes: patients whose class "
+        "changes with the random state. Sd: mean over patients of that of their probability, over "
+        "random states and over splits that held them out.",
     )
-    shown = splits.table.drop(index=MAJORITY, level="model")
-    report.add_section("monte_carlo", "Monte-Carlo cross-validation", splits.table, note, shown)
-    often = splits.patients.loc[lambda t: t["mean"] > 0.5, ["held out", *classifier_names()]]
-    title = "Patients misclassified in most splits, on average over the models"
-    report.add_section("often_misclassified", title, often, shown=often.head(MAX_LISTED))
-    report.add_table("patients", splits.patients)
+
+
+def report_splits(report: Report, data: ExpressionData, splits: Resampled) -> None:
+    """Add what other patients would have said in the place of the test patients."""
+    report.add_section(
+        "monte_carlo",
+        "Monte-Carlo cross-validation",
+        splits.table,
+        note=f"Accuracy on {len(data.y_test)} held out of all {len(data.y_all)} patients, "
+        f"everything but the choice of grids repeated in {len(splits.scores)} random splits. 95 % "
+        "interval of the mean: approximate, for other patients of this kind (Nadeau & Bengio).",
+        shown=splits.table.drop(index=MAJORITY, level="model"),
+    )
+    patients = splits.patients
+    often = patients.loc[patients["mean"] > 0.5, ["held out", *classifier_names()]]
+    report.add_section(
+        "often_misclassified",
+        "Patients misclassified in most splits, on average over the models",
+        often,
+        shown=often.head(MAX_LISTED),
+    )
+    report.add_table("patients", patients)
 
 
 def report_training(report: Report, results: Results) -> None:
-    """Add what the training patients say: tuning, and the nested cross-validation."""
-    nested, tuning = results.nested, tuning_table(results.fitted)
-    note = (
-        f"Chosen on {INNER_FOLDS} folds by the Brier score, whose best in the grid (best inner) "
-        f"is an optimistic choice. Nested: held out in {evaluation.OUTER_FOLDS} folds, "
-        f"{len(nested.scores)} times over, all but the choice of grids repeated inside; mean, and "
-        "95 % interval of so many patients (Newcombe), training sets taken as given."
-    )
+    """Add what the training patients say: the nested cross-validation, and tuning."""
+    nested = results.nested
+    tuning = tuning_table(results.fitted)
     shown = brief_table(nested.table, ["balanced accuracy", "Brier score"])
     shown["best inner"] = tuning.groupby(level="model")["Brier score"].min()
-    report.add_section("nested_cv", "Nested cross-validation", nested.table, note, shown)
+    report.add_section(
+        "nested_cv",
+        "Nested cross-validation",
+        nested.table,
+        note=f"Chosen on {INNER_FOLDS} folds by the Brier score, whose best in the grid (best "
+        f"inner) is an optimistic choice. Nested: held out in {evaluation.OUTER_FOLDS} folds, "
+        f"{len(nested.scores)} times over, all but the choice of grids repeated inside; mean, and "
+        "95 % interval of so many patients (Newcombe), training sets taken as given.",
+        shown=shown,
+    )
     report.add_section("tuning", "Hyper-parameters", chosen_parameters(results.fitted), GRIDS_NOTE)
     report.add_table("tuning", tuning)
 
@@ -210,7 +260,9 @@ def main(args: argparse.Namespace) -> None:
         report.add_figure(name, figure)
     report.add_headline(TITLE, headline_rows(results), in_short(data, results))
     if tested:
-        report_test(report, data, results)
+        report_test(report, data, tested)
+        report_probabilities(report, data, tested, splits)
+        report_splits(report, data, splits)
     report_training(report, results)
     report.write()
 

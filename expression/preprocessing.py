@@ -143,6 +143,15 @@ class Preprocessing(NamedTuple):
         standardise = _named_step(scale, axis=1)  # each array to mean 0, variance 1
         return [*self.log2_steps(), ("standardise", standardise)]
 
+    def steps_to(self, values: str) -> Steps:
+        """Return the steps up to "filtered", "log2" or "standardised" values."""
+        steps = {
+            "filtered": self.filtered_steps,
+            "log2": self.log2_steps,
+            "standardised": self.steps,
+        }
+        return steps[values]()
+
 
 def _named_step(function, **options):
     return FunctionTransformer(function, kw_args=options, feature_names_out="one-to-one")

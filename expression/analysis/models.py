@@ -7,8 +7,6 @@ References: Golub et al. (1999) Science 286:531 (weighted voting, prediction str
 Fridlyand & Speed (2002) JASA 97:77 (40 genes for the tree).
 """
 
-import inspect
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -17,20 +15,17 @@ from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.feature_selection import SelectPercentile, f_classif
+from sklearn.feature_selection import SelectorMixin, SelectPercentile, f_classif
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
-from expression.preprocessing import Preprocessing, Steps
+from expression.preprocessing import Preprocessing
 
 MAJORITY = "Majority class"  # the baseline of which only the accuracy tells anything
 ROUNDS = "model__n_estimators"  # of boosting
-
-# A forest inspects this signature five times a tree; kept here, its fit takes an eighth less.
-DecisionTreeClassifier.__init__.__signature__ = inspect.signature(DecisionTreeClassifier.__init__)
 
 
 class WeightedVoting(ClassifierMixin, BaseEstimator):
@@ -64,7 +59,12 @@ class WeightedVoting(ClassifierMixin, BaseEstimator):
         return np.column_stack([1 - share, share])
 
     def predict(self, X):
-        return self.classes_[(self.predict_proba(X)[:, 1] > 0.5).astype(int)]
+        return self.classes_[predicts_positive(self.predict_proba(X)[:, 1]).astype(int)]
+
+
+def predicts_positive(probability):
+    """Return where the positive class is predicted, by its probability; a tie is negative."""
+    return probability > 0.5
 
 
 class Importance(NamedTuple):
@@ -76,9 +76,22 @@ class Importance(NamedTuple):
     signed: bool = False  # above 0 towards the positive class
 
 
-COEFFICIENT = Importance("coef_", "coefficient (log-odds per SD)", "log-odds", signed=True)
-IMPURITY_DECREASE = Importance("feature_importances_", "share of impurity decrease", "probability")
-GAIN = Importance("feature_importances_", "share of gain", "log-odds")
+COEFFICIENT = Importance(
+    attribute="coef_",
+    label="coefficient (log-odds per SD)",
+    shap_unit="log-odds",
+    signed=True,
+)
+IMPURITY_DECREASE = Importance(
+    attribute="feature_importances_",
+    label="share of impurity decrease",
+    shap_unit="probability",
+)
+GAIN = Importance(
+    attribute="feature_importances_",
+    label="share of gain",
+    shap_unit="log-odds",
+)
 
 
 class Model(NamedTuple):
@@ -93,10 +106,10 @@ class Model(NamedTuple):
     grid: dict[str, list] | None = None
     importance: Importance | None = None
     baseline: bool = False
-    values: Callable[[Preprocessing], Steps] = Preprocessing.steps  # that reach the first step
+    values: str = "standardised"  # that reach the first step: see `Preprocessing.steps_to`
     votes: bool = False  # probabilities are shares of votes: |2p - 1| is a prediction strength
     search: dict | None = None  # other hyper-parameters while the grid is searched
-    staged: bool = False  # one fit of the most boosting rounds of the grid tells all of them
+    staged: bool = False  # one fit of the most boosting rounds of the grid scores all of them
 
 
 class Unfitted(NamedTuple):
@@ -109,9 +122,12 @@ class Unfitted(NamedTuple):
 
     def steps(self) -> Pipeline:
         """Return the steps that follow the preprocessing, with the parameters and the seed."""
-        pipeline = clone(Pipeline(self.model.steps)).set_params(**(self.parameters or {}))
-        states = [name for name in pipeline.get_params() if name.endswith("__random_state")]
-        return pipeline.set_params(**dict.fromkeys(states, self.seed))
+        pipeline = clone(Pipeline(self.model.steps))
+        pipeline.set_params(**(self.parameters or {}))
+        for name in pipeline.get_params():
+            if name.endswith("__random_state"):
+                pipeline.set_params(**{name: self.seed})
+        return pipeline
 
 
 def f_ranks(X: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -141,30 +157,54 @@ BOOSTING = XGBClassifier(
 GRIDS_NOTE = (
     "Two of the grids were set when results on the test patients of Golub et al. (1999) were known."
 )
-BASELINE = {"baseline": True, "values": Preprocessing.filtered_steps}
-SELECT, SCALE = ("genes", SelectPercentile(f_ranks)), ("scale", StandardScaler())
+SELECT = ("genes", SelectPercentile(f_ranks))
+SCALE = ("scale", StandardScaler())
 MODELS = {
     "Logistic Regression": Model(
-        [SELECT, SCALE, ("model", LogisticRegression(max_iter=1_000))],
-        {"genes__percentile": [2, 10, 100], "model__C": [0.1, 1.0, 10.0, 100.0]},
-        COEFFICIENT,
+        steps=[SELECT, SCALE, ("model", LogisticRegression(max_iter=1_000))],
+        grid={"genes__percentile": [2, 10, 100], "model__C": [0.1, 1.0, 10.0, 100.0]},
+        importance=COEFFICIENT,
     ),
     "Decision Tree": Model(
-        [SELECT, ("model", DecisionTreeClassifier())],
-        {"genes__percentile": [1.3, 10, 100], "model__max_depth": [1, 3]},
-        IMPURITY_DECREASE,
+        steps=[SELECT, ("model", DecisionTreeClassifier())],
+        grid={"genes__percentile": [1.3, 10, 100], "model__max_depth": [1, 3]},
+        importance=IMPURITY_DECREASE,
     ),
     "Random Forest": Model(
-        [("model", RandomForestClassifier())],
-        {"model__max_features": ["sqrt", 0.1]},
-        IMPURITY_DECREASE,
+        steps=[("model", RandomForestClassifier())],
+        grid={"model__max_features": ["sqrt", 0.1]},
+        importance=IMPURITY_DECREASE,
         search={"model__n_estimators": 25},  # a quarter of a forest is enough to choose by
     ),
-    "XGBoost": Model([("model", BOOSTING)], {ROUNDS: [100, 200, 300]}, GAIN, staged=True),
-    MAJORITY: Model([("model", DummyClassifier())], **BASELINE),
-    "One gene": Model([("model", DecisionTreeClassifier(max_depth=1))], **BASELINE),
-    "Weighted voting": Model([("model", WeightedVoting())], votes=True, **BASELINE),
+    "XGBoost": Model(
+        steps=[("model", BOOSTING)],
+        grid={ROUNDS: [100, 200, 300]},
+        importance=GAIN,
+        staged=True,
+    ),
+    MAJORITY: Model(
+        steps=[("model", DummyClassifier())],
+        values="filtered",
+        baseline=True,
+    ),
+    "One gene": Model(
+        steps=[("model", DecisionTreeClassifier(max_depth=1))],
+        values="filtered",
+        baseline=True,
+    ),
+    "Weighted voting": Model(
+        steps=[("model", WeightedVoting())],
+        values="filtered",
+        baseline=True,
+        votes=True,
+    ),
 }
+
+
+def common_seed(models: dict[str, Unfitted]) -> int:
+    """Return the seed of models that were built together."""
+    [seed] = {unfitted.seed for unfitted in models.values()}
+    return seed
 
 
 def classifier_names() -> list[str]:
@@ -173,6 +213,7 @@ def classifier_names() -> list[str]:
 
 
 def build_models(preprocessing: Preprocessing, seed: int) -> dict[str, Unfitted]:
+    """Return all models for one data set, by name."""
     return {name: Unfitted(model, preprocessing, seed) for name, model in MODELS.items()}
 
 
@@ -181,9 +222,13 @@ def gene_importance(importance: Importance, pipeline: Pipeline, genes: pd.Index)
 
     `genes` are the columns the pipeline was fitted on.
     """
-    names = pipeline[:-1].get_feature_names_out(genes)
-    values = np.abs(np.ravel(getattr(pipeline[-1], importance.attribute)))
-    return pd.Series(values, names, dtype=float).reindex(genes, fill_value=0.0)
+    columns = np.arange(len(genes))
+    for step in pipeline[:-1]:
+        if isinstance(step, SelectorMixin):
+            columns = columns[step.get_support()]
+    values = np.zeros(len(genes))
+    values[columns] = np.abs(np.ravel(getattr(pipeline[-1], importance.attribute)))
+    return pd.Series(values, genes)
 
 
 def parameter_text(parameters: dict) -> str:

@@ -1,11 +1,11 @@
 """How models are tuned and fitted, and what they predict for patients they have not seen.
 
-Tuning is the grid search of scikit-learn's `GridSearchCV`, but what models share is computed once a
-fold: filter, logarithm and standardisation; and of boosting, rounds that grid points share.
+Tuning is the grid search of scikit-learn's `GridSearchCV`, but what models or grid points share is
+computed once a fold: filter, logarithm and standardisation; selected genes; rounds of boosting.
 
-The functions take X, patients x genes in intensities or counts per million, and y, 0 and 1 (the
-positive class), and fit on arrays: scikit-learn checks a DataFrame column by column, which takes
-longer than a fit.
+X is patients x genes, in intensities or counts per million; y is 0 and 1 (the positive class).
+Models are fitted on arrays: scikit-learn checks a DataFrame column by column, which takes longer
+than a fit.
 """
 
 from collections import defaultdict
@@ -14,11 +14,17 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import ParameterGrid, StratifiedKFold
 from sklearn.pipeline import Pipeline
 
-from expression.analysis.models import ROUNDS, Unfitted, classifier_names, parameter_text
+from expression.analysis.models import (
+    ROUNDS,
+    Unfitted,
+    classifier_names,
+    common_seed,
+    parameter_text,
+)
 from expression.parallel import run_parallel
 
 INNER_FOLDS = 4  # of a class's 5 patients, the least, an outer fold of 5 leaves 4
@@ -32,90 +38,150 @@ class Fitted(NamedTuple):
     grid_scores: pd.DataFrame | None = None  # a row a grid point, where the parameters were tuned
 
 
+class Fold(NamedTuple):
+    """Preprocessed patients to fit on, others to score, and their classes."""
+
+    Z: np.ndarray
+    y: np.ndarray
+    Z_held_out: np.ndarray
+    y_held_out: np.ndarray
+
+
+# --- fitting -------------------------------------------------------------------------------------
+
+
 def fit_models(models: dict[str, Unfitted], X: pd.DataFrame, y: Iterable[int]) -> dict[str, Fitted]:
     """Return the models tuned and fitted on the patients of X and y; the same in every script."""
-    X, y = X.to_numpy(), np.asarray(y)
-    tasks = [({name: model}, X, y) for name, model in models.items()]
-    found = run_parallel(_tune_and_fit, tasks, "tuning")
-    return {name: fitted for part in found for name, fitted in part.items()}
+    values = X.to_numpy()
+    codes = np.asarray(y)
+    tasks = [({name: unfitted}, values, codes) for name, unfitted in models.items()]
+    fitted = {}
+    for part in run_parallel(tune_and_fit, tasks, "tuning"):
+        fitted |= part
+    return fitted
 
 
-def _tune_and_fit(models: dict[str, Unfitted], X: np.ndarray, y: np.ndarray) -> dict[str, Fitted]:
-    untuned = {name: u for name, u in models.items() if not u.model.baseline}
-    tuned, scores = dict(models), {}
-    for name, folds in (_search_grids(untuned, X, y) if untuned else {}).items():
-        mean, sd = np.mean(folds, axis=0), np.std(folds, axis=0)
-        points = list(ParameterGrid(models[name].model.grid or {}))
-        scores[name] = pd.DataFrame({"parameters": points, "Brier score": mean, "sd": sd})
-        tuned[name] = models[name]._replace(parameters=points[mean.argmin()])
-    return {n: f._replace(grid_scores=scores.get(n)) for n, f in fit(tuned, X, y).items()}
+def tune_and_fit(models: dict[str, Unfitted], X: np.ndarray, y: np.ndarray) -> dict[str, Fitted]:
+    """Return the models fitted with the first of the best parameters; baselines have no others."""
+    to_tune = {name: u for name, u in models.items() if not u.model.baseline}
+    grid_scores = search_grids(to_tune, X, y) if to_tune else {}
+
+    tuned = dict(models)
+    for name, scores in grid_scores.items():
+        best = scores["Brier score"].idxmin()
+        tuned[name] = models[name]._replace(parameters=scores.loc[best, "parameters"])
+
+    fitted = fit(tuned, X, y)
+    return {name: f._replace(grid_scores=grid_scores.get(name)) for name, f in fitted.items()}
 
 
 def fit(models: dict[str, Unfitted], X: np.ndarray, y: np.ndarray) -> dict[str, Fitted]:
     """Return the models fitted on the patients of X and y, with the parameters they have."""
-    values, fitted = _fit_values(models, X), {}
+    preprocessed = preprocess(models, X)
+    fitted = {}
     for name, unfitted in models.items():
-        preprocessing, Z = values[unfitted.model.values]
-        steps = [*preprocessing.steps, *unfitted.steps().fit(Z, y).steps]
-        fitted[name] = Fitted(Pipeline(steps), unfitted)
+        preprocessing, Z = preprocessed[unfitted.model.values]
+        own_steps = unfitted.steps().fit(Z, y)
+        fitted[name] = Fitted(Pipeline([*preprocessing.steps, *own_steps.steps]), unfitted)
     return fitted
 
 
-def _fit_values(models: dict[str, Unfitted], X: np.ndarray) -> dict:
-    """Return the fitted preprocessing and what it makes of X, once for all models that share it."""
-    steps = {u.model.values: u.model.values(u.preprocessing) for u in models.values()}
-    pipelines = {key: Pipeline(values) for key, values in steps.items()}
-    return {key: (pipeline, pipeline.fit_transform(X)) for key, pipeline in pipelines.items()}
+def preprocess(models: dict[str, Unfitted], X: np.ndarray) -> dict[str, tuple]:
+    """Return fitted preprocessing and what it makes of X, by the kind of values models take."""
+    preprocessed = {}
+    for unfitted in models.values():
+        kind = unfitted.model.values
+        if kind not in preprocessed:
+            pipeline = Pipeline(unfitted.preprocessing.steps_to(kind))
+            preprocessed[kind] = pipeline, pipeline.fit_transform(X)
+    return preprocessed
 
 
-def _search_grids(models: dict[str, Unfitted], X: np.ndarray, y: np.ndarray) -> dict[str, list]:
-    """Return the Brier scores of every model, inner folds x grid points.
+# --- tuning --------------------------------------------------------------------------------------
+
+
+def search_grids(
+    models: dict[str, Unfitted], X: np.ndarray, y: np.ndarray
+) -> dict[str, pd.DataFrame]:
+    """Return each model's grid points with mean and sd of their Brier score over the inner folds.
 
     The Brier score is proper (honest probabilities score best), has fewer ties than accuracy on 38
     patients, and unlike the log-loss does not punish a tree's 0 and 1 with infinity.
     """
-    [seed] = {u.seed for u in models.values()}
-    cv, scores = StratifiedKFold(INNER_FOLDS, shuffle=True, random_state=seed), defaultdict(list)
+    cv = StratifiedKFold(INNER_FOLDS, shuffle=True, random_state=common_seed(models))
+    scores = defaultdict(list)
     for train, held_out in cv.split(X, y):
         folds = {
-            key: (Z, y[train], preprocessing.transform(X[held_out]), y[held_out])
-            for key, (preprocessing, Z) in _fit_values(models, X[train]).items()
+            kind: Fold(Z, y[train], preprocessing.transform(X[held_out]), y[held_out])
+            for kind, (preprocessing, Z) in preprocess(models, X[train]).items()
         }
         for name, unfitted in models.items():
-            scores[name].append(_score_grid(unfitted, *folds[unfitted.model.values]))
-    return scores
+            scores[name].append(score_grid(unfitted, folds[unfitted.model.values]))
+    return {
+        name: pd.DataFrame(
+            {
+                "parameters": grid_points(models[name]),
+                "Brier score": np.mean(fold_scores, axis=0),
+                "sd": np.std(fold_scores, axis=0),
+            }
+        )
+        for name, fold_scores in scores.items()
+    }
 
 
-def _score_grid(unfitted: Unfitted, Z, y, Z_held_out, y_held_out) -> list[float]:
-    """Return the Brier score of every grid point on held-out patients.
+def grid_points(unfitted: Unfitted) -> list[dict]:
+    return list(ParameterGrid(unfitted.model.grid or {}))
 
-    Only what a point changes is fitted again, as most of the time goes there: the classifier's own
-    parameters vary fastest in the grid, and all rounds of boosting are scored from one fit.
+
+def score_grid(unfitted: Unfitted, fold: Fold) -> list[float]:
+    """Return the Brier score of every grid point on the held-out patients of a fold.
+
+    Points that differ only in the classifier's own parameters share the steps before it, and the
+    numbers of boosting rounds share one fit of the most.
     """
-    model, scores, before, last = unfitted.model, [], None, None
-    pipeline = unfitted._replace(parameters=model.search).steps()
-    *steps, (_, classifier) = pipeline.steps
-    for point in ParameterGrid(model.grid or {}):
-        parameters, stage = point, {}
-        if model.staged:
-            parameters = point | {ROUNDS: max(model.grid[ROUNDS])}
-            stage = {"iteration_range": (0, point[ROUNDS])}
-        pipeline.set_params(**parameters)
-        others = {name: value for name, value in point.items() if not name.startswith("model__")}
-        if others != before:
-            before, features, features_held_out = others, Z, Z_held_out
-            for _, step in steps:
-                features = step.fit_transform(features, y)
-                features_held_out = step.transform(features_held_out)
-        if parameters != last:
-            classifier.fit(features, y)
-            last = parameters
-        p = positive_probability(classifier, features_held_out, **stage)
-        scores.append(np.mean((p - y_held_out) ** 2))
+    model = unfitted.model
+    *steps, (_, classifier) = unfitted._replace(parameters=model.search).steps().steps
+    features = {}  # what the steps before the classifier make of a fold, by their parameters
+    classifiers = {}  # fitted ones, by the parameters of all steps
+    scores = []
+    for point in grid_points(unfitted):
+        fitted_point = point | {ROUNDS: max(model.grid[ROUNDS])} if model.staged else point
+        of_steps, of_classifier = split_parameters(fitted_point)
+        steps_key = tuple(of_steps.items())
+        fit_key = steps_key, tuple(of_classifier.items())
+        if steps_key not in features:
+            features[steps_key] = fit_steps(steps, of_steps, fold)
+        Z, Z_held_out = features[steps_key]
+        if fit_key not in classifiers:
+            classifiers[fit_key] = clone(classifier).set_params(**of_classifier).fit(Z, fold.y)
+        rounds = {"iteration_range": (0, point[ROUNDS])} if model.staged else {}
+        p = positive_probability(classifiers[fit_key], Z_held_out, **rounds)
+        scores.append(np.mean((p - fold.y_held_out) ** 2))
     return scores
+
+
+def split_parameters(point: dict) -> tuple[dict, dict]:
+    """Return the parameters of the steps before the classifier, and the classifier's own."""
+    of_steps = {}
+    of_classifier = {}
+    for name, value in point.items():
+        if name.startswith("model__"):
+            of_classifier[name.removeprefix("model__")] = value
+        else:
+            of_steps[name] = value
+    return of_steps, of_classifier
+
+
+def fit_steps(steps: list[tuple], parameters: dict, fold: Fold) -> tuple[np.ndarray, np.ndarray]:
+    """Return the features of both parts of a fold; of no steps, its values."""
+    if not steps:
+        return fold.Z, fold.Z_held_out
+    fitted = clone(Pipeline(steps)).set_params(**parameters)
+    return fitted.fit_transform(fold.Z, fold.y), fitted.transform(fold.Z_held_out)
 
 
 def chosen_parameters(fitted: dict[str, Fitted]) -> dict[str, str]:
+    """Return the parameters of each classifier in words."""
     return {name: parameter_text(fitted[name].unfitted.parameters) for name in classifier_names()}
 
 
@@ -126,14 +192,18 @@ def tuning_table(fitted: dict[str, Fitted]) -> pd.DataFrame:
     return table.assign(parameters=table["parameters"].map(parameter_text))
 
 
+# --- predicting ----------------------------------------------------------------------------------
+
+
 def predict(fitted: dict[str, Fitted], X: pd.DataFrame) -> pd.DataFrame:
     """Return the probability of the positive class under fitted models, patients x models."""
-    X, patients = X.to_numpy(), X.index
-    columns = {name: positive_probability(f.pipeline, X) for name, f in fitted.items()}
-    return pd.DataFrame(columns, patients)
+    values = X.to_numpy()
+    columns = {name: positive_probability(f.pipeline, values) for name, f in fitted.items()}
+    return pd.DataFrame(columns, X.index)
 
 
 def positive_probability(model: BaseEstimator, X: np.ndarray, **options) -> np.ndarray:
+    """Return the probability of the positive class, the last one, as float64."""
     return model.predict_proba(X, **options)[:, 1].astype(float)
 
 
@@ -146,15 +216,17 @@ def predict_held_out(
     the training part of the split, under a random state of the split's own, so that no mean over
     splits depends on one state.
     """
-    [seed] = {u.seed for u in models.values()}
-    seeds = np.random.default_rng(seed).integers(2**31, size=len(splits)).tolist()
-    tasks = [
-        ({name: u._replace(seed=own) for name, u in models.items()}, X, np.asarray(y), *split)
-        for own, split in zip(seeds, splits, strict=True)
-    ]
+    codes = np.asarray(y)
+    rng = np.random.default_rng(common_seed(models))
+    tasks = []
+    for seed, (train, test) in zip(
+        rng.integers(2**31, size=len(splits)).tolist(), splits, strict=True
+    ):
+        own_models = {name: unfitted._replace(seed=seed) for name, unfitted in models.items()}
+        tasks.append((own_models, X, codes, train, test))
     parts = run_parallel(_fit_and_predict, tasks, label)
     return pd.concat(dict(enumerate(parts)), names=["split", "patient"])
 
 
 def _fit_and_predict(models, X, y, train, test) -> pd.DataFrame:
-    return predict(_tune_and_fit(models, X.to_numpy()[train], y[train]), X.iloc[test])
+    return predict(tune_and_fit(models, X.to_numpy()[train], y[train]), X.iloc[test])

@@ -3,13 +3,18 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from sklearn.metrics import ConfusionMatrixDisplay, roc_curve
+from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier, plot_tree
 
-from expression.analysis import evaluation
-from expression.analysis.evaluation import Resampled, Results, hardest_first, no_calls
-from expression.analysis.models import MAJORITY, MODELS, classifier_names
+from expression.analysis.evaluation import (
+    CLASSIFIED_FROM,
+    Resampled,
+    Results,
+    hardest_first,
+    no_calls,
+)
+from expression.analysis.models import MAJORITY, MODELS, classifier_names, predicts_positive
 from expression.data import ExpressionData
 from expression.running import style
 from expression.running.report import interval_text, range_text
@@ -19,31 +24,51 @@ MAX_SHOWN = 60  # patients
 
 def draw_figures(data: ExpressionData, results: Results) -> dict[str, plt.Figure]:
     """Return all figures by name."""
-    n_train, n_test, tested = len(data.y_train), len(data.y_test), results.tested
-    title = f"{n_train} training patients, held out in folds (nested cross-validation)"
-    figures = {"nested_cv": draw_resampled(results.nested, title, "repetitions")}
+    n_train = len(data.y_train)
+    n_test = len(data.y_test)
+    figures = {
+        "nested_cv": draw_resampled(
+            results.nested,
+            f"{n_train} training patients, held out in folds (nested cross-validation)",
+            "repetitions",
+        )
+    }
     for name in classifier_names():
-        if isinstance((pipeline := results.fitted[name].pipeline)[-1], DecisionTreeClassifier):
+        pipeline = results.fitted[name].pipeline
+        if isinstance(pipeline[-1], DecisionTreeClassifier):
             figures[name.lower().replace(" ", "_")] = draw_decision_tree(pipeline, data)
+    tested = results.tested
     if tested:
         P = tested.P.drop(columns=MAJORITY)
         figures["confusion_matrices"] = draw_confusion_matrices(P, data, tested.correct)
         figures["roc_curves"] = draw_roc_curves(P, data, tested.scores)
         figures["patients"] = draw_patients(P, data)
-        title = f"{n_test} of all {n_train + n_test} patients, held out in random splits"
-        figures["monte_carlo_cv"] = draw_resampled(results.splits, title, "splits")
+        figures["monte_carlo_cv"] = draw_resampled(
+            results.splits,
+            f"{n_test} of all {n_train + n_test} patients, held out in random splits",
+            "splits",
+        )
     return figures
 
 
-def draw_confusion_matrices(P: pd.DataFrame, data: ExpressionData, correct) -> plt.Figure:
+def draw_confusion_matrices(
+    P: pd.DataFrame, data: ExpressionData, correct: pd.DataFrame
+) -> plt.Figure:
     """Draw the counts; `correct`: how many are, under other random states, states x models."""
+    y = data.y_test.cat.codes
     figure, axes = style.panel_grid(P.shape[1], columns=3, height=2.5)
-    y, look = data.y_test.cat.codes, {"cmap": "Greys", "colorbar": False}
-    look["display_labels"] = [style.wrap_name(name) for name in data.classes]
-    look["im_kw"] = {"vmin": 0, "vmax": y.value_counts().max()}  # one grey in all panels
     for ax, (name, p) in zip(axes, P.items(), strict=True):
-        ConfusionMatrixDisplay.from_predictions(y, (p > 0.5).astype(int), ax=ax, **look)
-        title = f"{name}\n{((p > 0.5) == y).sum()} correct"
+        called = predicts_positive(p).astype(int)
+        ConfusionMatrixDisplay.from_predictions(
+            y,
+            called,
+            display_labels=[style.wrap_name(label) for label in data.classes],
+            cmap="Greys",
+            colorbar=False,
+            im_kw={"vmin": 0, "vmax": y.value_counts().max()},  # one grey in all panels
+            ax=ax,
+        )
+        title = f"{name}\n{(called == y).sum()} correct"
         if varying := range_text(correct[name]):
             title += f"\n{varying} over random states"
         ax.set_title(title)
@@ -53,29 +78,43 @@ def draw_confusion_matrices(P: pd.DataFrame, data: ExpressionData, correct) -> p
 
 def draw_roc_curves(P: pd.DataFrame, data: ExpressionData, scores: pd.DataFrame) -> plt.Figure:
     """Draw models, and baselines dashed; `scores` holds the AUC of each and its interval."""
-    y, (figure, ax) = data.y_test.cat.codes, plt.subplots(figsize=(style.PAGE_WIDTH, 4.2))
-    for name, look in style.series_styles(P).items():
-        key, auc = ("ROC AUC", name), "one threshold only"
-        if key in scores.index:
-            auc = interval_text(*scores.loc[key, ["estimate", "lower", "upper"]], 3)
-        width = max(1, 5 - 0.6 * len(ax.lines))  # later curves leave earlier ones visible below
-        look |= {"marker": "", "lw": width} | ({"linestyle": "--"} if MODELS[name].baseline else {})
+    y = data.y_test.cat.codes
+    figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 4.2))
+    for name, series in style.series_styles(P).items():
+        auc = "one threshold only"
+        if ("ROC AUC", name) in scores.index:
+            row = scores.loc["ROC AUC", name]
+            auc = interval_text(row["estimate"], row["lower"], row["upper"], digits=3)
+        false_positive, true_positive, _ = roc_curve(y, P[name])
         # not RocCurveDisplay, whose legend knows no intervals
-        ax.plot(*roc_curve(y, P[name])[:2], **look, label=f"{name}: {auc}")
+        ax.plot(
+            false_positive,
+            true_positive,
+            color=series["color"],
+            linestyle="--" if MODELS[name].baseline else series["linestyle"],
+            linewidth=max(1, 5 - 0.6 * len(ax.lines)),  # later curves leave earlier ones visible
+            label=f"{name}: {auc}",
+        )
     ax.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
     figure.legend(title="ROC AUC (95 % interval)", loc="outside center right")
     figure.suptitle(f"{len(y)} test patients: sensitivity at every specificity")
     return figure
 
 
-def draw_decision_tree(pipeline, data: ExpressionData) -> plt.Figure:
+def draw_decision_tree(pipeline: Pipeline, data: ExpressionData) -> plt.Figure:
     """Draw a fitted tree with the names of genes and classes."""
-    tree, names = pipeline[-1], pipeline[:-1].get_feature_names_out(data.X_train.columns)
+    tree = pipeline[-1]
+    genes = pipeline[:-1].get_feature_names_out(data.X_train.columns)
     figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 1.2 + 1.3 * tree.get_depth()))
-    genes = [style.wrap_name(name, 18) for name in data.gene_names[names]]
-    classes = [style.wrap_name(name, 18) for name in data.classes]
-    options = {"impurity": False, "precision": 2, "fontsize": int(plt.rcParams["font.size"])}
-    plot_tree(tree, feature_names=genes, class_names=classes, ax=ax, **options)
+    plot_tree(
+        tree,
+        feature_names=[style.wrap_name(name, 18) for name in data.gene_names[genes]],
+        class_names=[style.wrap_name(name, 18) for name in data.classes],
+        impurity=False,
+        precision=2,
+        fontsize=int(plt.rcParams["font.size"]),
+        ax=ax,
+    )
     figure.suptitle(f"Decision tree of the {len(data.y_train)} training patients")
     ax.set_title("log2 expression, arrays standardised", fontweight="normal")
     return figure
@@ -83,20 +122,34 @@ def draw_decision_tree(pipeline, data: ExpressionData) -> plt.Figure:
 
 def draw_patients(P: pd.DataFrame, data: ExpressionData) -> plt.Figure:
     """Draw P of the test patients, the hardest first; errors and no-calls of a vote are marked."""
+    import seaborn as sns  # here, as --help need not wait for it
+
     y = data.y_test.cat.codes
     shown = hardest_first(y, P)[:MAX_SHOWN]
-    y, P = y[shown], P.loc[shown, sorted(P, key=lambda name: MODELS[name].baseline)]
-    errors = np.where(P.gt(0.5).ne(y, axis=0), "×", "").astype(object)
-    marks = np.vstack([[""] * len(shown), (errors + np.where(no_calls(P), "?", "")).T])
-    negative, positive = style.class_palette(data).values()
-    cmap = sns.blend_palette([negative, "white", positive], as_cmap=True)
+    baselines_last = sorted(P, key=lambda name: MODELS[name].baseline)
+    y = y[shown]
+    P = P.loc[shown, baselines_last]
+
+    errors = np.where(predicts_positive(P).ne(y, axis=0), "×", "").astype(object)
+    doubts = np.where(no_calls(P), "?", "")
+    no_marks = [""] * len(shown)
+    negative_color, positive_color = style.class_palette(data).values()
+
     figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 1.9 + 0.2 * P.shape[1]))
-    image = pd.concat([y.rename("true class"), P], axis=1).T
-    options = {"cmap": cmap, "vmin": 0, "vmax": 1, "linewidths": 0.5}
-    options |= {"annot": marks, "annot_kws": {"fontsize": "x-small"}, "fmt": ""}
-    sns.heatmap(image, ax=ax, xticklabels=False, **options)
+    sns.heatmap(
+        pd.concat([y.rename("true class"), P], axis=1).T,
+        cmap=sns.blend_palette([negative_color, "white", positive_color], as_cmap=True),
+        vmin=0,
+        vmax=1,
+        linewidths=0.5,
+        annot=np.vstack([no_marks, (errors + doubts).T]),
+        annot_kws={"fontsize": "x-small"},
+        fmt="",
+        xticklabels=False,
+        ax=ax,
+    )
     ax.hlines([1, 1 + len(classifier_names())], 0, len(shown), color="black", lw=1.5)
-    no_call = f"? no-call: prediction strength below {evaluation.CLASSIFIED_FROM:g}"
+    no_call = f"? no-call: prediction strength below {CLASSIFIED_FROM:g}"
     ax.set(xlabel=f"test patient, the hardest first (× error; {no_call})", ylabel="")
     style.name_ticks(ax.xaxis, shown, 0.8 * style.PAGE_WIDTH, first=0.5)
     count = f"{len(y)} hardest of {len(data.y_test)}" if len(y) < len(data.y_test) else len(y)
@@ -107,19 +160,38 @@ def draw_patients(P: pd.DataFrame, data: ExpressionData) -> plt.Figure:
 def draw_resampled(resampled: Resampled, title: str, label: str) -> plt.Figure:
     """Draw the accuracy of every split with mean and interval, and that of the given split."""
     scores = resampled.scores["accuracy"]
+    table = resampled.table.loc["accuracy"].loc[scores.columns]
+    rows = np.arange(scores.shape[1])
     figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 1.5 + 0.3 * scores.shape[1]))
-    rows, table = np.arange(scores.shape[1]), resampled.table.loc["accuracy"].loc[scores.columns]
+
     for row, name in enumerate(scores):  # not seaborn's strip or swarm: few values, many ties
-        values = scores[name].round(9).value_counts()
-        bubble = f"{label} (area: how many)" if row == 0 else None
-        options = {"s": 400 * values / len(scores), "color": "0.8", "lw": 0, "label": bubble}
-        ax.scatter(values.index, [row] * len(values), **options)
-    margins = table[["lower", "upper"]].sub(table["mean"], axis=0).abs().to_numpy().T
-    options = {"fmt": "o", "color": "black", "ms": 4, "label": "mean and its 95 % interval"}
-    ax.errorbar(table["mean"], rows, xerr=margins, **options)
+        counts = scores[name].round(9).value_counts()
+        ax.scatter(
+            counts.index,
+            [row] * len(counts),
+            s=400 * counts / len(scores),
+            color="0.8",
+            linewidths=0,
+            label=f"{label} (area: how many)" if row == 0 else None,
+        )
+    margins = table[["lower", "upper"]].sub(table["mean"], axis=0).abs()
+    ax.errorbar(
+        table["mean"],
+        rows,
+        xerr=margins.to_numpy().T,
+        fmt="o",
+        color="black",
+        markersize=4,
+        label="mean and its 95 % interval",
+    )
     if "given split" in table:
-        look = {"marker": "^", "color": style.COLORS["green"], "label": "given split"}
-        ax.scatter(table["given split"], rows + 0.25, **look)
+        ax.scatter(
+            table["given split"],
+            rows + 0.25,
+            marker="^",
+            color=style.COLORS["green"],
+            label="given split",
+        )
     ax.set(xlabel="accuracy on the held-out patients", yticks=rows, yticklabels=scores.columns)
     ax.set_ylim(len(rows) - 0.3, -0.7)  # room for the largest bubbles, the first row on top
     figure.legend(loc="outside lower center", ncols=3)

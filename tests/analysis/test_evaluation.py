@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from expression.analysis import evaluation
 from expression.analysis.intervals import auc_interval, newcombe_interval, wilson_interval
 from expression.analysis.models import MAJORITY, Model, Unfitted, classifier_names
-from expression.analysis.tuning import fit_models
+from expression.analysis.tuning import fit_models, predict_held_out
 from expression.preprocessing import Preprocessing
 
 
@@ -150,11 +150,39 @@ def test_trust_in_probabilities_by_hand():
     assert row[["sd, states", "sd, splits"]].to_list() == pytest.approx([sd / 4, sd / 8])
 
 
+def test_of_equally_hard_patients_the_more_doubtful_come_first():
+    y = pd.Series([0, 0, 1, 1], index=list("abcd"))
+    P = pd.DataFrame({name: [0.1, 0.4, 0.9, 0.2] for name in classifier_names()}, y.index)
+    assert evaluation.hardest_first(y, P).tolist() == ["d", "b", "a", "c"]
+
+
+@pytest.mark.parametrize(("share", "no_call"), [(0.649, True), (0.651, False), (0.349, False)])
+def test_a_vote_below_the_strength_of_the_paper_is_no_call(share, no_call):
+    """Golub et al. (1999) classify from a prediction strength of 0.3 on: |2p - 1|."""
+    P = pd.DataFrame({"Weighted voting": [share], "One gene": [share]})
+    assert evaluation.no_calls(P).iloc[0].to_dict() == {
+        "Weighted voting": no_call,
+        "One gene": False,
+    }
+
+
+def test_a_fifth_of_the_training_patients_is_held_out_at_a_time(few_genes, prior, monkeypatch):
+    sizes = []
+
+    def record(models, X, y, splits, label):
+        sizes.extend(len(held_out) for _, held_out in splits)
+        return predict_held_out(models, X, y, splits, label)
+
+    monkeypatch.setattr(evaluation, "predict_held_out", record)
+    evaluation.nested_cv(few_genes, prior, 1, seed=0)
+    assert sorted(sizes) == [7, 7, 8, 8, 8]
+
+
 def test_hard_patients_come_first(data):
     y, names = data.y_test.cat.codes, classifier_names()
     P = pd.DataFrame({name: y.astype(float) for name in [*names, "One gene"]})
-    P.loc[66, names[:2]] = [0.1, 0.45]
-    P.loc[39, names[2]] = 0.6
+    P.loc[66, ["Logistic Regression", "Decision Tree"]] = [0.1, 0.45]
+    P.loc[39, "Random Forest"] = 0.6
     P.loc[40, "One gene"] = 0.9  # a baseline's error makes no patient hard
     P["Weighted voting"] = 0.6
     states = pd.concat({0: P, 1: P}, names=["state", "patient"])
@@ -162,9 +190,10 @@ def test_hard_patients_come_first(data):
     assert table.index[:2].tolist() == [66, 39]
     assert table["errors"].tolist()[:3] == [2, 1, 0]
     row = table.loc[66]
-    assert [row[f"{name}: predicted class"] for name in names] == ["ALL", "ALL", "AML", "AML"]
+    missed = [name for name in names if row[f"{name}: predicted class"] == "ALL"]
+    assert missed == ["Logistic Regression", "Decision Tree"]
     assert row["Weighted voting: prediction strength"] == pytest.approx(0.2)
     classified = table.filter(like="classified")  # none but a vote has a prediction strength
     assert list(classified) == ["Weighted voting: classified"]
     assert not classified.to_numpy().any()
-    assert evaluation.no_calls(P).sum()[[names[1], "Weighted voting"]].to_list() == [0, 34]
+    assert evaluation.no_calls(P).sum()[["Decision Tree", "Weighted voting"]].to_list() == [0, 34]

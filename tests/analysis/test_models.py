@@ -58,6 +58,10 @@ def test_voting_is_that_of_the_paper(data, scale, found, right, uncertain):
     assert correct[classified].sum() == right
 
 
+def test_a_tie_is_negative():
+    assert models.predicts_positive(np.array([0.49, 0.5, 0.51])).tolist() == [False, False, True]
+
+
 def test_every_part_with_a_random_state_gets_the_seed():
     steps = [("project", GaussianRandomProjection()), ("model", RandomForestClassifier())]
     found = models.Unfitted(models.Model(steps), Preprocessing(), seed=3).steps()
@@ -77,6 +81,18 @@ def test_of_few_genes_that_are_equally_good_some_are_selected(percentile):
     _, selector = models.SELECT
     kept = clone(selector).set_params(percentile=percentile).fit(X, y).get_support()
     assert kept.sum() == max(1, round(0.4 * percentile))
+
+
+@pytest.mark.filterwarnings("ignore:Features .* are constant", "ignore:invalid value")
+def test_genes_that_do_not_vary_in_a_fold_cost_no_others_their_ranks():
+    rng = np.random.default_rng(0)
+    y = np.tile([0, 1], 10)
+    X = rng.normal(size=(20, 40))
+    X[:, :10] += 5 * y[:, np.newaxis]
+    X[:, 20] = 7  # of one value
+    _, selector = models.SELECT
+    kept = clone(selector).set_params(percentile=25).fit(X, y).get_support()
+    assert np.flatnonzero(kept).tolist() == list(range(10))
 
 
 def test_importance_is_absolute_and_zero_for_genes_left_out():

@@ -64,6 +64,19 @@ def test_tuned_models_are_those_of_scikit_learn_on_the_full_pipeline(few_genes, 
     assert (found.pipeline.predict_proba(X_test) == expected).all()
 
 
+def test_parameters_are_chosen_on_quarters_of_the_patients(few_genes, monkeypatch):
+    sizes = []
+
+    def record(unfitted, fold):
+        sizes.append(len(fold.y_held_out))
+        return score_grid(unfitted, fold)
+
+    score_grid = tuning.score_grid
+    monkeypatch.setattr(tuning, "score_grid", record)
+    fit(few_genes, ["Decision Tree"], seed=0)
+    assert sorted(sizes) == [9, 9, 10, 10]
+
+
 def test_models_fitted_together_are_those_fitted_alone(few_genes):
     names = ["Decision Tree", "XGBoost", "Weighted voting"]
     models = {name: build_models(few_genes.preprocessing, 0)[name] for name in names}
@@ -99,13 +112,14 @@ def test_what_was_tuned_before_is_tuned_anew(few_genes):
 
 
 def test_held_out_patients_are_predicted_by_models_that_have_not_seen_them():
-    X = pd.DataFrame({"gene": [0.0, 0.1, 5.0, 5.1, 9.0]}, index=list("abcde"))
+    levels = np.array([0.0, 0.1, 5.0, 5.1, 9.0])  # by which patients are alike
+    genes = np.linspace(100, 1_000, 12)
+    X = pd.DataFrame(100 + np.outer(levels, genes), list("abcde")).add_prefix("gene")
     y = pd.Series([0, 1, 1, 0, 1], X.index)
-    options = {"baseline": True, "values": lambda _: [("all", "passthrough")]}
     neighbour = KNeighborsClassifier(n_neighbors=1)  # who has seen a patient knows the patient
     models = {
-        "neighbour": Model([("model", neighbour)], **options),
-        "prior": Model([("model", DummyClassifier())], **options),
+        "neighbour": Model([("model", neighbour)], values="filtered", baseline=True),
+        "prior": Model([("model", DummyClassifier())], values="filtered", baseline=True),
     }
     unfitted = {name: Unfitted(model, Preprocessing(), 0) for name, model in models.items()}
     splits = [([1, 3, 4], [0, 2]), ([0, 2, 4], [1, 3])]

@@ -1,0 +1,101 @@
+"""The figures of Q1: what they mark, count and name."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from expression.analysis import evaluation, models, tuning
+from expression.analysis.models import classifier_names
+from expression.figures.classifier_models import (
+    draw_confusion_matrices,
+    draw_decision_tree,
+    draw_patients,
+    draw_resampled,
+    draw_roc_curves,
+)
+
+
+@pytest.fixture
+def planted(data):
+    """Probabilities of all classifiers and of a vote, with errors for two patients."""
+    y = data.y_test.cat.codes
+    P = pd.DataFrame({name: y.astype(float) for name in [*classifier_names(), "Weighted voting"]})
+    P.loc[66, ["Logistic Regression", "Decision Tree"]] = [0.1, 0.45]
+    P.loc[39, ["Random Forest", "Weighted voting"]] = [0.6, 0.4]
+    return P
+
+
+def test_patients_figure_marks_errors_and_no_calls_of_a_vote(planted, data):
+    figure = draw_patients(planted, data)
+    ax = figure.axes[0]
+    rows = [tick.get_text() for tick in ax.get_yticklabels()]
+    marks = np.array([text.get_text() for text in ax.texts]).reshape(len(rows), 34)
+    marks = pd.DataFrame(marks, rows)
+    assert marks.index[marks[0] == "×"].tolist() == ["Logistic Regression", "Decision Tree"]
+    assert marks.loc["Random Forest", 1] == "×"
+    assert marks.loc["Weighted voting", 1] == "?"
+    assert (marks.to_numpy() != "").sum() == 4
+    assert [tick.get_text() for tick in ax.get_xticklabels()][:2] == ["66", "39"]
+    shown = ax.collections[0].get_array().reshape(len(rows), 34)
+    assert shown[rows.index("Logistic Regression"), 0] == 0.1
+    assert figure.get_suptitle() == "34 test patients: probability of AML"
+
+
+def test_an_added_model_is_drawn_above_the_baselines(planted, data, monkeypatch):
+    monkeypatch.setitem(models.MODELS, "Added", models.MODELS["XGBoost"])  # the last entry
+    P = planted.assign(Added=planted["XGBoost"])
+    figure = draw_patients(P, data)
+    names = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert names[0] == "true class"
+    assert names.index("Added") < names.index("Weighted voting")
+
+
+def test_confusion_matrices_show_counts_and_the_range_over_states(planted, data):
+    correct = pd.DataFrame({name: [33, 33] for name in planted} | {"Decision Tree": [33, 30]})
+    figure = draw_confusion_matrices(planted, data, correct)
+    panels = {ax.get_title().split("\n")[0]: ax for ax in figure.axes if ax.images}
+    assert list(panels) == list(planted)
+    regression, tree, forest = (
+        panels[name] for name in ("Logistic Regression", "Decision Tree", "Random Forest")
+    )
+    assert [t.get_text() for t in regression.texts] == ["20", "0", "1", "13"]
+    assert [t.get_text() for t in forest.texts] == ["19", "1", "0", "14"]
+    assert {ax.images[0].get_clim() for ax in panels.values()} == {(0, 20)}
+    assert regression.get_title() == "Logistic Regression\n33 correct"
+    assert tree.get_title() == "Decision Tree\n33 correct\n31.5 (30–33) over random states"
+
+
+def test_roc_curves_tell_the_auc_where_there_is_more_than_one_threshold(planted, data):
+    y = data.y_test.cat.codes
+    planted["XGBoost"] = 1 - y  # as wrong as can be, with one threshold
+    scores = evaluation.score(y, planted)
+    table = evaluation.interval_table(scores, y, scores.to_frame().T)
+    figure = draw_roc_curves(planted, data, table)
+    labels = {line.get_label().split(":")[0]: line for line in figure.axes[0].lines}
+    assert labels["XGBoost"].get_label() == "XGBoost: one threshold only"
+    assert labels["Weighted voting"].get_label().startswith("Weighted voting: 1.000 (0.")
+    dashed = [name for name, line in labels.items() if line.get_linestyle() == "--"]
+    assert dashed == ["Weighted voting"]
+
+
+def test_split_scores_are_drawn_as_often_as_they_come():
+    scores = pd.DataFrame({"a": [0.5, 0.5, 0.5, 1.0], "b": [0.75] * 4})
+    table = pd.DataFrame({"mean": scores.mean(), "lower": 0.4, "upper": 0.9, "given split": 0.7})
+    resampled = evaluation.Resampled(
+        scores, pd.concat({"accuracy": scores}, axis=1), pd.concat({"accuracy": table})
+    )
+    figure = draw_resampled(resampled, "title", "splits")
+    bubbles = figure.axes[0].collections
+    assert bubbles[0].get_offsets().tolist() == [[0.5, 0], [1.0, 0]]
+    assert bubbles[0].get_sizes().tolist() == [300, 100]
+    assert figure.axes[0].lines[0].get_xdata().tolist() == [0.625, 0.75]
+
+
+def test_the_tree_is_drawn_with_gene_names_and_class_names(data):
+    unfitted = {"One gene": models.build_models(data.preprocessing, 0)["One gene"]}
+    [tree] = tuning.fit_models(unfitted, data.X_train, data.y_train.cat.codes).values()
+    figure = draw_decision_tree(tree.pipeline, data)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts[0].startswith("ZYX <= ")
+    assert "value = [27, 11]\nclass = ALL" in texts[0]
+    assert "samples = 11\nvalue = [0, 11]\nclass = AML" in texts
