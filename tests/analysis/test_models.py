@@ -58,6 +58,45 @@ def test_voting_is_that_of_the_paper(data, scale, found, right, uncertain):
     assert correct[classified].sum() == right
 
 
+@pytest.mark.parametrize("C", [0.1, 1.0, 100.0])
+def test_logistic_regression_of_few_patients_is_the_optimum_on_all_genes(data, C):
+    """By scikit-learn's Newton-conjugate-gradient on the genes themselves."""
+    Z = Pipeline(Preprocessing().steps()).fit_transform(data.X_train.to_numpy())
+    y = data.y_train.cat.codes.to_numpy()
+    fitted = models.LogisticRegressionOfFewPatients(C=C).fit(Z, y)
+    on_genes = LogisticRegression(C=C, solver="newton-cg", tol=1e-10, max_iter=1_000).fit(Z, y)
+    np.testing.assert_allclose(fitted.coef_, on_genes.coef_, atol=1e-6)
+    np.testing.assert_allclose(fitted.intercept_, on_genes.intercept_, atol=1e-5)
+    X_test = (
+        Pipeline(Preprocessing().steps())
+        .fit(data.X_train.to_numpy())
+        .transform(data.X_test.to_numpy())
+    )
+    np.testing.assert_allclose(
+        fitted.predict_proba(X_test), on_genes.predict_proba(X_test), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(("patients", "genes"), [(40, 8), (120, 150)])
+def test_of_few_genes_or_many_patients_it_is_that_of_scikit_learn(patients, genes):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(patients, genes))
+    y = np.tile([0, 1], patients // 2)
+    fitted = models.LogisticRegressionOfFewPatients().fit(X, y)
+    assert (fitted.coef_ == LogisticRegression().fit(X, y).coef_).all()
+
+
+def test_newtons_method_stands_outlying_patients_and_a_weak_penalty():
+    """From which whole steps run away: half a step is taken where a whole one is no better."""
+    rng = np.random.default_rng(3)
+    X = np.vstack([rng.normal(size=(20, 5)), 50 * rng.normal(size=(2, 5))])
+    y = np.array([0, 1] * 11)
+    coefficients, intercept = models.fit_logistic(X, y, C=1e4)
+    oracle = LogisticRegression(C=1e4, solver="newton-cholesky", tol=1e-10).fit(X, y)
+    np.testing.assert_allclose(coefficients, oracle.coef_[0], atol=1e-6)
+    assert intercept == pytest.approx(oracle.intercept_[0], abs=1e-6)
+
+
 def test_a_tie_is_negative():
     assert models.predicts_positive(np.array([0.49, 0.5, 0.51])).tolist() == [False, False, True]
 
