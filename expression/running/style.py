@@ -126,13 +126,16 @@ def series_styles(names: Iterable[str]) -> dict[str, dict]:
 
 def class_palette(data: ExpressionData) -> dict[str, str]:
     """Return the colour of each class, the same in every figure."""
-    return {label: COLORS[s[0]] for label, s in zip(data.classes, CLASS_SHADES, strict=True)}
+    shades = zip(data.classes, CLASS_SHADES, strict=True)
+    return {label: COLORS[first] for label, (first, _) in shades}
 
 
 def group_palette(data: ExpressionData) -> dict[str, str]:
     """Return the colour of each group of patients: shades of the colour of its class for the first
     two of a class; of more than four others in all, colours repeat."""
-    groups, spare, palette = data.groups, itertools.cycle(SPARE_SHADES), {}
+    groups = data.groups
+    spare = itertools.cycle(SPARE_SHADES)
+    palette = {}
     for label, shades in zip(data.classes, CLASS_SHADES, strict=True):
         members = sorted(set(groups[data.y_all == label]) - set(palette))
         colors = (COLORS[shade] for shade in itertools.chain(shades, spare))
