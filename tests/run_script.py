@@ -33,12 +33,15 @@ def name_figure(report, name, figure):
     report.files[f"{name}.png"] = b""
 
 
-def stated_default(script, option: str, capsys) -> str:
-    """Return the default of an option that --help states."""
+def stated_default(script, option: str, capsys) -> float:
+    """Return the default of an option that --help states, and that the option has."""
     with pytest.raises(SystemExit):
         script.parse_args(["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    return re.search(rf" {option} [A-Z] [^(]*\(default: ([\d,]+)", text)[1]
+    stated = re.search(rf" {option} [A-Z] [^(]*\(default: ([\d,]+)", text)[1].replace(",", "")
+    value = getattr(script.parse_args([]), option.removeprefix("--").replace("-", "_"))
+    assert value in (None, float(stated))  # None: it depends on the number of patients
+    return float(stated)
 
 
 def record(files: dict[str, bytes]) -> dict:

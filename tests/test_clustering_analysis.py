@@ -15,11 +15,11 @@ QUICK = ("--subsamples", "10", "--nulls", "2", "--clusters", "3", "--permutation
 @pytest.mark.parametrize(
     ("option", "default"),
     [
-        ("--genes", "1,000"),
-        ("--clusters", "5"),
-        ("--subsamples", "20"),
-        ("--nulls", "19"),
-        ("--permutations", "999"),
+        ("--genes", 1_000),
+        ("--clusters", 5),
+        ("--subsamples", 20),
+        ("--nulls", 19),
+        ("--permutations", 999),
     ],
 )
 def test_defaults_are_those_of_the_methods(option, default, capsys):

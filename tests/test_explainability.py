@@ -13,7 +13,7 @@ from run_script import record, run, stated_default, table
 
 
 @pytest.mark.parametrize(
-    ("option", "default"), [("--pairs", "50"), ("--permutations", "10"), ("--expected-false", "1")]
+    ("option", "default"), [("--pairs", 50), ("--permutations", 10), ("--expected-false", 1)]
 )
 def test_defaults_are_those_of_the_methods(option, default, capsys):
     assert stated_default(explainability, option, capsys) == default

@@ -13,7 +13,7 @@ from run_script import record, run, stated_default, table
 
 
 @pytest.mark.parametrize(
-    ("option", "default"), [("--permutations", "200"), ("--folds", "50"), ("--components", "10")]
+    ("option", "default"), [("--permutations", 200), ("--folds", 50), ("--components", 10)]
 )
 def test_defaults_are_those_of_the_methods(option, default, capsys):
     assert stated_default(pca_plot, option, capsys) == default

@@ -55,12 +55,13 @@ def kmeans(scores, ks, restarts, seed):
 
 
 def spectral(scores, ks, restarts, seed):
-    graph = kneighbors_graph(scores, min(NEIGHBOURS, len(scores)), include_self=True).toarray()
-    graph = (graph + graph.T) / 2 + WEAK_LINK
-    # As SpectralClustering does for each k, which would find the same eigenvectors again
+    links = kneighbors_graph(scores, min(NEIGHBOURS, len(scores)), include_self=True).toarray()
+    graph = (links + links.T) / 2 + WEAK_LINK
+    # As SpectralClustering does, which finds the same eigenvectors for each k again: a tenth more
+    # of the script's processor time (0.90 s a draw instead of 0.82)
     maps = spectral_embedding(graph, n_components=max(ks), drop_first=False, random_state=seed)
-    restarts = min(restarts, SPECTRAL_RESTARTS)
-    return {k: kmeans(maps[:, :k], [k], restarts, seed)[k] for k in ks}
+    starts = min(restarts, SPECTRAL_RESTARTS)
+    return {k: kmeans(maps[:, :k], [k], starts, seed)[k] for k in ks}
 
 
 METHODS = {"Agglomerative": agglomerative, "KMeans": kmeans, "Spectral": spectral}

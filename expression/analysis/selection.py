@@ -76,7 +76,6 @@ def choose_rule(genes: int, pairs: int, expected_false: float) -> Rule:
 
     DataError when not even one gene of each subsample keeps it.
     """
-
     least = false_selections(genes, 1, SELECTED_FROM, pairs)
     if least > expected_false:
         rule = f"must be at least {math.ceil(1000 * least) / 1000:g} with {pairs} pairs"
