@@ -248,6 +248,12 @@ def labels_to_compare(data: ExpressionData) -> pd.DataFrame:
     return truths
 
 
+def numbers_to_compare(truths: pd.DataFrame, most: int) -> dict[str, int]:
+    """Return the number of clusters to compare with each kind of label: as many as it has labels,
+    where so many clusters are tried."""
+    return {kind: max(2, min(truths[kind].nunique(), most)) for kind in truths}
+
+
 @command_line(parse_args)
 def main(args: argparse.Namespace) -> None:
     data = load_data(args)
@@ -272,7 +278,7 @@ def main(args: argparse.Namespace) -> None:
             scores[cohort], ks, restarts=clusters.RESTARTS, seed=args.seed
         )
     truths = labels_to_compare(data)
-    kinds = {kind: max(2, min(truths[kind].nunique(), args.clusters)) for kind in truths}
+    kinds = numbers_to_compare(truths, most=args.clusters)
     agreements = agreement.agreement_table(partitions, truths, args.permutations, args.seed)
     rows = headline_rows(agreements, kinds)
     report.show_table(TITLE, rows)

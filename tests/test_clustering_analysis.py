@@ -83,6 +83,12 @@ def test_the_best_purity_and_that_of_the_steadiest_method_are_told():
     )
 
 
+def test_as_many_clusters_as_labels_are_compared_if_so_many_are_tried():
+    truths = pd.DataFrame({"class": list("abab"), "subtype": list("wxyz"), "same": list("aaaa")})
+    kinds = clustering_analysis.numbers_to_compare(truths, most=3)
+    assert kinds == {"class": 2, "subtype": 3, "same": 2}
+
+
 def test_planted_classes_are_found_without_test_set_and_subtypes(tmp_path):
     rng, y = np.random.default_rng(8), np.tile(["sick", "well $x$"], 10)
     X = rng.lognormal(7, 1, size=(20, 200))

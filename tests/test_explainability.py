@@ -42,6 +42,8 @@ def test_metrics_are_those_of_the_genes(few_genes, outputs):
     kept = Pipeline(few_genes.preprocessing.filtered_steps()).fit(few_genes.X_train.to_numpy())
     assert set(analysed.index) == set(kept.get_feature_names_out(few_genes.X_train.columns))
     assert analysed["welch_q"].notna().all()
+    literature = few_genes.informative_genes.reindex(analysed.index)
+    pd.testing.assert_series_equal(analysed["literature"], literature, check_names=False)
     selected = analysed[analysed["selected"]]
     assert [row["accession"] for row in headline["rows"]] == list(selected.index)
     assert selection["selected genes"] == len(selected) >= 1

@@ -92,3 +92,15 @@ def test_each_contrast_is_told_where_it_is_largest_whatever_the_sign():
 def test_as_many_components_are_needed_as_reach_a_share():
     cumulative = pd.Series([0.5, 0.8, 0.89, 0.95, 1.0])
     assert pca_plot.components_needed(cumulative) == {0.8: 2, 0.9: 4, 0.95: 4}
+
+
+def test_a_row_of_scores_has_the_patient_its_error_and_both_kinds_of_scores(data):
+    values = np.arange(144.0).reshape(72, 2)
+    scores = pd.DataFrame(values, data.X_all.index, ["PC1", "PC2"])
+    held_out = (-scores).assign(**{pca_plot.ERROR: 0.5})
+    rows = pca_plot.score_table(data, scores, held_out)
+    row = rows.loc[data.X_test.index[0]]
+    assert row["set"] == "test"
+    assert row["class"] == data.y_test.iloc[0]
+    assert row[pca_plot.ERROR] == 0.5
+    assert (row["PC1"], row["PC1 held out"]) == (76, -76)

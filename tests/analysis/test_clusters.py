@@ -209,6 +209,12 @@ def test_of_numbers_less_than_one_unit_apart_the_smallest_is_chosen():
         assert choose_clusters(table_of({3: near, 5: far})).k == k
 
 
+def test_clusters_of_noise_that_are_always_the_same_are_not_beyond_it():
+    number = choose_clusters(table_of({2: [1.0] * 5, 3: [0.9, 0.2, 0.3, 0.2, 0.3]}))
+    assert number.k == 3
+    assert number.by_k.loc[2, ["method", "z", "p"]].to_list() == ["A", 0, 1]
+
+
 def test_the_p_is_that_of_the_furthest_number_of_clusters():
     """One null data set lies as far out at 3 clusters as the patients do at 2."""
     at_2 = [0.9, 0.3, 0.3, 0.3, 0.3]

@@ -223,3 +223,22 @@ def test_five_patients_a_side_have_an_effect_size_and_four_have_none():
     assert list(table.index.unique("contrast")) == ["five", "five on the other side"]
     assert table.notna().all(axis=None)
     assert list(components.effect_sizes(values, {})) == list(table)
+
+
+def test_contrasts_have_the_patients_they_name_on_their_sides(data):
+    in_training = components.contrasts_in_training(data)
+    of_sets = components.contrasts_of_sets(data)
+    counts = {
+        name: (one_side.sum(), other_side.sum())
+        for name, (one_side, other_side) in (in_training | of_sets).items()
+    }
+    assert counts == {
+        "AML - ALL": (11, 27),
+        "B-cell ALL - rest": (19, 19),
+        "T-cell ALL - rest": (8, 30),
+        "test - train": (34, 38),
+        "test - train, ALL": (20, 27),
+        "test - train, AML": (14, 11),
+    }
+    for one_side, other_side in (in_training | of_sets).values():
+        assert not (one_side & other_side).any()

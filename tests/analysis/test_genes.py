@@ -1,6 +1,7 @@
 """The evidence for a gene: SHAP values add up, tests agree with hand-computed and outside ones."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -193,3 +194,17 @@ def test_the_surest_genes_come_first(planted):
     assert (table.loc[UP + DOWN, "welch_q"] < 0.01).all()
     np.testing.assert_allclose(table.loc[UP + DOWN, "max_t_p"], 1 / 1_001)  # of all permutations
     assert (table.loc[UP + DOWN, "test_auc"] > 0.9).all()
+
+
+def test_test_patients_are_looked_at_in_the_direction_of_training(planted):
+    """Where they show the opposite, the AUC is below a half and the one-sided p near 1."""
+    other = planted.y_test.cat.rename_categories({"case": "control", "control": "case"})
+    other = other.cat.reorder_categories(planted.classes, ordered=True)
+    opposite = replace(planted, y_test=other)
+    log2, expression = genes.expression_tables(opposite)
+    frequency = np.zeros(expression.shape[1])
+    table = genes.gene_table(opposite, expression, log2, frequency, seed=0).loc[UP + DOWN]
+    assert (table["auc"] > 0.9).all()
+    assert (table["test_auc"] < 0.1).all()
+    assert (table["test_auc_p"] > 0.99).all()
+    assert (table["test_signal_to_noise"] * table["signal_to_noise"] < 0).all()

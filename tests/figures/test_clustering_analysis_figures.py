@@ -80,6 +80,20 @@ def test_consensus_is_drawn_for_all_patients(long_names):
     assert_legend_fits(figure)
 
 
+def test_consensus_is_sorted_by_cluster_then_group_with_the_groups_left(long_names):
+    _, partitions, groups, palette = long_names
+    resampled = {key: np.tile(labels, (2, 1)) for key, labels in partitions.items()}
+    figure = draw_consensus(resampled, partitions, groups, palette, ks=[2, 3])
+    [ax] = [ax for ax in figure.axes if ax.get_title() == "KMeans, k = 2"]
+    image, strip = (drawn.get_array() for drawn in ax.images)
+    sizes = np.bincount(partitions["KMeans", 2])[1:]
+    together = np.repeat([0, 1], sizes)
+    np.testing.assert_array_equal(image, together[:, None] == together)
+    drawn = [to_hex(color) for color in strip[:, 0]]
+    counts = groups.value_counts().sort_index()
+    assert drawn == list(np.repeat([palette[group].lower() for group in counts.index], counts))
+
+
 def test_the_tree_thins_out_the_names_of_many_patients(long_names):
     scores, _, groups, palette = long_names
     figure = draw_dendrogram(scores, groups, palette)
