@@ -6,8 +6,8 @@ with their clusters afterwards. Once on all patients, once on those of training,
 The traps: every algorithm finds clusters in noise, so stability stands beside that of data with the
 same genes and no clusters, and decides on the number and the method before a label is seen. Purity
 grows with the number of clusters and starts at the majority class, so it stands beside that
-of permuted labels. And one choice of features is one draw, so sensitivity.csv varies it.
-Choices, none of which looks at a patient's label:
+of permuted labels. And one kind of features is one draw, so sensitivity.csv varies them.
+What is settled, without a look at a patient's label:
     features       the 1,000 most variable genes, unscaled, as scaling weighs noise like signal
     KMeans         Euclidean, the best of many starts
     Agglomerative  Ward's linkage; average linkage splits off single unusual patients
@@ -30,7 +30,8 @@ import sys
 import pandas as pd
 
 from expression.analysis import agreement, clusters
-from expression.analysis.clusters import Choice
+from expression.analysis.clusters import ClusterNumber
+from expression.data import ExpressionData
 from expression.figures import clustering_analysis as figures
 from expression.running import style
 from expression.running.command import (
@@ -101,82 +102,156 @@ def headline_rows(agreements: pd.DataFrame, kinds: dict[str, int]) -> list[dict]
     return cells.reset_index().to_dict("records")
 
 
-def summarise(
-    choices: dict[str, Choice], nulls: int, agreements, kinds: dict[str, int], sensitivity, names
+def in_short(
+    cluster_numbers: dict[str, ClusterNumber],
+    agreements: pd.DataFrame,
+    sensitivity: pd.DataFrame,
+    *,
+    kinds: dict[str, int],
+    nulls: int,
+    names: dict[str, str],
 ) -> list[str]:
-    """Return the sentences that answer the question: first without labels, then against them."""
-    sentences, best, of_chosen = [], [], []
-    for cohort, (k, p, by_k) in choices.items():
-        share = f"as any, in {by_k.loc[k, 'resampled']:.0%} of resamples of the noise, too"
-        verdict = f"show clusters; {k} is the smallest number about as far beyond noise {share}"
-        if p > clusters.LEVEL:
-            verdict = "show no clusters beyond noise"
-        if clusters.LEVEL * (nulls + 1) < 1:
-            verdict = "cannot be told from so little noise"
-        numbers = "; ".join(
-            f"{n} clusters {row['stability']:.2f} against {row['null mean']:.2f} (p {row['p']:.2f})"
-            for n, row in by_k.loc[sorted({k, *kinds.values()})].iterrows()
-        )
-        sentences.append(
-            f"Without labels {names[cohort]} {verdict} (p {p:.2f}; noise: {nulls} data sets "
-            f"without clusters, so p is {1 / (nulls + 1):.2f} or more). Mean stability of the "
-            f"methods against that in noise: {numbers}."
-        )
-    for kind, k in kinds.items():
-        purities, highest = [], []
-        for cohort, name in names.items():
-            table = agreements.xs((kind, cohort, k), level=("labels", "cohort", "k"))
-            method, purity = choices[cohort].by_k.loc[k, "method"], table["purity"]
-            methods = ", ".join(purity.index[purity == purity.max()])
-            majority = f"majority {table.loc[method, 'majority class']:.3f}"
-            highest.append(f"{purity.max():.3f} ({methods}) on {name}")
-            purities.append(f"{purity[method]:.3f} ({method}; {majority}) on {name}")
-        varied = sensitivity.xs(kind, level="labels")
-        best.append(f"{k} clusters against the {kind} {' and '.join(highest)}")
-        of_chosen.append(
-            f"{k} clusters of the method furthest beyond its noise against the {kind}: purity "
-            f"{' and '.join(purities)}; with other features or any method "
-            f"{varied.min(axis=None):.3f} to {varied.max(axis=None):.3f}."
-        )
-    about = "Best purity across methods, optimistically biased as labels chose the method"
-    return [*sentences, f"{about}: {'; '.join(best)}.", *of_chosen]
+    """Return the sentences that answer the question: first without labels, then against them.
+
+    `kinds`: the number of clusters to compare with each kind of label; `names`: of the cohorts.
+    """
+    of_cohorts = [
+        number_sentence(names[cohort], number, ks=sorted({number.k, *kinds.values()}), nulls=nulls)
+        for cohort, number in cluster_numbers.items()
+    ]
+    best = [best_purities(agreements, kind, k, names) for kind, k in kinds.items()]
+    of_best_method = (
+        "Best purity across methods, optimistically biased as labels chose the method: "
+        f"{'; '.join(best)}."
+    )
+    of_steadiest_methods = [
+        steadiest_sentence(cluster_numbers, agreements, sensitivity, kind, k, names)
+        for kind, k in kinds.items()
+    ]
+    return [*of_cohorts, of_best_method, *of_steadiest_methods]
 
 
-def report_stability(report: Report, choices: dict[str, Choice], stability: pd.DataFrame) -> None:
+def number_sentence(cohort: str, number: ClusterNumber, *, ks: list[int], nulls: int) -> str:
+    """Return how many clusters a cohort has, and how stable so many and `ks` clusters are."""
+    least_p = 1 / (nulls + 1)
+    if least_p > clusters.LEVEL:
+        verdict = "cannot be told from so little noise"
+    elif number.p > clusters.LEVEL:
+        verdict = "show no clusters beyond noise"
+    else:
+        verdict = (
+            f"show clusters; {number.k} is the smallest number about as far beyond noise as any"
+        )
+    stabilities = "; ".join(
+        f"{k} clusters {row['stability']:.2f} against {row['null mean']:.2f} (p {row['p']:.2f})"
+        for k, row in number.by_k.loc[ks].iterrows()
+    )
+    return (
+        f"Without labels {cohort} {verdict} (p {number.p:.2f}; noise: {nulls} data sets "
+        f"without clusters, so p is {least_p:.2f} or more). Mean stability of the "
+        f"methods against that in noise: {stabilities}."
+    )
+
+
+def best_purities(agreements: pd.DataFrame, kind: str, k: int, names: dict[str, str]) -> str:
+    """Return the best purity in each cohort, and of which methods."""
+    highest = []
+    for cohort, name in names.items():
+        purity = agreements.xs((kind, cohort, k), level=("labels", "cohort", "k"))["purity"]
+        methods = ", ".join(purity.index[purity == purity.max()])
+        highest.append(f"{purity.max():.3f} ({methods}) on {name}")
+    return f"{k} clusters against the {kind} {' and '.join(highest)}"
+
+
+def steadiest_sentence(
+    cluster_numbers: dict[str, ClusterNumber],
+    agreements: pd.DataFrame,
+    sensitivity: pd.DataFrame,
+    kind: str,
+    k: int,
+    names: dict[str, str],
+) -> str:
+    """Return the purity of the method furthest beyond its noise, and what else it might be."""
+    purities = []
+    for cohort, name in names.items():
+        method = cluster_numbers[cohort].by_k.loc[k, "method"]
+        row = agreements.loc[kind, cohort, method, k]
+        majority = f"majority {row['majority class']:.3f}"
+        purities.append(f"{row['purity']:.3f} ({method}; {majority}) on {name}")
+    varied = sensitivity.xs(kind, level="labels")
+    return (
+        f"{k} clusters of the method furthest beyond its noise against the {kind}: purity "
+        f"{' and '.join(purities)}; with other features or any method "
+        f"{varied.min(axis=None):.3f} to {varied.max(axis=None):.3f}."
+    )
+
+
+def report_stability(
+    report: Report, cluster_numbers: dict[str, ClusterNumber], stability: pd.DataFrame
+) -> None:
     """Add how many clusters there are."""
-    table = pd.concat({name: choice.by_k for name, choice in choices.items()}, names=["cohort"])
-    table.insert(0, "chosen", ["yes" if choices[name].k == k else "" for name, k in table.index])
+    by_k = {cohort: number.by_k for cohort, number in cluster_numbers.items()}
+    table = pd.concat(by_k, names=["cohort"])
+    chosen = ["yes" if cluster_numbers[cohort].k == k else "" for cohort, k in table.index]
+    table.insert(0, "chosen", chosen)
     note = (
         "Stability: adjusted Rand index of the clusters of 80 % of the patients with those of all, "
         "mean over the methods. Null: data without clusters, each gene with its values and its "
         "correlations; z: in standard deviations of the null; p: share of all draws as good, not "
         "corrected for the number of k. Method: of largest z. Chosen: the smallest k whose z is "
-        "within 1 of the largest, a rule settled on these patients without their labels; "
-        f"resampled: by which share of {clusters.RESAMPLES} resamples of the null data sets."
+        "within 1 of the largest, a rule settled on these patients without their labels."
     )
     shown = table.groupby("cohort", sort=False).head(MAX_LISTED)
     report.add_section("k_selection", "Stability by number of clusters", table, note, shown)
-    table = pd.concat({name: stability[name] for name in choices}, names=["cohort"])
-    columns = {draw: f"null {draw}" if draw else "value" for draw in table}
-    report.add_table("k_selection", table.rename(columns=columns))
+
+    draws = pd.concat({cohort: stability[cohort] for cohort in cluster_numbers}, names=["cohort"])
+    columns = {draw: f"null {draw}" if draw else "value" for draw in draws}
+    report.add_table("k_selection", draws.rename(columns=columns))
 
 
 def report_agreement(report: Report, agreements: pd.DataFrame, kinds: dict[str, int]) -> None:
     """Add how far clusters and labels agree."""
     for kind, k in kinds.items():
         table = agreements.xs((kind, k), level=("labels", "k"))
-        p, title = table[["purity p", "ARI p"]], f"Agreement of {k} clusters with the {kind}"
+        p = table[["purity p", "ARI p"]]
+        title = f"Agreement of {k} clusters with the {kind}"
         note = f"95 %: percentile under permuted labels; largest p: {p.max(axis=None):.3f}."
         report.add_section(f"agreement_{kind}", title, table.drop(columns=p.columns), note)
     report.add_table("agreement", agreements)
 
 
-def report_contents(report: Report, contents: pd.DataFrame, choices: dict[str, Choice]) -> None:
+def report_contents(
+    report: Report, contents: pd.DataFrame, cluster_numbers: dict[str, ClusterNumber]
+) -> None:
     """Add what the chosen clusters hold, of the method furthest beyond noise."""
-    keys = [(name, by_k.loc[k, "method"], k) for name, (k, _, by_k) in choices.items()]
-    table = contents[contents.index.droplevel("cluster").isin(keys)]
+    chosen = [
+        (cohort, number.by_k.loc[number.k, "method"], number.k)
+        for cohort, number in cluster_numbers.items()
+    ]
+    table = contents[contents.index.droplevel("cluster").isin(chosen)]
     report.add_section("contents", "What the clusters furthest beyond noise hold", table)
     report.add_table("contents", contents)
+
+
+def patients_by_cohort(data: ExpressionData) -> dict[str, pd.DataFrame]:
+    """Return the expression of all patients, if some are for testing, and of those of training."""
+    if len(data.X_test):
+        return {"all": data.X_all, "training": data.X_train}
+    return {"training": data.X_train}
+
+
+def labels_to_compare(data: ExpressionData) -> pd.DataFrame:
+    """Return the labels of all patients, a column a kind."""
+    truths = pd.DataFrame({"class": data.y_all.astype(str)})
+    if data.subtypes is not None:
+        truths["subtype"] = data.groups
+    return truths
+
+
+def numbers_to_compare(truths: pd.DataFrame, most: int) -> dict[str, int]:
+    """Return the number of clusters to compare with each kind of label: as many as it has labels,
+    where so many clusters are tried."""
+    return {kind: max(2, min(truths[kind].nunique(), most)) for kind in truths}
 
 
 @command_line(parse_args)
@@ -190,44 +265,59 @@ def main(args: argparse.Namespace) -> None:
         STAGES,
         subsamples=subsamples,
     )
-    cohorts = ({"all": data.X_all} if len(data.X_test) else {}) | {"training": data.X_train}
-    names = {name: COHORTS[name].format(len(X)) for name, X in cohorts.items()}
-    whole, ks = next(iter(cohorts)), range(2, args.clusters + 1)
+    cohorts = patients_by_cohort(data)
+    names = {cohort: COHORTS[cohort].format(len(X)) for cohort, X in cohorts.items()}
+    ks = range(2, args.clusters + 1)
     clusters.check_cluster_number(args.clusters, len(data.X_train))
-    features, scores, found = {}, {}, {}
-    for name, X in cohorts.items():
-        features[name] = clusters.feature_matrix(X.to_numpy(), data.preprocessing, args.genes)
-        scores[name] = clusters.component_scores(features[name])
-        found[name] = clusters.cluster(scores[name], ks, args.seed)
-    groups, palette = data.groups, style.group_palette(data)
-    truths = pd.DataFrame({"class": data.y_all.astype(str)})
-    if data.subtypes is not None:
-        truths["subtype"] = groups
-    kinds = {kind: max(2, min(truths[kind].nunique(), args.clusters)) for kind in truths}
-    agreements = agreement.agreement_table(found, truths, args.permutations, args.seed)
+
+    features, scores, partitions = {}, {}, {}
+    for cohort, X in cohorts.items():
+        features[cohort] = clusters.feature_matrix(X.to_numpy(), data.preprocessing, args.genes)
+        scores[cohort] = clusters.component_scores(features[cohort])
+        partitions[cohort] = clusters.cluster_patients(
+            scores[cohort], ks, restarts=clusters.RESTARTS, seed=args.seed
+        )
+    truths = labels_to_compare(data)
+    kinds = numbers_to_compare(truths, most=args.clusters)
+    agreements = agreement.agreement_table(partitions, truths, args.permutations, args.seed)
     rows = headline_rows(agreements, kinds)
     report.show_table(TITLE, rows)
-    work = subsamples, args.nulls, args.seed
-    stability, resampled = clusters.assess_cohorts(features, ks, *work)
-    choices = {name: clusters.choose_clusters(stability[name], args.seed) for name in cohorts}
-    sensitivity = agreement.vary_features(
-        cohorts, data.preprocessing, truths, kinds, args.genes, args.seed
-    )
-    variance = features[whole].var(axis=0).sum()
-    drawn = found[whole], groups, palette, sorted({*kinds.values(), choices[whole].k})
-    report.add_figure("clusters", figures.draw_clusters(scores[whole], variance, *drawn))
-    report.add_figure("consensus_matrices", figures.draw_consensus(resampled[whole], *drawn))
-    report.add_figure("k_selection", figures.draw_k_selection(stability, names))
-    report.add_figure("dendrogram", figures.draw_dendrogram(scores[whole], groups, palette))
 
-    in_short = summarise(choices, args.nulls, agreements, kinds, sensitivity, names)
-    report.add_headline(TITLE, rows, in_short)
-    report_stability(report, choices, stability)
+    stability, resampled = clusters.assess_cohorts(
+        features, ks, subsamples=subsamples, nulls=args.nulls, seed=args.seed
+    )
+    cluster_numbers = {cohort: clusters.choose_clusters(stability[cohort]) for cohort in cohorts}
+    sensitivity = agreement.vary_features(
+        cohorts, data.preprocessing, truths, kinds, genes=args.genes, seed=args.seed
+    )
+
+    widest = next(iter(cohorts))
+    variance = features[widest].var(axis=0).sum()
+    groups, palette = data.groups, style.group_palette(data)
+    drawn = sorted({*kinds.values(), cluster_numbers[widest].k})
+    report.add_figure(
+        "clusters",
+        figures.draw_clusters(
+            scores[widest], partitions[widest], groups, palette, ks=drawn, variance=variance
+        ),
+    )
+    report.add_figure(
+        "consensus_matrices",
+        figures.draw_consensus(resampled[widest], partitions[widest], groups, palette, ks=drawn),
+    )
+    report.add_figure("k_selection", figures.draw_k_selection(stability, names))
+    report.add_figure("dendrogram", figures.draw_dendrogram(scores[widest], groups, palette))
+
+    sentences = in_short(
+        cluster_numbers, agreements, sensitivity, kinds=kinds, nulls=args.nulls, names=names
+    )
+    report.add_headline(TITLE, rows, sentences)
+    report_stability(report, cluster_numbers, stability)
     report_agreement(report, agreements, kinds)
-    report_contents(report, agreement.content_table(found, groups), choices)
+    report_contents(report, agreement.content_table(partitions, groups), cluster_numbers)
     report.add_table("sensitivity", sensitivity)
-    truths["set"] = data.sample_set
-    report.add_table("assignments", agreement.assignment_table(found, resampled, truths))
+    patients = truths.assign(set=data.sample_set)
+    report.add_table("assignments", agreement.assignment_table(partitions, resampled, patients))
     report.write()
 
 

@@ -23,6 +23,7 @@ import pandas as pd
 
 from expression.analysis import components
 from expression.analysis.components import ERROR
+from expression.data import ExpressionData
 from expression.figures import pca_plot as figures
 from expression.running import style
 from expression.running.command import (
@@ -39,7 +40,7 @@ PERMUTATIONS = Repetitions(200, fewest=20)
 FOLDS = Repetitions(50, fewest=10)
 STAGES = {"permutations": 1, "held-out patients": 1, "drawing": 3}  # and roughly their seconds
 VARIANCE_RULES = (0.8, 0.9, 0.95)
-DRAWN = (2, 3)  # components, at least and at most
+LEAST_DRAWN, MOST_DRAWN = 2, 3  # components
 MAX_LISTED = 20  # components, in metrics.txt
 SAME_AXIS = 0.9  # overlap, below which components turn into others when patients leave
 
@@ -72,56 +73,95 @@ def parse_args(argv=None) -> argparse.Namespace:
 def component_rows(fitted: components.Components, gene_names: pd.Series) -> list[dict]:
     """Return finished cells, a row a component: its variance, and its genes by name."""
     rows = []
-    for component, ratio in fitted.ratio[: DRAWN[1]].items():
+    for component, ratio in fitted.ratio[:MOST_DRAWN].items():
         top = fitted.loadings[component].abs().nlargest(3).index
-        genes = ", ".join(style.shorten(name, 24) for name in gene_names[top])
-        cells = {"variance": f"{ratio:.1%}", "genes of largest loading": genes}
-        rows.append({"component": component} | cells)
+        rows.append(
+            {
+                "component": component,
+                "variance": f"{ratio:.1%}",
+                "genes of largest loading": ", ".join(
+                    style.shorten(name, 24) for name in gene_names[top]
+                ),
+            }
+        )
     return rows
 
 
-def summarise(
+def in_short(
     variance: pd.DataFrame, drawn: int, separated: pd.DataFrame, shifts: pd.DataFrame
 ) -> list[str]:
-    """Return how many components there are, and what those drawn separate, in sentences."""
-    retained = int(variance["retained"].sum())
-    share, plural = variance["ratio"][:retained].sum(), "s" * (retained != 1)
-    largest = separated.loc[separated["d"].abs().groupby("contrast", sort=False).idxmax()]
-    found = []
-    for (contrast, component), d, *ends in largest.itertuples():
-        ends = sorted(np.sign(d) * np.array(ends))  # the sign of a component means nothing
-        found.append(f"{contrast} most along {component}, {interval_text(abs(d), *ends)}")
-    unsure = variance.index[variance["retained"] & (variance["overlap"] < SAME_AXIS)]
-    unlike = (
-        f" Not stable as single axes: {', '.join(unsure)} (overlap below {SAME_AXIS} with the "
-        "matching components when patients are held out)."
-    )
-    sentences = [
-        f"Parallel analysis against permuted genes retains {retained} component{plural}, with "
-        f"{share:.0%} of the variance.{unlike if len(unsure) else ''} Drawn are those retained, at "
-        f"least {DRAWN[0]} and at most {DRAWN[1]}: here {drawn}.",
-        f"Held-out training patients differ (largest absolute Cohen's d of the {drawn} drawn, "
-        f"intervals not corrected for that; 0.8 is large): {join_first(found, 4, '; ')}.",
-    ]
+    """Return how many components there are, and what those drawn separate, in sentences.
+
+    `separated` and `shifts` are effect sizes: of groups of training patients along the components
+    drawn, and of the test patients' error (no rows without test patients).
+    """
+    sentences = [retained_sentence(variance, drawn), separated_sentence(separated, drawn)]
     if len(shifts):
-        of_error = shifts.xs(ERROR, level="component")
-        d, *ends = of_error.loc["test - train"]
-        rows = (f"{name} {interval_text(*row)}" for name, *row in of_error.itertuples())
-        farther, meaning = "no farther from", "no sign that estimates from training are optimistic"
-        if ends[0] > 0:
-            farther, meaning = "farther from", "estimates from training may be optimistic"
-        sentences.append(
-            f"Test patients lie {farther} the components than held-out training patients "
-            f"(d of the reconstruction error: {'; '.join(rows)}): {meaning}."
+        sentences.append(shift_sentence(shifts))
+    sentences.append(
+        "Genes vary together for any cause: a component can be a laboratory as well as a disease."
+    )
+    return sentences
+
+
+def retained_sentence(variance: pd.DataFrame, drawn: int) -> str:
+    """Return how many components there are, and which of them are no axes of their own."""
+    retained = int(variance["retained"].sum())
+    share = variance["ratio"][:retained].sum()
+    unstable = variance.index[variance["retained"] & (variance["overlap"] < SAME_AXIS)]
+    not_stable = ""
+    if len(unstable):
+        not_stable = (
+            f" Not stable as single axes: {', '.join(unstable)} (overlap below {SAME_AXIS} with "
+            "the matching components when patients are held out)."
         )
-    return [
-        *sentences,
-        "Genes vary together for any cause: a component can be a laboratory as well as a disease.",
+    return (
+        f"Parallel analysis against permuted genes retains {retained} "
+        f"component{'s' * (retained != 1)}, with {share:.0%} of the variance.{not_stable} Drawn "
+        f"are those retained, at least {LEAST_DRAWN} and at most {MOST_DRAWN}: here {drawn}."
+    )
+
+
+def separated_sentence(separated: pd.DataFrame, drawn: int) -> str:
+    """Return along which component each contrast is largest."""
+    largest = separated.loc[separated["d"].abs().groupby("contrast", sort=False).idxmax()]
+    contrasts = []
+    for (contrast, component), d, low, high in largest.itertuples():
+        if d < 0:  # the sign of a component means nothing
+            low, high = -high, -low
+        size = interval_text(abs(d), low, high)
+        contrasts.append(f"{contrast} most along {component}, {size}")
+    return (
+        f"Held-out training patients differ (largest absolute Cohen's d of the {drawn} drawn, "
+        f"intervals not corrected for that; 0.8 is large): {join_first(contrasts, 4, '; ')}."
+    )
+
+
+def shift_sentence(shifts: pd.DataFrame) -> str:
+    """Return whether test patients lie farther from the components than those of training."""
+    of_error = shifts.xs(ERROR, level="component")
+    if of_error.loc["test - train", "low"] > 0:
+        farther = "farther from"
+        meaning = "estimates from training may be optimistic"
+    else:
+        farther = "no farther from"
+        meaning = "no sign that estimates from training are optimistic"
+    sizes = [
+        f"{contrast} {interval_text(d, low, high)}"
+        for contrast, d, low, high in of_error.itertuples()
     ]
+    return (
+        f"Test patients lie {farther} the components than held-out training patients "
+        f"(d of the reconstruction error: {'; '.join(sizes)}): {meaning}."
+    )
 
 
 def report_components(
-    report: Report, numbers: dict[str, int], variance: pd.DataFrame, effects: pd.DataFrame, how: str
+    report: Report,
+    numbers: dict[str, int],
+    variance: pd.DataFrame,
+    effects: pd.DataFrame,
+    held_out_by: str,
 ) -> None:
     """Add how many components there are by each rule, their variance, and what they separate."""
     note = "A share of the variance does not tell signal from noise; parallel analysis does."
@@ -133,9 +173,23 @@ def report_components(
     )
     shown = variance.head(MAX_LISTED)
     report.add_section("variance", "Variance along each component", variance, note, shown)
-    note = f"Of held-out training patients ({how}); noncentral t intervals, for normal values."
+    note = (
+        f"Of held-out training patients ({held_out_by}); noncentral t intervals, for normal values."
+    )
     effects = effects.rename(index=lambda name: name if len(name) < 50 else f"{name[:48]}…")
     report.add_section("associations", "Cohen's d, with 95 % interval", effects, note)
+
+
+def components_needed(cumulative: pd.Series) -> dict[float, int]:
+    """Return how many components together hold each of `VARIANCE_RULES` of the variance."""
+    return {share: int((cumulative < share).sum()) + 1 for share in VARIANCE_RULES}
+
+
+def score_table(data: ExpressionData, scores: pd.DataFrame, held_out: pd.DataFrame) -> pd.DataFrame:
+    """Return who each patient is, its error, its scores, and those of fits without it."""
+    of_other_fits = held_out[scores.columns].add_suffix(" held out")
+    columns = [data.y_all, data.subtypes, data.sample_set, held_out[ERROR], scores, of_other_fits]
+    return pd.concat(columns, axis=1)
 
 
 @command_line(parse_args)
@@ -159,42 +213,38 @@ def main(args: argparse.Namespace) -> None:
 
     variance = components.parallel_analysis(fitted, X, permutations, args.seed)
     retained = int(variance["retained"].sum())
-    folds = min(folds, n)
-    drawn = int(np.clip(retained, *DRAWN))
+    drawn = int(np.clip(retained, LEAST_DRAWN, MOST_DRAWN))
     kept = variance.index[: max(args.components, retained, drawn)]
     loadings, scores = fitted.loadings[kept], fitted.scores(data.X_all, retained)
-    held_out, variance["overlap"] = components.held_out_scores(
-        loadings, X, steps, retained, folds, args.seed
+    folds = min(folds, n)
+    of_training, variance["overlap"] = components.held_out_scores(
+        loadings, X, steps, retained=retained, folds=folds, seed=args.seed
     )
-    held_out = pd.concat([held_out, scores.loc[data.X_test.index, held_out.columns]])
-    contrasts = components.contrasts(data)
-    separated, shifts = (components.effect_sizes(held_out, compared) for compared in contrasts)
+    # No fit saw the test patients
+    held_out = pd.concat([of_training, scores.loc[data.X_test.index, of_training.columns]])
+
+    separated = components.effect_sizes(held_out, components.contrasts_in_training(data))
+    shifts = components.effect_sizes(held_out, components.contrasts_of_sets(data))
     of_drawn = separated[separated.index.isin(kept[:drawn], level="component")]
     of_error = shifts[shifts.index.isin([ERROR], level="component")]
-    needed = {share: int((variance["cumulative"] < share).sum()) + 1 for share in VARIANCE_RULES}
+    needed = components_needed(variance["cumulative"])
 
     report.add_figure("scree", figures.draw_scree(variance, needed, n))
-    names = {name: f"{name} ({ratio:.1%} of the variance)" for name, ratio in fitted.ratio.items()}
-    planes = [scores[[x, "PC2"]].rename(columns=names) for x in ("PC1", "PC3")[: drawn - 1]]
-    about = f"{len(scores):,} patients on the components of the {n:,} training patients"
-    report.add_figure("pca_patients", figures.draw_patients(planes, data, about))
+    report.add_figure("pca_patients", figures.draw_planes(scores, fitted.ratio, data, drawn))
     if len(shifts):
-        tests = f"{len(data.X_test):,} test patients"
-        about = f"{tests} beside {n:,} held-out training patients: {ERROR}"
-        plane = held_out[["PC1", ERROR]].rename(columns=names | {ERROR: f"{ERROR} (array SD)"})
-        report.add_figure("train_vs_test", figures.draw_patients([plane], data, about))
+        report.add_figure("train_vs_test", figures.draw_errors(held_out, fitted.ratio, data))
     report.add_figure("loadings", figures.draw_loadings(loadings.iloc[:, :drawn], data))
 
-    report.add_headline(title, rows[:drawn], summarise(variance, drawn, of_drawn, of_error))
+    sentences = in_short(variance, drawn, of_drawn, of_error)
+    report.add_headline(title, rows[:drawn], sentences)
     numbers = {f"{share:.0%} of the variance": count for share, count in needed.items()}
-    numbers |= {"retained by parallel analysis": retained, "drawn": drawn}
-    how = "leave-one-out" if folds == n else f"{folds}-fold cross-validation"
+    numbers["retained by parallel analysis"] = retained
+    numbers["drawn"] = drawn
+    held_out_by = "leave-one-out" if folds == n else f"{folds}-fold cross-validation"
     effects = pd.concat([of_drawn, of_error])
-    report_components(report, numbers, variance.loc[kept], effects, how)
+    report_components(report, numbers, variance.loc[kept], effects, held_out_by)
     report.add_table("explained_variance", variance)
-    columns = [data.y_all, data.subtypes, data.sample_set, held_out[ERROR], scores[kept]]
-    columns += [held_out[kept].add_suffix(" held out")]
-    report.add_table("scores", pd.concat(columns, axis=1))
+    report.add_table("scores", score_table(data, scores[kept], held_out))
     report.add_table("loadings", loadings.assign(gene=data.gene_names))
     report.add_table("associations", pd.concat([separated, shifts]))
     report.write()

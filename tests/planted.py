@@ -37,6 +37,11 @@ def quick_models() -> dict[str, Unfitted]:
     return {n: models[n]._replace(parameters=few.get(n, {})) for n in classifier_names()}
 
 
+def quick_explained_models() -> dict[str, Unfitted]:
+    """Return those that tell which genes they use."""
+    return {name: u for name, u in quick_models().items() if u.model.importance}
+
+
 @contextmanager
 def small_models(grids: dict[str, dict], trees: int = 10):
     """Let all scripts have these grids and small forests."""

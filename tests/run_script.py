@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -23,13 +24,24 @@ def run(script, data, folder: Path, *options, figures=False) -> dict[str, bytes]
             patch.setattr(Report, "add_figure", name_figure)
             for name in list(vars(script.figures)):
                 if name.startswith("draw_") and name != "draw_figures":  # of Q1, which names them
-                    patch.setattr(script.figures, name, lambda *given: None)
+                    patch.setattr(script.figures, name, lambda *given, **named: None)
         assert script.main(argv) == 0
     return contents(folder / script.__name__)
 
 
 def name_figure(report, name, figure):
     report.files[f"{name}.png"] = b""
+
+
+def stated_default(script, option: str, capsys) -> float:
+    """Return the default of an option that --help states, and that the option has."""
+    with pytest.raises(SystemExit):
+        script.parse_args(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    stated = re.search(rf" {option} [A-Z] [^(]*\(default: ([\d,]+)", text)[1].replace(",", "")
+    value = getattr(script.parse_args([]), option.removeprefix("--").replace("-", "_"))
+    assert value in (None, float(stated))  # None: it depends on the number of patients
+    return float(stated)
 
 
 def record(files: dict[str, bytes]) -> dict:

@@ -1,6 +1,4 @@
-"""Q3, clusters: what the script says, and its figures."""
-
-import itertools
+"""Q3, clusters: what the script says, and how it refuses."""
 
 import numpy as np
 import pandas as pd
@@ -9,18 +7,27 @@ import pytest
 import clustering_analysis
 from clustering_analysis import main
 from expression.analysis import clusters
-from expression.figures.clustering_analysis import draw_clusters, draw_consensus, draw_dendrogram
-from expression.running import style
-from run_script import contents, record
+from run_script import contents, record, stated_default
 
 QUICK = ("--subsamples", "10", "--nulls", "2", "--clusters", "3", "--permutations", "99")
 
 
-# --- the script
+@pytest.mark.parametrize(
+    ("option", "default"),
+    [
+        ("--genes", 1_000),
+        ("--clusters", 5),
+        ("--subsamples", 20),
+        ("--nulls", 19),
+        ("--permutations", 999),
+    ],
+)
+def test_defaults_are_those_of_the_methods(option, default, capsys):
+    assert stated_default(clustering_analysis, option, capsys) == default
 
 
 def test_the_purity_table_is_shown_before_the_long_work(capsys, monkeypatch, tmp_path):
-    def stop(*args):
+    def stop(*args, **named):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(clusters, "assess_cohorts", stop)
@@ -31,32 +38,55 @@ def test_the_purity_table_is_shown_before_the_long_work(capsys, monkeypatch, tmp
 @pytest.mark.parametrize(
     ("p", "nulls", "verdict"),
     [
-        (
-            0.05,
-            19,
-            "show clusters; 2 is the smallest number about as far beyond noise as any, in 90% of "
-            "resamples of the noise, too (p 0.05; noise: 19 data sets without clusters, so p is "
-            "0.05 or more).",
-        ),
-        (
-            0.1,
-            19,
-            "show no clusters beyond noise (p 0.10; noise: 19 data sets without clusters, so p is "
-            "0.05 or more).",
-        ),
-        (
-            0.1,
-            9,
-            "cannot be told from so little noise (p 0.10; noise: 9 data sets without clusters, so "
-            "p is 0.10 or more).",
-        ),
+        (0.05, 19, "show clusters; 2 is the smallest number about as far beyond noise as any"),
+        (0.06, 99, "show no clusters beyond noise"),
+        (0.1, 19, "show no clusters beyond noise"),
+        (0.05, 18, "cannot be told from so little noise"),
+        (0.1, 9, "cannot be told from so little noise"),
     ],
 )
 def test_clusters_are_claimed_only_beyond_noise(p, nulls, verdict):
-    row = {"method": "KMeans", "stability": 0.8, "null mean": 0.7, "p": p, "resampled": 0.9}
-    choices = {"all": clusters.Choice(2, p, pd.DataFrame(row, [2]))}
-    said, _ = clustering_analysis.summarise(choices, nulls, None, {}, None, {"all": "9 patients"})
-    assert said.startswith(f"Without labels 9 patients {verdict}")
+    rows = {"method": "KMeans", "stability": [0.8, 0.6], "null mean": [0.7, 0.5], "p": [p, 0.3]}
+    number = clusters.ClusterNumber(2, p, pd.DataFrame(rows, [2, 3]))
+    sentence = clustering_analysis.number_sentence("9 patients", number, ks=[2, 3], nulls=nulls)
+    assert sentence == (
+        f"Without labels 9 patients {verdict} (p {p:.2f}; noise: {nulls} data sets without "
+        f"clusters, so p is {1 / (nulls + 1):.2f} or more). Mean stability of the methods against "
+        f"that in noise: 2 clusters 0.80 against 0.70 (p {p:.2f}); 3 clusters 0.60 against 0.50 "
+        "(p 0.30)."
+    )
+
+
+def test_the_best_purity_and_that_of_the_steadiest_method_are_told():
+    index = pd.MultiIndex.from_tuples(
+        [("class", "all", method, 2) for method in ("A", "B", "C")],
+        names=["labels", "cohort", "method", "k"],
+    )
+    purities = {"purity": [0.9, 0.8, 0.9], "majority class": 0.7}
+    by_k = pd.DataFrame({"method": "B", "stability": 0.8, "null mean": 0.5, "p": 0.05}, [2])
+    index_of_features = pd.MultiIndex.from_tuples(
+        [("all", "class", "A"), ("all", "class", "B")], names=["cohort", "labels", "method"]
+    )
+    _, best, steadiest = clustering_analysis.in_short(
+        {"all": clusters.ClusterNumber(2, 0.05, by_k)},
+        pd.DataFrame(purities, index),
+        pd.DataFrame({"default": [0.9, 0.8], "other": [0.75, 0.95]}, index_of_features),
+        kinds={"class": 2},
+        nulls=19,
+        names={"all": "all 9 patients"},
+    )
+    assert best.endswith(": 2 clusters against the class 0.900 (A, C) on all 9 patients.")
+    assert "biased as labels chose the method" in best
+    assert steadiest == (
+        "2 clusters of the method furthest beyond its noise against the class: purity 0.800 (B; "
+        "majority 0.700) on all 9 patients; with other features or any method 0.750 to 0.950."
+    )
+
+
+def test_as_many_clusters_as_labels_are_compared_if_so_many_are_tried():
+    truths = pd.DataFrame({"class": list("abab"), "subtype": list("wxyz"), "same": list("aaaa")})
+    kinds = clustering_analysis.numbers_to_compare(truths, most=3)
+    assert kinds == {"class": 2, "subtype": 3, "same": 2}
 
 
 def test_planted_classes_are_found_without_test_set_and_subtypes(tmp_path):
@@ -72,67 +102,11 @@ def test_planted_classes_are_found_without_test_set_and_subtypes(tmp_path):
     assert "agreement_subtype" not in results
     table = pd.DataFrame(results["agreement_class"])
     assert set(table["cohort"]) == {"training"}
-    assert table["purity"].tolist() == [1, 1, 1]
+    assert set(table["method"]) == set(clusters.METHODS)
+    assert (table["purity"] == 1).all()
 
 
 def test_too_many_clusters_end_in_one_line(capsys, tmp_path):
     assert main(["--output-dir", str(tmp_path), *QUICK, "--clusters", "40"]) == 2
     rule = "error: --clusters: must be at most 29, as subsamples have 30 of 38 patients - found 40"
     assert capsys.readouterr().err.startswith(rule)
-
-
-# --- figures
-
-
-@pytest.fixture
-def long_names():
-    """80 patients with barcodes, three groups with names of 40 characters, and their clusters."""
-    names = [f"acute leukemia of the lineage number {i}, x" for i in range(3)]
-    members = np.arange(80) % 3
-    barcodes = [f"TCGA-AB-{i:04}-03A-01T-0734-13" for i in range(80)]
-    groups = pd.Series(np.array(names)[members], barcodes)
-    palette = dict(zip(names, ("#0072B2", "#56B4E9", "#D55E00"), strict=True))
-    scores = np.random.default_rng(9).normal(size=(80, 5)) + 8 * np.eye(5)[members]
-    keys = itertools.product(clusters.METHODS, (2, 3))
-    found = {(method, k): 1 + np.minimum(members, k - 1) for method, k in keys}
-    with style.theme():
-        yield scores, found, groups, palette
-
-
-def assert_legend_fits(figure):
-    figure.draw_without_rendering()
-    legend, page = figure.legends[0].get_window_extent(), figure.bbox
-    assert page.x0 <= legend.x0
-    assert legend.x1 <= page.x1
-    assert "80 patients" in figure.get_suptitle()
-
-
-def test_clusters_have_a_key_for_colours_and_shapes(long_names):
-    scores, *others = long_names
-    figure = draw_clusters(scores, 10 * scores[:, 0].var(), *others, [2, 3])
-    assert figure.axes[-1].get_xlabel() == "PC1 (10.0 % of variance)"
-    keys = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert keys[3:] == ["cluster 1", "cluster 2", "cluster 3"]
-    shapes = [handle.get_marker() for handle in figure.legends[0].legend_handles[3:]]
-    assert shapes == ["o", "s", "^"]
-    assert len(figure.axes) == 2 * len(clusters.METHODS)
-    assert_legend_fits(figure)
-
-
-def test_consensus_is_drawn_for_all_patients(long_names):
-    _, found, groups, palette = long_names
-    resampled = {key: np.tile(labels, (2, 1)) for key, labels in found.items()}
-    figure = draw_consensus(resampled, found, groups, palette, [2, 3])
-    image = figure.axes[0].images[0].get_array()
-    assert image.shape == (80, 80)
-    assert (np.diag(image) == 1).all()
-    assert_legend_fits(figure)
-
-
-def test_the_tree_thins_out_the_names_of_many_patients(long_names):
-    scores, _, groups, palette = long_names
-    figure = draw_dendrogram(scores, groups, palette)
-    labels = [text.get_text() for text in figure.axes[1].get_xticklabels()]
-    assert 20 < len(labels) < 80
-    assert labels[0] in set(groups.index)
-    assert_legend_fits(figure)

@@ -1,4 +1,4 @@
-"""Compare clusters with labels: how far they agree, and what hangs on the choice of features.
+"""Compare clusters with labels: how far they agree, and what hangs on the features.
 
 Purity grows with the number of clusters and starts at the majority class, so agreement is measured
 on permuted labels as well. `truths` are patients x kinds of label, cohorts the first patients of
@@ -6,6 +6,8 @@ on permuted labels as well. `truths` are patients x kinds of label, cohorts the 
 """
 
 import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,11 +15,21 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.cluster import contingency_matrix
 
 from expression.analysis import clusters
-from expression.analysis.clusters import METHODS, MOST_COMPONENTS, Clusters
+from expression.analysis.clusters import METHODS, MOST_COMPONENTS, RESTARTS, Partitions
 from expression.parallel import run_parallel
 from expression.preprocessing import Preprocessing
 
-# Choices of features beside the default: one thing at a time
+
+class FeatureSettings(NamedTuple):
+    """What patients are clustered on; the fields are those of `clusters.feature_matrix`."""
+
+    genes: int | None
+    standardise_arrays: bool = True
+    scale_genes: bool = False
+    components: int = MOST_COMPONENTS
+
+
+# Other features than the default ones: one thing at a time
 ALTERNATIVES = {
     "200 genes": {"genes": 200},
     "500 genes": {"genes": 500},
@@ -51,55 +63,64 @@ def agreement(truth: pd.Series, labels: np.ndarray, permutations: int, seed: int
     """
     orders = np.tile(np.arange(len(truth)), (1 + permutations, 1))
     orders[1:] = np.random.default_rng(seed).permuted(orders[1:], axis=1)
-    classes, members = (pd.get_dummies(kind).to_numpy(float) for kind in (truth, labels))
+    classes = pd.get_dummies(truth).to_numpy(float)
+    members = pd.get_dummies(labels).to_numpy(float)
     tables = classes[orders].transpose(0, 2, 1) @ members
-    result = {"majority class": truth.value_counts(normalize=True).max()}
-    for name, score, statistic in (
-        ("purity", purity_score, tables.max(axis=1).sum(axis=1)),
-        ("ARI", adjusted_rand_score, (tables**2).sum(axis=(1, 2))),
-    ):
-        order = orders[np.argsort(statistic, kind="stable")[int(0.95 * len(orders))]]
-        result[name] = score(truth, labels)
-        result[f"{name} 95 %"] = score(truth.iloc[order], labels)
-        result[f"{name} p"] = np.mean(statistic >= statistic[0])
-    return result
+    correct = tables.max(axis=1).sum(axis=1)
+    squares = (tables**2).sum(axis=(1, 2))
+
+    of_purity = percentile_order(correct, orders)
+    of_ari = percentile_order(squares, orders)
+    return {
+        "majority class": truth.value_counts(normalize=True).max(),
+        "purity": purity_score(truth, labels),
+        "purity 95 %": purity_score(truth.iloc[of_purity], labels),
+        "purity p": np.mean(correct >= correct[0]),
+        "ARI": adjusted_rand_score(truth, labels),
+        "ARI 95 %": adjusted_rand_score(truth.iloc[of_ari], labels),
+        "ARI p": np.mean(squares >= squares[0]),
+    }
+
+
+def percentile_order(statistic: np.ndarray, orders: np.ndarray) -> np.ndarray:
+    """Return the order of the labels at the 95th percentile of a statistic of all orders."""
+    return orders[np.argsort(statistic, kind="stable")[int(0.95 * len(orders))]]
 
 
 def agreement_table(
-    found: dict[str, Clusters], truths: pd.DataFrame, permutations: int, seed: int
+    partitions: dict[str, Partitions], truths: pd.DataFrame, permutations: int, seed: int
 ) -> pd.DataFrame:
     """Return the `agreement` of all clusters with all kinds of label."""
-    rows = {
-        (kind, name, *key): agreement(truths[kind].iloc[: len(labels)], labels, permutations, seed)
-        for kind, name in itertools.product(truths, found)
-        for key, labels in found[name].items()
-    }
+    rows = {}
+    for kind, cohort in itertools.product(truths, partitions):
+        for (method, k), labels in partitions[cohort].items():
+            truth = truths[kind].iloc[: len(labels)]
+            rows[kind, cohort, method, k] = agreement(truth, labels, permutations, seed)
     return pd.DataFrame(rows).T.rename_axis(["labels", "cohort", "method", "k"])
 
 
-def content_table(found: dict[str, Clusters], groups: pd.Series) -> pd.DataFrame:
+def content_table(partitions: dict[str, Partitions], groups: pd.Series) -> pd.DataFrame:
     """Return how many patients of each group each cluster holds, for every cohort."""
-    tables = {
-        (name, *key): pd.crosstab(labels, groups.iloc[: len(labels)].array)
-        for name, by_key in found.items()
-        for key, labels in by_key.items()
-    }
+    tables = {}
+    for cohort, of_cohort in partitions.items():
+        for (method, k), labels in of_cohort.items():
+            tables[cohort, method, k] = pd.crosstab(labels, groups.iloc[: len(labels)].array)
     table = pd.concat(tables, names=["cohort", "method", "k", "cluster"])
     return table.rename_axis(columns=None).fillna(0).astype(int)
 
 
 def assignment_table(
-    found: dict[str, Clusters], resampled: dict[str, Clusters], patients: pd.DataFrame
+    partitions: dict[str, Partitions], resampled: dict[str, Partitions], patients: pd.DataFrame
 ) -> pd.DataFrame:
     """Return every cohort's patients with their clusters and item consensus."""
     tables = {}
-    for name, by_key in found.items():
+    for cohort, of_cohort in partitions.items():
         columns = {}
-        for (method, k), labels in by_key.items():
+        for (method, k), labels in of_cohort.items():
+            consensus = clusters.item_consensus(resampled[cohort][method, k], labels)
             columns[f"{method} {k}"] = labels
-            share = clusters.item_consensus(resampled[name][method, k], labels)
-            columns[f"{method} {k} consensus"] = share
-        tables[name] = patients.iloc[: len(labels)].assign(**columns)
+            columns[f"{method} {k} consensus"] = consensus
+        tables[cohort] = patients.iloc[: len(labels)].assign(**columns)
     return pd.concat(tables, names=["cohort"])
 
 
@@ -111,29 +132,46 @@ def vary_features(
     genes: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Return the purity with the default features and each alternative, a column a choice of them.
+    """Return the purity with the default features and each alternative, a column for each.
 
     kinds: the number of clusters to compare with each kind of label. Rows: cohort, labels, method.
     """
-    default = {"genes": genes}
-    choices = {f"default: up to {genes:,} genes": default}
-    choices |= {name: default | change for name, change in ALTERNATIVES.items()}
+    default = FeatureSettings(genes)
+    settings = {f"default: up to {genes:,} genes": default}
+    for name, changes in ALTERNATIVES.items():
+        settings[name] = default._replace(**changes)
+
     ks = sorted(set(kinds.values()))
-    keys = list(itertools.product(cohorts, choices))
-    tasks = [(cohorts[c].to_numpy(), preprocessing, choices[name], ks, seed) for c, name in keys]
-    results = run_parallel(cluster_features, tasks, "features")
+    keys = list(itertools.product(cohorts, settings))
+    tasks = [
+        (cohorts[cohort].to_numpy(), preprocessing, settings[name], ks, seed)
+        for cohort, name in keys
+    ]
+    partitions = run_parallel(cluster_features, tasks, "features")
+
     purity = {}
-    for (cohort, name), found in zip(keys, results, strict=True):
+    for (cohort, name), of_settings in zip(keys, partitions, strict=True):
+        patients = cohorts[cohort].index
         for (kind, k), method in itertools.product(kinds.items(), METHODS):
-            truth = truths.loc[cohorts[cohort].index, kind]
             row = purity.setdefault((cohort, kind, method), {})
-            row[name] = purity_score(truth, found[method, k])
+            row[name] = purity_score(truths.loc[patients, kind], of_settings[method, k])
     return pd.DataFrame(purity).T.rename_axis(["cohort", "labels", "method"])
 
 
-def cluster_features(X, preprocessing, choice, ks, seed):
-    """Return the `cluster`s with one choice of features."""
-    matrix = {name: value for name, value in choice.items() if name != "components"}
-    features = clusters.feature_matrix(X, preprocessing, **matrix)
-    scores = clusters.component_scores(features, choice.get("components", MOST_COMPONENTS))
-    return clusters.cluster(scores, ks, seed)
+def cluster_features(
+    X: np.ndarray,
+    preprocessing: Preprocessing,
+    settings: FeatureSettings,
+    ks: Sequence[int],
+    seed: int,
+) -> Partitions:
+    """Return the clusters of the patients of X on one kind of features."""
+    features = clusters.feature_matrix(
+        X,
+        preprocessing,
+        settings.genes,
+        standardise_arrays=settings.standardise_arrays,
+        scale_genes=settings.scale_genes,
+    )
+    scores = clusters.component_scores(features, settings.components)
+    return clusters.cluster_patients(scores, ks, restarts=RESTARTS, seed=seed)

@@ -46,8 +46,10 @@ class Components(NamedTuple):
         a patient, root mean square over the genes, in units of the preprocessed values."""
         Z = self.pipeline.transform(X.to_numpy())
         scores = pd.DataFrame(Z @ self.loadings.to_numpy(), X.index, self.loadings.columns)
-        rest = np.square(Z).sum(axis=1) - np.square(scores.iloc[:, :retained]).sum(axis=1)
-        return scores.assign(**{ERROR: np.sqrt(np.maximum(rest, 0) / Z.shape[1])})
+        explained = np.square(scores.iloc[:, :retained]).sum(axis=1)
+        unexplained = np.maximum(np.square(Z).sum(axis=1) - explained, 0)
+        scores[ERROR] = np.sqrt(unexplained / Z.shape[1])
+        return scores
 
 
 def fit_components(X: pd.DataFrame, steps: Steps, count: int | None = None) -> Components:
@@ -59,8 +61,11 @@ def fit_components(X: pd.DataFrame, steps: Steps, count: int | None = None) -> C
     Z = pipeline.fit_transform(X.to_numpy())
     pca = KernelPCA(count, eigen_solver="dense", remove_zero_eig=True).fit(Z)
     loadings = Z.T @ pca.eigenvectors_ / np.sqrt(pca.eigenvalues_)
-    loadings *= np.sign(loadings[np.abs(loadings).argmax(axis=0), np.arange(loadings.shape[1])])
-    names = pd.Index([f"PC{i + 1}" for i in range(loadings.shape[1])], name="component")
+    n_components = loadings.shape[1]
+    largest = loadings[np.abs(loadings).argmax(axis=0), np.arange(n_components)]
+    loadings *= np.sign(largest)
+
+    names = pd.Index([f"PC{i + 1}" for i in range(n_components)], name="component")
     genes = pd.Index(pipeline.get_feature_names_out(X.columns), name="accession")
     ratio = pd.Series(pca.eigenvalues_ / np.square(Z).sum(), names, name="ratio")
     return Components(pipeline, pd.DataFrame(loadings, genes, names), ratio)
@@ -73,12 +78,15 @@ def parallel_analysis(
 
     X: the patients of the fit.
     """
-    Z, ratio = fitted.pipeline.transform(X.to_numpy()), fitted.ratio
+    Z = fitted.pipeline.transform(X.to_numpy())
     tasks = [(Z, (seed, number)) for number in range(permutations)]
-    null = np.vstack(run_parallel(permuted_ratio, tasks, "permutations"))[:, : len(ratio)]
+    null = np.vstack(run_parallel(permuted_ratio, tasks, "permutations"))
+
+    ratio = fitted.ratio
     table = pd.DataFrame({"ratio": ratio, "cumulative": ratio.cumsum()})
-    table["permuted_95"] = np.quantile(null, 0.95, axis=0)
-    return table.assign(retained=(table["ratio"] > table["permuted_95"]).cummin())
+    table["permuted_95"] = np.quantile(null[:, : len(ratio)], 0.95, axis=0)
+    table["retained"] = (table["ratio"] > table["permuted_95"]).cummin()
+    return table
 
 
 def permuted_ratio(Z: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
@@ -96,53 +104,76 @@ def held_out_scores(
     As many folds as patients leave one out at a time.
     """
     splits = KFold(folds, shuffle=True, random_state=seed).split(X)
-    tasks = [(X, steps, loadings, retained, *split) for split in splits]
-    scores, cosines = zip(*run_parallel(score_fold, tasks, "held-out patients"), strict=True)
-    return pd.concat(scores).loc[X.index], pd.DataFrame(cosines).abs().mean()
+    tasks = [(X, steps, loadings, retained, others, held_out) for others, held_out in splits]
+    scored = run_parallel(score_fold, tasks, "held-out patients")
+    scores = pd.concat([of_fold for of_fold, _ in scored])
+    cosines = pd.DataFrame([of_fold for _, of_fold in scored])
+    return scores.loc[X.index], cosines.abs().mean()
 
 
 def score_fold(
-    X: pd.DataFrame, steps: Steps, loadings: pd.DataFrame, retained: int, others, held_out
+    X: pd.DataFrame,
+    steps: Steps,
+    loadings: pd.DataFrame,
+    retained: int,
+    others: np.ndarray,
+    held_out: np.ndarray,
 ) -> tuple[pd.DataFrame, pd.Series]:
     """Return the scores of the held-out rows from a fit to the others, and the cosines between its
     components, which come in another order and of other signs, and those of the loadings."""
+    # Twice as many, among which also components that fall behind find their match
     fitted = fit_components(X.iloc[others], steps, 2 * loadings.shape[1])
     cosines = loadings.T @ fitted.loadings.reindex(loadings.index, fill_value=0)
-    first, second = linear_sum_assignment(-cosines.abs())
-    matched = pd.Series(cosines.to_numpy()[first, second], loadings.columns[first])
-    found = fitted.scores(X.iloc[held_out], retained)
-    scores = found.iloc[:, second].set_axis(matched.index, axis=1) * np.sign(matched)
+    of_all, of_others = linear_sum_assignment(-cosines.abs())
+    components = loadings.columns[of_all]
+    matched = pd.Series(cosines.to_numpy()[of_all, of_others], components)
+
+    as_fitted = fitted.scores(X.iloc[held_out], retained)
+    scores = as_fitted.iloc[:, of_others].set_axis(components, axis=1) * np.sign(matched)
     # Fewer components where fewer genes vary without the held-out patients
-    scores = scores.reindex(columns=loadings.columns, fill_value=0).join(found[ERROR])
-    return scores, matched.reindex(loadings.columns, fill_value=0)
+    scores = scores.reindex(columns=loadings.columns, fill_value=0)
+    matched = matched.reindex(loadings.columns, fill_value=0)
+    return scores.join(as_fitted[ERROR]), matched
 
 
-Contrasts = dict[str, tuple[pd.Series, pd.Series]]  # the patients on the two sides, by name
+# The patients on the two sides, by name
+Contrasts = dict[str, tuple[pd.Series, pd.Series]]
 
 
-def contrasts(data: ExpressionData) -> tuple[Contrasts, Contrasts]:
-    """Return the comparisons of the classes, and of other groups with the rest, in training; and
-    those of test with training patients, also by class, as shares differ."""
-    y, groups, (negative, positive) = data.y_all, data.groups, data.classes
-    test = data.sample_set == "test"
-    train = ~test
-    in_training = {f"{positive} - {negative}": (train & (y == positive), train & (y == negative))}
+def contrasts_in_training(data: ExpressionData) -> Contrasts:
+    """Return the comparisons of the classes, and of other groups with the rest."""
+    y, groups = data.y_all, data.groups
+    negative, positive = data.classes
+    train = data.sample_set == "train"
+    contrasts = {f"{positive} - {negative}": (train & (y == positive), train & (y == negative))}
     for group in sorted(set(groups) - set(data.classes)):
-        in_training[f"{group} - rest"] = (train & (groups == group), train & (groups != group))
-    by_class = {f"test - train, {c}": (test & (y == c), train & (y == c)) for c in data.classes}
-    return in_training, {"test - train": (test, train)} | by_class
+        contrasts[f"{group} - rest"] = (train & (groups == group), train & (groups != group))
+    return contrasts
 
 
-def effect_sizes(values: pd.DataFrame, compared: Contrasts) -> pd.DataFrame:
+def contrasts_of_sets(data: ExpressionData) -> Contrasts:
+    """Return the comparisons of test with training patients, also by class, as shares differ."""
+    y = data.y_all
+    test = data.sample_set == "test"
+    contrasts = {"test - train": (test, ~test)}
+    for label in data.classes:
+        contrasts[f"test - train, {label}"] = (test & (y == label), ~test & (y == label))
+    return contrasts
+
+
+def effect_sizes(values: pd.DataFrame, contrasts: Contrasts) -> pd.DataFrame:
     """Return Cohen's d of every column of values, with its 95 % interval, a row a contrast and
     column. Contrasts with a side of fewer than `MIN_GROUP` patients have none."""
     rows = []
-    for name, sides in compared.items():
-        a, b = (values[side].to_numpy() for side in sides)
+    for contrast, (one_side, other_side) in contrasts.items():
+        a = values[one_side].to_numpy()
+        b = values[other_side].to_numpy()
         if min(len(a), len(b)) >= MIN_GROUP:
-            rows += zip([name] * values.shape[1], values.columns, *cohen_d(a, b), strict=True)
-    columns = ["contrast", "component", "d", "low", "high"]
-    return pd.DataFrame(rows, columns=columns).set_index(columns[:2])
+            d, low, high = cohen_d(a, b)
+            for i, component in enumerate(values.columns):
+                rows.append((contrast, component, d[i], low[i], high[i]))
+    table = pd.DataFrame(rows, columns=["contrast", "component", "d", "low", "high"])
+    return table.set_index(["contrast", "component"])
 
 
 def cohen_d(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -151,6 +182,9 @@ def cohen_d(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nd
     a, b: patients x columns. 0.8 counts as large. The interval inverts the noncentral t
     distribution: exact where values are normal with one variance.
     """
-    t, unit = ttest_ind(a, b).statistic, np.sqrt(1 / len(a) + 1 / len(b))
-    low, high = (nctdtrinc(len(a) + len(b) - 2, share, t) for share in (0.975, 0.025))
+    t = ttest_ind(a, b).statistic
+    unit = np.sqrt(1 / len(a) + 1 / len(b))
+    degrees_of_freedom = len(a) + len(b) - 2
+    low = nctdtrinc(degrees_of_freedom, 0.975, t)
+    high = nctdtrinc(degrees_of_freedom, 0.025, t)
     return t * unit, low * unit, high * unit

@@ -6,7 +6,6 @@ Young (1993), Resampling-based multiple testing (step-down maxT).
 """
 
 import warnings
-from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,8 @@ from expression.analysis.models import MODELS, gene_importance
 from expression.analysis.selection import SELECTED_FROM, rank_genes
 from expression.data import ExpressionData
 
-MAX_BACKGROUND, MAX_EXPLAINED = 100, 200  # patients, for SHAP values
+MAX_BACKGROUND = 100  # patients that SHAP values are against
+MAX_EXPLAINED = 200  # patients that have SHAP values
 MAX_T_PERMUTATIONS = 1_000
 MAX_EXACT = 2_500  # pairs of a patient of either class, for an exact Mann-Whitney test
 
@@ -30,8 +30,9 @@ def expression_tables(data: ExpressionData) -> tuple[pd.DataFrame, pd.DataFrame]
     pipeline = Pipeline(data.preprocessing.steps()).fit(data.X_train.to_numpy())
     genes = pd.Index(pipeline.get_feature_names_out(data.X_train.columns), name="accession")
     X, patients = data.X_all.to_numpy(), data.y_all.index
-    log2, expression = (steps.transform(X) for steps in (pipeline[:-1], pipeline))
-    return pd.DataFrame(log2, patients, genes), pd.DataFrame(expression, patients, genes)
+    log2 = pd.DataFrame(pipeline[:-1].transform(X), patients, genes)
+    expression = pd.DataFrame(pipeline.transform(X), patients, genes)
+    return log2, expression
 
 
 def explain(pipeline: Pipeline, X: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -54,49 +55,62 @@ def explain(pipeline: Pipeline, X: pd.DataFrame, seed: int) -> pd.DataFrame:
     return pd.DataFrame(values, drawn.index, genes).sort_index()
 
 
-def split_classes(table: pd.DataFrame, y: pd.Series) -> Iterator[pd.DataFrame]:
-    """Return the rows of the patients of y in the negative, then in the positive class."""
-    return (table.loc[y.index[y.cat.codes == code]] for code in (0, 1))
+def split_classes(table: pd.DataFrame, y: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of the patients of y in the negative, and in the positive class."""
+    negative = table.loc[y.index[y.cat.codes == 0]]
+    positive = table.loc[y.index[y.cat.codes == 1]]
+    return negative, positive
 
 
-def class_difference(
-    expression: pd.DataFrame, log2: pd.DataFrame, y: pd.Series, sign: pd.Series | None = None
-) -> pd.DataFrame:
+def class_difference(expression: pd.DataFrame, log2: pd.DataFrame, y: pd.Series) -> pd.DataFrame:
     """Return how each gene differs, on its own, between the classes of the patients of y.
 
     `expression` is preprocessed, `log2` the same before each array is standardised. Differences
-    are positive minus negative class. The AUC is that of the direction `sign`, with its one-sided
-    Mann-Whitney p-value, exact where no gene has ties and the patients are few; below 0.5 a gene
-    points the other way. Without `sign` it is that of the direction seen here, which has no p.
+    are positive minus negative class.
     """
-    low, high = split_classes(expression, y)
-    difference, given = high.mean() - low.mean(), sign is not None
-    sign = np.sign(sign if given else difference)
-    in_order = np.sort(expression.loc[y.index], axis=0)
-    tied = (in_order[1:] == in_order[:-1]).any()
-    exact = given and len(high) * len(low) <= MAX_EXACT and not tied
-    options = {"alternative": "greater", "method": "exact" if exact else "asymptotic"}
-    rank_test = stats.mannwhitneyu(high * sign, low * sign, **options)
-    table = pd.DataFrame(
+    negative, positive = split_classes(expression, y)
+    log2_negative, log2_positive = split_classes(log2, y)
+    noise = positive.std() + negative.std()
+    return pd.DataFrame(
         {
-            "signal_to_noise": difference / (high.std() + low.std()),
-            "log2_fold_change": log2.loc[high.index].mean() - log2.loc[low.index].mean(),
-            "auc": rank_test.statistic / (len(high) * len(low)),
+            "signal_to_noise": (positive.mean() - negative.mean()) / noise,
+            "log2_fold_change": log2_positive.mean() - log2_negative.mean(),
         }
     )
-    return table.assign(auc_p=rank_test.pvalue) if given else table
+
+
+def auc_in_direction(expression: pd.DataFrame, y: pd.Series, direction: pd.Series) -> pd.DataFrame:
+    """Return each gene's AUC in a direction, above 0 for genes higher in the positive class; below
+    0.5 a gene points the other way. With its one-sided Mann-Whitney p-value, exact where no gene
+    has ties and the patients are few, which means nothing where the direction was seen in y."""
+    negative, positive = split_classes(expression, y)
+    in_order = np.sort(expression.loc[y.index], axis=0)
+    tied = (in_order[1:] == in_order[:-1]).any()
+    pairs = len(negative) * len(positive)
+    rank_test = stats.mannwhitneyu(
+        positive * np.sign(direction),
+        negative * np.sign(direction),
+        alternative="greater",
+        method="asymptotic" if tied or pairs > MAX_EXACT else "exact",
+    )
+    auc, p = rank_test.statistic / pairs, rank_test.pvalue
+    return pd.DataFrame({"auc": auc, "auc_p": p}, expression.columns)
 
 
 def welch_statistics(X: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return Welch's t of every gene for many vectors of classes: X patients x genes, y vectors x
     patients of 0 and 1, the statistics vectors x genes."""
-    X, sides = X - X.mean(axis=0), []
-    for members in (y, 1 - y):
-        n = members.sum(axis=1, keepdims=True)
-        mean = members @ X / n
-        sides.append((mean, (members @ X**2 / n - mean**2) / (n - 1)))  # squared standard errors
-    (mean_1, error_1), (mean_0, error_0) = sides
+    X = X - X.mean(axis=0)
+    mean_1, error_1 = _mean_and_squared_error(X, y)
+    mean_0, error_0 = _mean_and_squared_error(X, 1 - y)
     return (mean_1 - mean_0) / np.sqrt(error_1 + error_0)
+
+
+def _mean_and_squared_error(X: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of the members of each vector, and its squared standard error."""
+    n = members.sum(axis=1, keepdims=True)
+    mean = members @ X / n
+    return mean, (members @ X**2 / n - mean**2) / (n - 1)
 
 
 def max_t_p(X: np.ndarray, y: np.ndarray, permutations: int, seed: int) -> np.ndarray:
@@ -125,18 +139,22 @@ def gene_table(
     each gene of theirs.
     """
     y, genes = data.y_train, expression.columns
-    difference = class_difference(expression, log2, y)
+    in_training = class_difference(expression, log2, y)
+    direction = in_training["signal_to_noise"]
     negative, positive = split_classes(expression, y)
     welch = stats.ttest_ind(positive, negative, equal_var=False)
     values, codes = expression.loc[y.index].to_numpy(), y.cat.codes.to_numpy()
+    negative_label, positive_label = data.classes
     table = pd.DataFrame(
         {
             "gene": data.gene_names[genes],
             "description": data.descriptions[genes],
             "selected": frequency >= SELECTED_FROM,
             "frequency": frequency,
-            "higher_in": np.where(difference["signal_to_noise"] > 0, *data.classes[::-1]),
-            **difference,
+            "higher_in": np.where(direction > 0, positive_label, negative_label),
+            "signal_to_noise": in_training["signal_to_noise"],
+            "log2_fold_change": in_training["log2_fold_change"],
+            "auc": auc_in_direction(expression, y, direction)["auc"],
             "welch_t": welch.statistic,
             "welch_p": welch.pvalue,
             "welch_q": stats.false_discovery_control(welch.pvalue),
@@ -144,27 +162,36 @@ def gene_table(
         }
     )
     if len(data.y_test):
-        test = class_difference(expression, log2, data.y_test, difference["signal_to_noise"])
-        table = table.join(test.add_prefix("test_"))
+        in_test = class_difference(expression, log2, data.y_test)
+        in_test = in_test.join(auc_in_direction(expression, data.y_test, direction))
+        table = table.join(in_test.add_prefix("test_"))
     if data.informative_genes is not None:
         table["literature"] = data.informative_genes.reindex(genes).fillna("")
-    return table.iloc[np.lexsort([-table["signal_to_noise"].abs(), -table["frequency"]])]
+    surest_first = np.lexsort([-table["signal_to_noise"].abs(), -table["frequency"]])
+    return table.iloc[surest_first]
 
 
 def model_tables(
-    pipelines: dict[str, Pipeline], explanations: dict, expression: pd.DataFrame, columns, selected
+    pipelines: dict[str, Pipeline],
+    explanations: dict[str, pd.DataFrame],
+    expression: pd.DataFrame,
+    columns: pd.Index,
+    selected: np.ndarray,
 ) -> dict[str, pd.DataFrame]:
     """Return what each model says of each gene of `expression`, patients x genes.
 
     The pipelines were fitted on the genes `columns`; `explanations` are their SHAP values;
     `selected` is subsamples x models x genes.
     `direction` is 1 if contributions to the positive class grow with expression, -1 if they fall.
+    Genes that a model does not use have no rank.
     """
-    genes, tables = expression.columns, {}
+    genes = expression.columns
+    tables = {}
     for i, (name, pipeline) in enumerate(pipelines.items()):
         importance = gene_importance(MODELS[name].importance, pipeline, columns)[genes]
         shap = explanations[name].reindex(columns=genes, fill_value=0.0)
-        centred = expression.loc[shap.index] - expression.loc[shap.index].mean()
+        explained = expression.loc[shap.index]
+        centred = explained - explained.mean()
         tables[name] = pd.DataFrame(
             {
                 "importance": importance,
@@ -181,9 +208,10 @@ def full_table(
     table: pd.DataFrame, models: dict[str, pd.DataFrame], classes: tuple[str, str]
 ) -> pd.DataFrame:
     """Return the tables of all genes side by side."""
-    words = {-1: classes[0], 0: "", 1: classes[1]}
+    negative, positive = classes
+    words = {-1: negative, 0: "", 1: positive}
     side_by_side = [table]
-    for name, model in models.items():
-        model = model.assign(direction=model["direction"].map(words))
-        side_by_side.append(model.add_prefix(f"{name.lower().replace(' ', '_')}_"))
+    for name, model_table in models.items():
+        in_words = model_table.assign(direction=model_table["direction"].map(words))
+        side_by_side.append(in_words.add_prefix(f"{name.lower().replace(' ', '_')}_"))
     return pd.concat(side_by_side, axis=1).rename_axis("accession")

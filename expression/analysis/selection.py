@@ -31,7 +31,7 @@ FEWER_PAIRS = 10  # for permuted labels and subsets: frequencies scatter more, f
 POOR = 0.4  # as Nogueira et al. read their index
 # Shah & Samworth search the extreme distribution with R's `optimize`, to this tolerance. The same
 # here gives the same bounds; the exact maximum is up to 5 % larger.
-PRECISION = {"xatol": np.finfo(float).eps ** 0.25}
+TOLERANCE = np.finfo(float).eps ** 0.25
 
 
 class Rule(NamedTuple):
@@ -43,7 +43,15 @@ class Rule(NamedTuple):
     worst_case: float  # the same without an assumption on their distribution
 
 
-class Checks(NamedTuple):
+class PatientSet(NamedTuple):
+    """Patients to select genes on, and a seed for what is drawn from them."""
+
+    rows: np.ndarray  # of X, patients x genes
+    y: np.ndarray  # their classes, 0 and 1
+    seed: int | list[int]
+
+
+class Controls(NamedTuple):
     """What a rule does elsewhere: with other subsamples, permuted labels, fewer patients."""
 
     resampled: pd.DataFrame  # which genes are selected, resamples of the pairs x genes
@@ -68,16 +76,23 @@ def choose_rule(genes: int, pairs: int, expected_false: float) -> Rule:
 
     DataError when not even one gene of each subsample keeps it.
     """
-
-    def bound(first):
-        return false_selections(genes, first, SELECTED_FROM, pairs)
-
-    if (least := bound(1)) > expected_false:
+    least = false_selections(genes, 1, SELECTED_FROM, pairs)
+    if least > expected_false:
         rule = f"must be at least {math.ceil(1000 * least) / 1000:g} with {pairs} pairs"
         found = f"found {expected_false:g}"
         raise refusal("--expected-false", rule, found, "raise it, or the number of --pairs")
-    first = bisect_right(range(1, genes), expected_false, key=bound)
-    return Rule(pairs, first, bound(first), first**2 / genes / (2 * SELECTED_FROM - 1))
+    # The bound grows with q
+    first = bisect_right(
+        range(1, genes),
+        expected_false,
+        key=lambda q: false_selections(genes, q, SELECTED_FROM, pairs),
+    )
+    return Rule(
+        pairs=pairs,
+        first=first,
+        bound=false_selections(genes, first, SELECTED_FROM, pairs),
+        worst_case=first**2 / genes / (2 * SELECTED_FROM - 1),
+    )
 
 
 def false_selections(genes: int, first: int, threshold: float, pairs: int) -> float:
@@ -96,64 +111,129 @@ def tail_bound(mean: float, threshold: float, n: int, r: float) -> float:
     The extreme distribution has the weights ``(a + i) ** (1 / r)`` on 0, ..., k, and on k + 1 what
     gives it the mean, from none (at the upper limit of a) to a weight of its own (at the lower).
     """
-    target, least = mean * n, math.ceil(round(threshold * n, 9))
-    smallest = math.ceil(2 * target)  # of fewer steps not even equal weights reach the mean
+    steps = mean * n
+    least = math.ceil(round(threshold * n, 9))
+    smallest = math.ceil(2 * steps)  # of fewer steps not even equal weights reach the mean
     if least <= smallest or smallest + 1 >= n:
         return 1.0
 
-    def weights(a, k):
-        return (a + np.arange(k + 1)) ** (1 / r)
-
-    def excess(a, k):
-        w = weights(a, k)
-        return w @ np.arange(k + 1) / w.sum() - target
-
-    def below_threshold(a, k):
-        w = weights(a, k)
-        return (k + 1 - target) * w[:least].sum() / (w @ np.arange(k + 1, 0, -1))
-
-    found, lower = [], 1e5
+    tails = []
+    lower = 1e5
     for k in range(smallest, n):
-        upper, lower = lower, optimize.brentq(excess, 1e-5, lower, (k + 1,))
+        upper = lower
+        lower = optimize.brentq(_excess_mean, 1e-5, upper, args=(k + 1, steps, r))
         if k > smallest and k + 1 >= least:
-            options = {"bounds": (lower, upper), "method": "bounded", "args": (k,)}
-            best = optimize.minimize_scalar(below_threshold, **options, options=PRECISION)
-            found.append(1 - best.fun)
-    return float(max(found))
+            best = optimize.minimize_scalar(
+                _below_threshold,
+                bounds=(lower, upper),
+                args=(k, least, steps, r),
+                method="bounded",
+                options={"xatol": TOLERANCE},
+            )
+            tails.append(1 - best.fun)
+    return float(max(tails))
+
+
+def _weights(a: float, k: int, r: float) -> np.ndarray:
+    return (a + np.arange(k + 1)) ** (1 / r)
+
+
+def _excess_mean(a: float, k: int, steps: float, r: float) -> float:
+    """Return by how much the mean of the weights on 0, ..., k exceeds so many steps."""
+    weights = _weights(a, k, r)
+    return weights @ np.arange(k + 1) / weights.sum() - steps
+
+
+def _below_threshold(a: float, k: int, least: int, steps: float, r: float) -> float:
+    """Return P(X < least) of the weights on 0, ..., k and what k + 1 needs for the mean."""
+    weights = _weights(a, k, r)
+    return (k + 1 - steps) * weights[:least].sum() / (weights @ np.arange(k + 1, 0, -1))
 
 
 def refit_on_pairs(
-    models: dict[str, Unfitted], X: pd.DataFrame, cohorts: list[tuple], rule: Rule, label: str
+    models: dict[str, Unfitted],
+    X: pd.DataFrame,
+    patient_sets: list[PatientSet],
+    rule: Rule,
+    label: str,
 ) -> np.ndarray:
-    """Return which genes are selected: cohorts x subsamples x (models, then all of them) x genes.
-
-    A cohort is rows of X (patients x genes), their classes as 0 and 1, and a seed. Subsamples are
-    halves of it, stratified; two after another are complementary. Genes that a model does not use
-    it does not select. Of all models, the genes of best mean rank are selected.
-    """
-    values, tasks = X.to_numpy(), []
-    for rows, y, seed in cohorts:
-        rng = np.random.default_rng(seed)
-        halves = StratifiedShuffleSplit(
-            rule.pairs, train_size=0.5, test_size=0.5, random_state=int(rng.integers(2**31))
-        )
-        for pair in halves.split(rows, y):
-            for half in pair:
-                drawn = values, X.columns, rows[half], y[half], int(rng.integers(2**31))
-                tasks.append((models, *drawn, rule.first))
+    """Return which genes are selected: patient sets x subsamples x (models, then all of them) x
+    genes. Of two subsamples after another one is the complement of the other."""
+    values = X.to_numpy()
+    tasks = [
+        (models, values, X.columns, half.rows, half.y, half.seed, rule.first)
+        for patients in patient_sets
+        for half in draw_pairs(patients, rule.pairs)
+    ]
     selected = run_parallel(_select_on_subsample, tasks, label)
-    return np.reshape(selected, (len(cohorts), 2 * rule.pairs, len(models) + 1, X.shape[1]))
+    return np.reshape(selected, (len(patient_sets), 2 * rule.pairs, len(models) + 1, X.shape[1]))
+
+
+def draw_pairs(patients: PatientSet, pairs: int) -> list[PatientSet]:
+    """Return stratified halves of patients, complementary ones after another, each with a seed."""
+    rng = np.random.default_rng(patients.seed)
+    splits = StratifiedShuffleSplit(
+        pairs, train_size=0.5, test_size=0.5, random_state=int(rng.integers(2**31))
+    )
+    return [
+        PatientSet(patients.rows[half], patients.y[half], seed=int(rng.integers(2**31)))
+        for pair in splits.split(patients.rows, patients.y)
+        for half in pair
+    ]
 
 
 def _select_on_subsample(models, X, genes, rows, y, seed, first) -> np.ndarray:
     """Return which genes each model and all of them select on one subsample, rows of X."""
-    fitted = fit({name: u._replace(seed=seed) for name, u in models.items()}, X[rows], y).values()
-    importances = np.array(
-        [gene_importance(f.unfitted.model.importance, f.pipeline, genes) for f in fitted]
-    )
+    fitted = fit({name: u._replace(seed=seed) for name, u in models.items()}, X[rows], y)
+    importances = [
+        gene_importance(f.unfitted.model.importance, f.pipeline, genes) for f in fitted.values()
+    ]
+    return select_genes(np.array(importances), first)
+
+
+def select_genes(importances: np.ndarray, first: int) -> np.ndarray:
+    """Return which genes are among the first: of each model, then by their mean rank over them.
+
+    importances: models x genes, 0 where a model does not use a gene, which it then does not select;
+    the result: (models, then all of them) x genes.
+    """
     ranks = rank_genes(importances)
-    consensus = rank_genes(-ranks.mean(axis=0))
-    return np.vstack([(ranks <= first) & (importances > 0), consensus <= first])
+    of_each = (ranks <= first) & (importances > 0)
+    of_all = rank_genes(-ranks.mean(axis=0)) <= first
+    return np.vstack([of_each, of_all])
+
+
+def rank_genes(importances: np.ndarray) -> np.ndarray:
+    """Return ranks along the last axis, 1 for the largest; ties share the worse rank."""
+    return stats.rankdata(-importances, axis=-1, method="max").astype(int)
+
+
+def run_controls(
+    models: dict[str, Unfitted],
+    X: pd.DataFrame,
+    y: np.ndarray,
+    selected: np.ndarray,
+    rule: Rule,
+    permutations: int,
+    seed: int,
+) -> Controls:
+    """Return what the rule does with other subsamples, with permuted labels, and without each fifth
+    of the patients.
+
+    `selected`: subsamples x genes, what all patients and their labels select by mean rank.
+    """
+    resampled = resample_pairs(selected, seed)
+    rule = rule._replace(pairs=min(rule.pairs, FEWER_PAIRS))
+    patient_sets = [*permute_labels(y, permutations, seed), *leave_out_fifths(y, seed)]
+    refitted = refit_on_pairs(models, X, patient_sets, rule, "controls")
+    frequencies = pd.DataFrame(refitted[:, :, -1].mean(axis=1), columns=X.columns)
+    subsets = frequencies[permutations:].reset_index(drop=True) >= SELECTED_FROM
+    return Controls(
+        resampled=pd.DataFrame(resampled, columns=X.columns),
+        pairs=rule.pairs,
+        permuted=frequencies[:permutations],
+        subsets=subsets,
+    )
 
 
 def resample_pairs(selected: np.ndarray, seed: int) -> np.ndarray:
@@ -162,62 +242,50 @@ def resample_pairs(selected: np.ndarray, seed: int) -> np.ndarray:
     `selected` is subsamples x genes, complementary ones after another. As each has patients and a
     random state of its own, another seed does no more than draw other pairs, the settings kept.
     """
-    pairs, rng = len(selected) // 2, np.random.default_rng([seed, 4])
-    drawn = rng.multinomial(pairs, np.full(pairs, 1 / pairs), RESAMPLES)
-    return drawn @ selected.reshape(pairs, 2, -1).sum(axis=1) >= SELECTED_FROM * 2 * pairs
+    pairs = len(selected) // 2
+    rng = np.random.default_rng([seed, 4])
+    times_drawn = rng.multinomial(pairs, np.full(pairs, 1 / pairs), RESAMPLES)
+    selected_by = times_drawn @ selected.reshape(pairs, 2, -1).sum(axis=1)
+    return selected_by >= SELECTED_FROM * 2 * pairs
 
 
-def check_rule(
-    models: dict[str, Unfitted], X: pd.DataFrame, y, selected, rule: Rule, permutations: int, seed
-) -> Checks:
-    """Return what the rule does with other subsamples, with permuted labels, and without each fifth
-    of the patients. `selected`: what `refit_on_pairs` found for all patients and their labels."""
-    resampled = pd.DataFrame(resample_pairs(selected[:, -1], seed), columns=X.columns)
-    rule = rule._replace(pairs=min(rule.pairs, FEWER_PAIRS))
-    rngs = (np.random.default_rng([seed, 3, number]) for number in range(permutations))
-    shuffled = [rng.permutation(y) for rng in rngs]
-    permuted = [(np.arange(len(y)), codes, [seed, 1, n]) for n, codes in enumerate(shuffled)]
+def permute_labels(y: np.ndarray, permutations: int, seed: int) -> list[PatientSet]:
+    """Return all patients with permuted classes, each time others; one more changes no other."""
+    everybody = np.arange(len(y))
+    return [
+        PatientSet(everybody, np.random.default_rng([seed, 3, n]).permutation(y), [seed, 1, n])
+        for n in range(permutations)
+    ]
+
+
+def leave_out_fifths(y: np.ndarray, seed: int) -> list[PatientSet]:
+    """Return the patients without one of `SUBSETS` parts of them, stratified, for each part."""
     folds = StratifiedKFold(SUBSETS, shuffle=True, random_state=seed).split(y, y)
-    subsets = [(rows, y[rows], [seed, 2, number]) for number, (rows, _) in enumerate(folds)]
-    refitted = refit_on_pairs(models, X, [*permuted, *subsets], rule, "checks")
-    frequencies = pd.DataFrame(refitted[:, :, -1].mean(axis=1), columns=X.columns)
-    return Checks(
-        resampled,
-        rule.pairs,
-        permuted=frequencies[:permutations],
-        subsets=frequencies[permutations:].reset_index(drop=True) >= SELECTED_FROM,
-    )
+    return [PatientSet(rows, y[rows], [seed, 2, n]) for n, (rows, _) in enumerate(folds)]
 
 
-def rank_genes(importances: np.ndarray) -> np.ndarray:
-    """Return ranks along the last axis, 1 for the largest; ties share the worse rank."""
-    return stats.rankdata(-importances, axis=-1, method="max").astype(int)
-
-
-def nogueira_stability(selected: np.ndarray) -> tuple[float, float, float]:
-    """Return the stability index of Nogueira et al. (2018) and its asymptotic 95 % interval.
+def nogueira_stability(selected: np.ndarray) -> float:
+    """Return the stability index of Nogueira et al. (2018).
 
     `selected` is lists x genes, True where a list has a gene. 1: always the same genes; 0 is
     expected of random lists; NaN if none or all are selected. Equals Fleiss' kappa.
     """
-    lists, genes = selected.shape
-    frequency, share = selected.mean(axis=0), selected.mean(axis=1)
-    mean = share.mean()
+    lists = len(selected)
+    frequency = selected.mean(axis=0)
+    mean = frequency.mean()
     if mean in (0, 1):
-        return np.nan, np.nan, np.nan
+        return np.nan
     variance = (frequency * (1 - frequency)).mean() * lists / (lists - 1)
-    index = 1 - variance / (mean * (1 - mean))
-    phi = selected @ frequency / genes - share * mean
-    phi += index / 2 * (2 * share * mean - share - mean + 1)
-    error = 2 * np.std(phi / (mean * (1 - mean))) / np.sqrt(lists)
-    return index, index - 1.96 * error, index + 1.96 * error
+    return 1 - variance / (mean * (1 - mean))
 
 
 def stability_table(lists: dict[str, np.ndarray]) -> pd.DataFrame:
-    """Return how alike selections are, each of `lists` lists x genes; few have no interval."""
-    rows = {name: (s.sum(axis=1).mean(), *nogueira_stability(s)) for name, s in lists.items()}
-    columns = ["genes (mean)", "stability", "low", "high"]
-    table = pd.DataFrame.from_dict(rows, "index", columns=columns)
-    few = [len(s) <= SUBSETS for s in lists.values()]
-    table.loc[few, ["low", "high"]] = np.nan
-    return table
+    """Return how alike selections are, each of `lists` lists x genes."""
+    rows = {
+        name: {
+            "genes (mean)": selected.sum(axis=1).mean(),
+            "stability": nogueira_stability(selected),
+        }
+        for name, selected in lists.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")

@@ -5,6 +5,7 @@ import itertools
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from expression.analysis.components import ERROR
 from expression.data import ExpressionData
 from expression.running import style
 
@@ -35,19 +36,54 @@ def draw_scree(variance: pd.DataFrame, needed: dict[float, int], n_patients: int
     return figure
 
 
+def draw_planes(
+    scores: pd.DataFrame, ratio: pd.Series, data: ExpressionData, drawn: int
+) -> plt.Figure:
+    """Draw all patients on the second over the first component, and over the third."""
+    planes = [scores[[x, "PC2"]] for x in ("PC1", "PC3")[: drawn - 1]]
+    title = (
+        f"{len(scores):,} patients on the components of the {len(data.X_train):,} training patients"
+    )
+    return draw_patients(
+        [plane.rename(columns=axis_labels(ratio)) for plane in planes], data, title
+    )
+
+
+def draw_errors(held_out: pd.DataFrame, ratio: pd.Series, data: ExpressionData) -> plt.Figure:
+    """Draw what the components leave of each patient that the fit has not seen, over the first."""
+    plane = held_out[["PC1", ERROR]]
+    plane = plane.rename(columns={**axis_labels(ratio), ERROR: f"{ERROR} (array SD)"})
+    title = (
+        f"{len(data.X_test):,} test patients beside {len(data.X_train):,} held-out training "
+        f"patients: {ERROR}"
+    )
+    return draw_patients([plane], data, title)
+
+
+def axis_labels(ratio: pd.Series) -> dict[str, str]:
+    return {name: f"{name} ({share:.1%} of the variance)" for name, share in ratio.items()}
+
+
 def draw_patients(planes: list[pd.DataFrame], data: ExpressionData, title: str) -> plt.Figure:
     """Draw the patients over the two columns of each plane: filled training, open test."""
     figure, axes = plt.subplots(1, len(planes), squeeze=False, figsize=(style.PAGE_WIDTH, 4))
     groups, palette = data.groups, style.group_palette(data)
     size = 6 if len(groups) < 300 else 2
-    for ax, xy in zip(axes.flat, planes, strict=True):
+    for ax, plane in zip(axes.flat, planes, strict=True):
         for (group, color), marker in zip(palette.items(), itertools.cycle(style.SERIES_MARKERS)):
-            for name, fill in (("train", color), ("test", "none")):
-                x, y = xy[(groups == group) & (data.sample_set == name)].to_numpy().T
-                if len(x):
-                    label = f"{style.wrap_name(group, 24)}, {name} ({len(x)})"
-                    ax.plot(x, y, marker, color=color, mfc=fill, ms=size, label=label)
-        ax.set(xlabel=xy.columns[0], ylabel=xy.columns[1])
+            for set_name, fill in (("train", color), ("test", "none")):
+                xy = plane[(groups == group) & (data.sample_set == set_name)]
+                if len(xy):
+                    ax.plot(
+                        xy.iloc[:, 0],
+                        xy.iloc[:, 1],
+                        marker,
+                        color=color,
+                        mfc=fill,
+                        ms=size,
+                        label=f"{style.wrap_name(group, 24)}, {set_name} ({len(xy)})",
+                    )
+        ax.set(xlabel=plane.columns[0], ylabel=plane.columns[1])
         ax.locator_params(nbins=5)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     figure.suptitle(title)
@@ -64,9 +100,10 @@ def draw_loadings(loadings: pd.DataFrame, data: ExpressionData) -> plt.Figure:
         style.draw_bars(ax, top, colors, data.gene_names[top.index], NAMED_GENES)
         ax.set(title=component, xlabel="Loading" if ax is axes[-1] else "")
     if len(known):
-        classes = style.class_palette(data).items()
-        names = {style.wrap_name(f"informative, higher in {c}", 28): color for c, color in classes}
-        handles = style.color_handles({"other genes": "0.7"} | names)
+        names = {"other genes": "0.7"}
+        for label, color in style.class_palette(data).items():
+            names[style.wrap_name(f"informative, higher in {label}", 28)] = color
+        handles = style.color_handles(names)
         figure.legend(handles=handles, loc="outside lower center", ncols=3)
     n = len(data.X_train)
     figure.suptitle(f"Components of {n:,} training patients: the {NAMED_GENES} largest loadings")

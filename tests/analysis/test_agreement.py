@@ -10,7 +10,7 @@ from expression.analysis.agreement import purity_score
 
 
 @pytest.mark.parametrize(
-    ("truth", "found", "purity"),
+    ("truth", "labels", "purity"),
     [
         ("aabb", [2, 2, 1, 1], 1.0),
         ("aabb", [1, 1, 1, 2], 0.75),
@@ -19,39 +19,44 @@ from expression.analysis.agreement import purity_score
         ("xxxxxoxooooxvvxvv", [1] * 6 + [2] * 6 + [3] * 5, 13 / 17),
     ],
 )
-def test_purity_by_hand(truth, found, purity):
-    assert purity_score(list(truth), found) == pytest.approx(purity)
+def test_purity_by_hand(truth, labels, purity):
+    assert purity_score(list(truth), labels) == pytest.approx(purity)
 
 
 def test_agreement_is_that_of_the_scores_themselves():
     rng = np.random.default_rng(2)
     truth = pd.Series(list("abc" * 10))
-    found = np.where(rng.random(30) < 0.4, truth.map({"a": 1, "b": 2, "c": 3}), 1)
-    result = agreement.agreement(truth, found, permutations=99, seed=5)
+    labels = np.where(rng.random(30) < 0.4, truth.map({"a": 1, "b": 2, "c": 3}), 1)
+    result = agreement.agreement(truth, labels, permutations=99, seed=5)
     assert result["majority class"] == pytest.approx(1 / 3)
     orders = np.random.default_rng(5).permuted(np.tile(np.arange(30), (99, 1)), axis=1)
     for name, score in (("purity", purity_score), ("ARI", adjusted_rand_score)):
-        observed = score(truth, found)
-        draws = np.array([observed, *(score(truth.iloc[order], found) for order in orders)])
+        observed = score(truth, labels)
+        draws = np.array([observed, *(score(truth.iloc[order], labels) for order in orders)])
         assert result[name] == pytest.approx(observed)
         assert result[f"{name} p"] == np.mean(draws >= observed - 1e-9)
         assert result[f"{name} 95 %"] == pytest.approx(np.sort(draws)[95])
+
+
+def test_the_95th_percentile_is_that_of_all_orders():
+    orders = np.arange(200)[:, None]
+    assert agreement.percentile_order(np.arange(200)[::-1], orders) == 199 - 190
 
 
 @pytest.fixture
 def small():
     """Two cohorts of the same patients, the training patients first, and their labels."""
     truths = pd.DataFrame({"class": list("aaba"), "subtype": list("xyzz")}, index=[5, 6, 7, 8])
-    found = {
+    partitions = {
         "all": {("KMeans", 2): np.array([1, 1, 2, 2])},
         "training": {("KMeans", 2): np.array([1, 2])},
     }
-    return truths, found
+    return truths, partitions
 
 
 def test_every_cohort_is_compared_with_the_labels_of_its_own_patients(small):
-    truths, found = small
-    table = agreement.agreement_table(found, truths, permutations=9, seed=0)
+    truths, partitions = small
+    table = agreement.agreement_table(partitions, truths, permutations=9, seed=0)
     purity = table["purity"].unstack("cohort").droplevel(["method", "k"])
     assert purity.loc["class"].to_dict() == {"all": 0.75, "training": 1}
     assert purity.loc["subtype"].to_dict() == {"all": 0.75, "training": 1}
@@ -59,26 +64,27 @@ def test_every_cohort_is_compared_with_the_labels_of_its_own_patients(small):
 
 
 def test_contents_and_assignments_by_hand(small):
-    truths, found = small
-    contents = agreement.content_table(found, truths["subtype"])
+    truths, partitions = small
+    contents = agreement.content_table(partitions, truths["subtype"])
     assert contents.loc["all", "KMeans", 2].to_numpy().tolist() == [[1, 1, 0], [0, 0, 2]]
     assert contents.loc["training", "KMeans", 2].to_numpy().tolist() == [[1, 0, 0], [0, 1, 0]]
     drawn = np.array([[1, 1, 2, 2], [1, 2, 2, 0]])
     resampled = {"all": {("KMeans", 2): drawn}, "training": {("KMeans", 2): drawn[:, :2]}}
-    table = agreement.assignment_table(found, resampled, truths)
+    table = agreement.assignment_table(partitions, resampled, truths)
     assert table.loc["all", "KMeans 2"].tolist() == [1, 1, 2, 2]
     np.testing.assert_allclose(table.loc["all", "KMeans 2 consensus"], [0.5, 0.5, 1, 1])
     assert table.loc["training"].index.tolist() == [5, 6]
 
 
 def test_each_alternative_changes_the_features(data, monkeypatch):
-    seen, cluster = [], clusters.cluster
+    seen = []
+    cluster_patients = clusters.cluster_patients
 
-    def record(scores, ks, seed):
+    def record(scores, ks, *, restarts, seed):
         seen.append(scores)
-        return cluster(scores, ks, seed, restarts=2)
+        return cluster_patients(scores, ks, restarts=2, seed=seed)
 
-    monkeypatch.setattr(clusters, "cluster", record)
+    monkeypatch.setattr(clusters, "cluster_patients", record)
     truths = pd.DataFrame({"class": data.y_train.astype(str)})
     cohorts, kinds = {"training": data.X_train}, {"class": 2}
     table = agreement.vary_features(cohorts, data.preprocessing, truths, kinds, 1_000, seed=0)

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn import config_context
 from sklearn.cluster import AgglomerativeClustering, SpectralClustering
 from sklearn.metrics import adjusted_rand_score
 
@@ -11,7 +10,7 @@ from expression.analysis import clusters
 from expression.analysis.clusters import (
     METHODS,
     choose_clusters,
-    cluster,
+    cluster_patients,
     component_scores,
     feature_matrix,
 )
@@ -20,16 +19,15 @@ from expression.preprocessing import Preprocessing
 SIZES = (12, 10, 8)
 
 
-@pytest.fixture(autouse=True)
-def few_starts(monkeypatch):
-    monkeypatch.setattr(clusters.cluster, "__defaults__", (5,))  # starts of KMeans
-    with config_context(skip_parameter_validation=True):
-        yield
-
-
-def choice_of(features, *work) -> clusters.Choice:
-    stability, _ = clusters.assess_cohorts({"one": features - features.mean(axis=0)}, *work)
-    return choose_clusters(stability["one"], seed=0)
+def number_of(features, ks, *, subsamples, nulls, seed) -> clusters.ClusterNumber:
+    stability, _ = clusters.assess_cohorts(
+        {"one": features - features.mean(axis=0)},
+        ks,
+        subsamples=subsamples,
+        nulls=nulls,
+        seed=seed,
+    )
+    return choose_clusters(stability["one"])
 
 
 # --- methods
@@ -40,10 +38,10 @@ def test_every_method_finds_planted_clusters():
     truth = np.repeat([1, 2, 3], SIZES)
     features = rng.normal(size=(30, 40)) + 20 * np.eye(40)[truth]
     features -= features.mean(axis=0)
-    found = cluster(component_scores(features), (2, 3, 4), seed=0)
+    partitions = cluster_patients(component_scores(features), (2, 3, 4), restarts=5, seed=0)
     stability, resampled = clusters.assess_draw(features, (2, 3, 4), 5, seed=0, draw=0)
     for method in METHODS:
-        np.testing.assert_array_equal(found[method, 3], truth)
+        np.testing.assert_array_equal(partitions[method, 3], truth)
         assert stability[method, 3] == 1
         assert stability[method, 4] < 1
         assert (clusters.item_consensus(resampled[method, 3], truth) == 1).all()
@@ -52,12 +50,25 @@ def test_every_method_finds_planted_clusters():
 def test_methods_are_those_of_scikit_learn():
     rng = np.random.default_rng(1)
     scores = rng.normal(size=(40, 6)) + 3 * np.eye(6)[np.arange(40) % 3]
-    found = cluster(scores, (2, 3, 5), seed=0, restarts=10)
+    partitions = cluster_patients(scores, (2, 3, 5), restarts=10, seed=0)
     for k in (2, 3, 5):
         ward = AgglomerativeClustering(k, linkage="ward").fit_predict(scores)
-        assert adjusted_rand_score(found["Agglomerative", k], ward) == 1
+        assert adjusted_rand_score(partitions["Agglomerative", k], ward) == 1
     graph = SpectralClustering(3, affinity="nearest_neighbors", random_state=0)
-    assert adjusted_rand_score(found["Spectral", 3], graph.fit_predict(scores)) == 1
+    assert adjusted_rand_score(partitions["Spectral", 3], graph.fit_predict(scores)) == 1
+
+
+def test_the_graph_joins_ten_neighbours():
+    """In noise, where nine or eleven of them make other clusters."""
+    scores = np.random.default_rng(11).normal(size=(60, 4))
+    labels = clusters.spectral(scores, [3], 10, 0)[3]
+    agreement = {}
+    for neighbours in (9, 10, 11):
+        graph = SpectralClustering(
+            3, affinity="nearest_neighbors", n_neighbors=neighbours, random_state=0
+        )
+        agreement[neighbours] = adjusted_rand_score(labels, graph.fit_predict(scores))
+    assert agreement[10] > 0.9 > 0.8 > max(agreement[9], agreement[11])
 
 
 def test_spectral_clustering_stands_a_graph_in_pieces():
@@ -66,8 +77,8 @@ def test_spectral_clustering_stands_a_graph_in_pieces():
     truth = np.repeat([1, 2, 3], (20, 16, 14))
     scores = rng.normal(size=(50, 3)) + 1_000 * np.eye(3)[truth - 1]
     for seed in range(3):
-        found = clusters.spectral(scores, (2, 3), 10, seed)
-        np.testing.assert_array_equal(clusters.number_by_size(found[3]), truth)
+        by_k = clusters.spectral(scores, (2, 3), 10, seed)
+        np.testing.assert_array_equal(clusters.number_by_size(by_k[3]), truth)
 
 
 # --- features
@@ -88,7 +99,35 @@ def test_scores_keep_the_distances_between_patients_in_any_order(data):
     np.testing.assert_allclose(np.linalg.norm(backward[0] - backward[1:], axis=1), distance)
 
 
+def test_of_many_patients_the_leading_components_are_clustered():
+    features = np.random.default_rng(3).normal(size=(120, 130))
+    features -= features.mean(axis=0)
+    scores = component_scores(features)
+    assert scores.shape == (120, 100)
+    np.testing.assert_allclose(scores, component_scores(features, 120)[:, :100])
+    assert component_scores(features[:90]).shape == (90, 90)
+
+
 # --- stability and the null
+
+
+@pytest.mark.parametrize(("n_patients", "size"), [(20, 16), (38, 30)])
+def test_subsamples_have_four_fifths_of_the_patients(n_patients, size):
+    rng = np.random.default_rng(7)
+    scores = rng.normal(size=(n_patients, 3))
+    resampled = clusters.resample(scores, (2, 3), 6, seed=0, rng=rng)
+    assert set(resampled) == {(method, k) for method in METHODS for k in (2, 3)}
+    for (_, k), labels in resampled.items():
+        assert ((labels > 0).sum(axis=1) == size).all()
+        assert labels.max() == k
+    assert len(np.unique(resampled["KMeans", 2] > 0, axis=0)) == 6
+
+
+def test_stability_is_that_of_the_patients_drawn():
+    labels = np.array([1, 1, 1, 2, 2, 2])
+    resampled = np.array([[2, 2, 0, 1, 1, 0], [0, 1, 2, 1, 2, 0]])
+    expected = (1 + adjusted_rand_score([1, 1, 2, 2], [1, 2, 1, 2])) / 2
+    assert clusters.stability_score(labels, resampled) == pytest.approx(expected)
 
 
 def test_rand_index_is_that_of_scikit_learn():
@@ -132,17 +171,20 @@ def test_noise_gives_no_clusters_whatever_the_values_of_its_genes(kind, monkeypa
     monkeypatch.setattr(clusters, "METHODS", {"Agglomerative": clusters.agglomerative})
     rng = np.random.default_rng(len(kind))
     draw = {"skewed": rng.lognormal, "heavy-tailed": lambda size: rng.standard_t(3, size)}[kind]
-    found = [choice_of(draw(size=(30, 150)), (2, 3), 4, 9, seed) for seed in range(12)]
-    assert sum(choice.p <= 0.1 for choice in found) <= 4
+    numbers = [
+        number_of(draw(size=(30, 150)), (2, 3), subsamples=4, nulls=9, seed=seed)
+        for seed in range(12)
+    ]
+    assert sum(number.p <= 0.1 for number in numbers) <= 4
 
 
 def test_planted_clusters_are_counted_beyond_the_null():
     """Three clusters that differ a little in every gene, as the null keeps the values of each."""
     rng = np.random.default_rng(5)
     features = rng.normal(size=(30, 80)) + rng.normal(size=(3, 80))[np.repeat([0, 1, 2], SIZES)]
-    choice = choice_of(features, (2, 3), 5, 9, 0)
-    assert choice.k == 3
-    assert choice.p == 0.1
+    number = number_of(features, (2, 3), subsamples=5, nulls=9, seed=0)
+    assert number.k == 3
+    assert number.p == 0.1
 
 
 def table_of(draws: dict[int, list[float]]) -> pd.DataFrame:
@@ -153,30 +195,49 @@ def table_of(draws: dict[int, list[float]]) -> pd.DataFrame:
 def test_the_number_of_clusters_is_chosen_in_units_of_the_null():
     noisy = [0.9, 0.7, 0.2, 0.1, 0.4, 0.7, 0.4]  # 0.48 beyond the mean, but 0.25 is the spread
     steady = [0.6, 0.3, 0.32, 0.28, 0.3, 0.29, 0.31]
-    choice = choose_clusters(table_of({2: noisy, 3: steady}), seed=0)
-    assert choice.k == 3
-    assert choice.by_k.loc[3, "z"] == pytest.approx(0.3 / np.std(steady[1:], ddof=1))
-    assert choice.by_k.loc[3, "resampled"] > 0.98 > 0.02 > choice.by_k.loc[2, "resampled"]
-    assert choice.by_k.loc[2, "p"] == choice.p == pytest.approx(1 / 7)
+    number = choose_clusters(table_of({2: noisy, 3: steady}))
+    assert number.k == 3
+    assert number.by_k.loc[3, "z"] == pytest.approx(0.3 / np.std(steady[1:], ddof=1))
+    assert number.by_k.loc[2, "p"] == number.p == pytest.approx(1 / 7)
 
 
 def test_of_numbers_less_than_one_unit_apart_the_smallest_is_chosen():
-    null = [0.3, 0.4, 0.5, 0.6]
-    near, far = [0.9, *null], [1.0, *null]
-    assert choose_clusters(table_of({3: near, 5: far}), 0).k == 3
-    assert choose_clusters(table_of({3: [0.8, *null], 5: far}), 0).k == 5
+    null = np.array([0.3, 0.4, 0.5, 0.6])
+    unit = null.std(ddof=1)
+    for apart, k in ((0.95, 3), (1.05, 5)):
+        near, far = [1.0 - apart * unit, *null], [1.0, *null]
+        assert choose_clusters(table_of({3: near, 5: far})).k == k
 
 
-def test_resamples_of_one_null_data_set_alone_count_for_nothing():
-    choice = choose_clusters(table_of({2: [0.4, 0.2, 0.3], 3: [0.9, 0.2, 0.3]}), seed=0)
-    assert (choice.k, choice.by_k["resampled"].to_dict()) == (3, {2: 0, 3: 1})
+def test_clusters_of_noise_that_are_always_the_same_are_not_beyond_it():
+    number = choose_clusters(table_of({2: [1.0] * 5, 3: [0.9, 0.2, 0.3, 0.2, 0.3]}))
+    assert number.k == 3
+    assert number.by_k.loc[2, ["method", "z", "p"]].to_list() == ["A", 0, 1]
+
+
+def test_the_p_is_that_of_the_furthest_number_of_clusters():
+    """One null data set lies as far out at 3 clusters as the patients do at 2."""
+    at_2 = [0.9, 0.3, 0.3, 0.3, 0.3]
+    at_3 = [0.3, 0.9, 0.3, 0.3, 0.3]
+    number = choose_clusters(table_of({2: at_2, 3: at_3}))
+    assert number.by_k["p"].to_dict() == {2: 1 / 5, 3: 1}
+    assert number.p == 2 / 5
+
+
+def test_the_method_furthest_beyond_its_own_null_stands_beside_each_number():
+    index = pd.MultiIndex.from_product([["A", "B"], [2, 3]], names=["method", "k"])
+    draws = [[0.9, 0.2, 0.6], [0.7, 0.3, 0.5], [0.8, 0.7, 0.72], [0.5, 0.4, 0.6]]
+    number = choose_clusters(pd.DataFrame(draws, index))
+    assert number.by_k["method"].to_dict() == {2: "B", 3: "A"}
+    assert number.by_k["stability"].to_dict() == pytest.approx({2: 0.85, 3: 0.6})
+    assert number.by_k["null mean"].to_dict() == pytest.approx({2: 0.555, 3: 0.45})
 
 
 def test_three_clusters_of_the_training_patients_hold_over_seeds(data):
     """B-cell, T-cell and myeloid leukemia; two clusters are less far beyond the null."""
     features = feature_matrix(data.X_train.to_numpy(), data.preprocessing, 1_000)
     for seed in range(2):
-        choice = choice_of(features, (2, 3), 4, 5, seed)
-        assert choice.k == 3
-        assert choice.p <= 2 / 6
-        assert choice.by_k.loc[2, "z"] < choice.by_k.loc[3, "z"]
+        number = number_of(features, (2, 3), subsamples=4, nulls=5, seed=seed)
+        assert number.k == 3
+        assert number.p <= 2 / 6
+        assert number.by_k.loc[2, "z"] < number.by_k.loc[3, "z"]

@@ -77,6 +77,14 @@ def test_a_component_behind_one_not_retained_is_not_retained(monkeypatch):
     assert list(variance_of(X)["retained"][:4]) == [True, False, False, False]
 
 
+def test_the_null_is_the_95th_percentile_of_the_permutations(monkeypatch):
+    """Of 101 permutations that reach 0.000, 0.001, ..., 0.100, whatever the component."""
+    monkeypatch.setattr(components, "permuted_ratio", lambda Z, seed: np.full(30, seed[1] / 1_000))
+    variance = variance_of(planted(3), permutations=101)
+    np.testing.assert_allclose(variance["permuted_95"], 0.095)
+    np.testing.assert_allclose(variance["cumulative"], variance["ratio"].cumsum())
+
+
 # The components
 
 
@@ -95,10 +103,10 @@ def test_test_patients_are_projected_by_hand(data, fitted):
 
     loadings = fitted.loadings.to_numpy()[:, :9]
     centred = prepared(data.X_test) - prepared(data.X_train).mean(axis=0)
-    rest = centred - centred @ loadings @ loadings.T
-    found = fitted.scores(data.X_test, retained=9)
-    np.testing.assert_allclose(found.iloc[:, :9], centred @ loadings, atol=1e-8)
-    np.testing.assert_allclose(found[ERROR], np.sqrt(np.square(rest).mean(axis=1)))
+    unexplained = centred - centred @ loadings @ loadings.T
+    scores = fitted.scores(data.X_test, retained=9)
+    np.testing.assert_allclose(scores.iloc[:, :9], centred @ loadings, atol=1e-8)
+    np.testing.assert_allclose(scores[ERROR], np.sqrt(np.square(unexplained).mean(axis=1)))
 
 
 # Patients outside the fit
@@ -110,8 +118,8 @@ def test_a_left_out_patient_by_hand(few_genes):
     alone = Pipeline([*PREPROCESSED, ("pca", PCA(9, svd_solver="full"))])
     projected = alone.fit(X.drop(patient).to_numpy()).transform(X.loc[[patient]].to_numpy())
     whole = alone[:-1].transform(X.loc[[patient]].to_numpy())
-    rest = whole - alone[-1].inverse_transform(projected)
-    assert scores.loc[patient, ERROR] == pytest.approx(np.sqrt(np.square(rest).mean()))
+    unexplained = whole - alone[-1].inverse_transform(projected)
+    assert scores.loc[patient, ERROR] == pytest.approx(np.sqrt(np.square(unexplained).mean()))
     assert abs(scores.loc[patient, "PC1"]) == pytest.approx(abs(projected[0, 0]))
     in_sample = components.fit_components(X, PREPROCESSED).scores(X, retained=9)
     assert scores.loc[patient, "PC1"] * in_sample.loc[patient, "PC1"] > 0
@@ -135,6 +143,19 @@ def test_components_that_change_places_are_matched(data):
     scores, overlap = hold_out(X, count=2, retained=2)
     for component, pattern in zip(("PC1", "PC2"), patterns.T, strict=True):
         assert abs(np.corrcoef(scores[component], pattern)[0, 1]) > 0.9
+    assert (overlap > 0.8).all()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_component_is_found_among_those_behind_the_ones_asked_for(data, count):
+    """When patients leave, the last component of a table may come later than the table ends."""
+    rng = np.random.default_rng(3)
+    sizes = np.array([58.0] * (count + 1))
+    patterns = np.linalg.qr(rng.normal(size=(38, count + 1)))[0] * sizes
+    genes = np.linalg.qr(rng.normal(size=(80, count + 1)))[0]
+    Z = patterns @ genes.T + rng.normal(scale=0.1, size=(38, 80))
+    X = pd.DataFrame(Z, data.X_train.index).add_prefix("g")
+    _, overlap = hold_out(X, count=count, retained=count)
     assert (overlap > 0.8).all()
 
 
@@ -176,13 +197,48 @@ def test_effect_sizes_find_what_is_planted_and_nothing_else(data):
     values = pd.DataFrame(rng.normal(size=(72, 3)), data.X_all.index, ["noise", "class", "set"])
     values["class"] += 3 * data.y_all.cat.codes
     values["set"] += 2 * (data.sample_set == "test")
-    compared = components.contrasts(data)
-    in_training, of_sets = (components.effect_sizes(values, sides) for sides in compared)
+    in_training = components.contrasts_in_training(data)
+    of_groups = components.effect_sizes(values, in_training)
     groups = ["AML - ALL", "B-cell ALL - rest", "T-cell ALL - rest"]
-    assert list(in_training.index.unique("contrast")) == groups
-    low = in_training.loc["AML - ALL", "low"]
+    assert list(of_groups.index.unique("contrast")) == groups
+    low = of_groups.loc["AML - ALL", "low"]
     assert low["class"] > 0 > low["noise"]
+    of_sets = components.effect_sizes(values, components.contrasts_of_sets(data))
     sets = ["test - train", "test - train, ALL", "test - train, AML"]
     assert list(of_sets.index[of_sets["low"] > 0]) == [(name, "set") for name in sets]
     values[data.sample_set == "test"] *= 9
-    pd.testing.assert_frame_equal(components.effect_sizes(values, compared[0]), in_training)
+    pd.testing.assert_frame_equal(components.effect_sizes(values, in_training), of_groups)
+
+
+def test_five_patients_a_side_have_an_effect_size_and_four_have_none():
+    values = pd.DataFrame({"PC1": np.random.default_rng(0).normal(size=12)})
+    number = values.index.to_series()
+    contrasts = {
+        "four": (number < 4, number >= 4),
+        "five": (number < 5, number >= 5),
+        "five on the other side": (number < 7, number >= 7),
+        "nobody": (number < 0, number >= 0),
+    }
+    table = components.effect_sizes(values, contrasts)
+    assert list(table.index.unique("contrast")) == ["five", "five on the other side"]
+    assert table.notna().all(axis=None)
+    assert list(components.effect_sizes(values, {})) == list(table)
+
+
+def test_contrasts_have_the_patients_they_name_on_their_sides(data):
+    in_training = components.contrasts_in_training(data)
+    of_sets = components.contrasts_of_sets(data)
+    counts = {
+        name: (one_side.sum(), other_side.sum())
+        for name, (one_side, other_side) in (in_training | of_sets).items()
+    }
+    assert counts == {
+        "AML - ALL": (11, 27),
+        "B-cell ALL - rest": (19, 19),
+        "T-cell ALL - rest": (8, 30),
+        "test - train": (34, 38),
+        "test - train, ALL": (20, 27),
+        "test - train, AML": (14, 11),
+    }
+    for one_side, other_side in (in_training | of_sets).values():
+        assert not (one_side & other_side).any()

@@ -11,16 +11,10 @@ from sklearn.metrics import cohen_kappa_score
 
 from expression.analysis import selection
 from expression.errors import DataError
-from planted import DOWN, N_GENES, UP, quick_models, simulate, small_models
+from planted import DOWN, N_GENES, UP, quick_explained_models, simulate
 
 # Of the reference implementation of the R package stabs, by its authors
 REFERENCE = pd.read_csv(Path(__file__).parent / "stability_selection_bounds.csv")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def fast():
-    with small_models({}):
-        yield
 
 
 def test_bounds_are_those_of_the_reference_implementation():
@@ -54,10 +48,48 @@ def test_a_tail_of_any_mean_holds_what_a_distribution_of_that_mean_can_have():
     assert selection.tail_bound(0.4, 0.5, n, -1 / 2) == 1  # equal weights reach it surely
 
 
+# --- one subsample
+
+
+def test_the_first_genes_are_those_of_best_mean_rank():
+    """A gene that one model ranks first and another one last is not among them."""
+    importances = np.array([[9.0, 7.0, 5.0, 3.0], [1.0, 7.0, 9.0, 3.0]])
+    *_, of_all = selection.select_genes(importances, first=2)
+    assert list(of_all) == [False, True, True, False]
+
+
+def test_a_model_selects_no_gene_that_it_does_not_use():
+    """However many it may select, and whatever rank those share."""
+    importances = np.array([[0.0, 2.0, 0.0, 0.0], [4.0, 3.0, 2.0, 1.0]])
+    one, other, _ = selection.select_genes(importances, first=4)
+    assert list(one) == [False, True, False, False]
+    assert other.all()
+
+
+def test_ties_share_the_worse_rank():
+    assert list(selection.rank_genes(np.array([0.0, 3.0, 0.0, 2.0, 2.0]))) == [5, 1, 5, 3, 3]
+
+
+def test_halves_are_stratified_and_complementary():
+    y = np.tile([0, 0, 0, 1], 10)
+    rows = np.arange(100, 140)
+    halves = selection.draw_pairs(selection.PatientSet(rows, y, seed=[0]), pairs=5)
+    assert len(halves) == 10
+    for one, other in zip(halves[::2], halves[1::2], strict=True):
+        assert sorted([*one.rows, *other.rows]) == list(rows)
+        assert one.y.sum() == other.y.sum() == 5
+        assert list(one.y) == list(y[one.rows - 100])
+    assert len({tuple(half.rows) for half in halves}) == 10
+    assert len({half.seed for half in halves}) == 10
+
+
+# --- genes of a cohort
+
+
 def selected_genes(X, y, rule, seed=0):
-    cohort = np.arange(len(y)), y.cat.codes.to_numpy(), [seed]
-    found = selection.refit_on_pairs(quick_models(), X, [cohort], rule, "")
-    return set(X.columns[found[0, :, -1].mean(axis=0) >= selection.SELECTED_FROM])
+    everybody = selection.PatientSet(np.arange(len(y)), y.cat.codes.to_numpy(), [seed])
+    (selected,) = selection.refit_on_pairs(quick_explained_models(), X, [everybody], rule, "")
+    return set(X.columns[selected[:, -1].mean(axis=0) >= 0.75])
 
 
 @pytest.fixture(scope="module")
@@ -67,33 +99,9 @@ def planted():
 
 
 def test_planted_genes_are_selected_and_few_others(planted):
-    found = selected_genes(*planted, selection.choose_rule(N_GENES, 8, 1.0))
-    assert set(UP + DOWN) <= found
-    assert len(found) <= 7
-
-
-def test_permuted_labels_select_few_and_subsets_nearly_the_same(planted):
-    X, y = planted
-    rule = selection.choose_rule(N_GENES, 8, 1.0)._replace(pairs=1)
-    arguments = quick_models(), X, y.cat.codes.to_numpy(), np.ones((16, 5, N_GENES), bool), rule
-    few, checks = (selection.check_rule(*arguments, count, seed=0) for count in (1, 2))
-    assert checks.resampled_range == [N_GENES, N_GENES]
-    assert (checks.permuted >= selection.SELECTED_FROM).sum(axis=1).mean() <= 4
-    assert checks.subsets.shape == (selection.SUBSETS, N_GENES)
-    assert checks.subsets[UP + DOWN].mean(axis=None) > 0.7
-    # One more permutation changes no other
-    pd.testing.assert_frame_equal(few.permuted, checks.permuted[:1])
-    pd.testing.assert_frame_equal(few.subsets, checks.subsets)
-    assert not checks.permuted.loc[0].equals(checks.permuted.loc[1])
-
-
-def test_resampled_pairs_select_a_gene_as_often_as_binomial_draws_do():
-    """Of a gene that both halves of three pairs in four select, and the other pairs do not."""
-    always, never, near = np.ones(40, bool), np.zeros(40, bool), np.arange(40) < 30
-    selected = np.column_stack([always, never, near]).repeat(2, axis=0)
-    shares = selection.resample_pairs(selected, seed=0).mean(axis=0)
-    assert list(shares[:2]) == [1, 0]
-    assert shares[2] == pytest.approx(stats.binom.sf(29, 40, 0.75), abs=0.1)
+    genes = selected_genes(*planted, selection.choose_rule(N_GENES, 8, 1.0))
+    assert set(UP + DOWN) <= genes
+    assert len(genes) <= 7
 
 
 def test_where_no_gene_differs_about_none_is_selected():
@@ -110,26 +118,79 @@ def test_other_seeds_select_nearly_the_same_genes(few_genes):
     assert len(one & other) >= len(one | other) / 3
 
 
-def test_halves_are_stratified_and_complementary(planted, monkeypatch):
-    X, y = planted[0], planted[1].cat.codes.to_numpy()
-    seen = []
+# --- controls
 
-    def record(function, tasks, label):
-        seen.extend(tasks)
-        return [np.zeros((5, N_GENES), dtype=bool) for _ in seen]
 
-    monkeypatch.setattr(selection, "run_parallel", record)
-    rule = selection.choose_rule(N_GENES, 5, 1.0)
-    cohorts = [(np.arange(40), y, [0]), (np.arange(20), y[:20], [1])]
-    shape = selection.refit_on_pairs(quick_models(), X, cohorts, rule, "").shape
-    assert shape == (2, 10, 5, N_GENES)
-    sizes = [40] * 5 + [20] * 5
-    for one, other, n in zip(seen[::2], seen[1::2], sizes, strict=True):
-        (first, y_first, seed), (second, y_second, other_seed) = one[3:6], other[3:6]
-        assert sorted([*first, *second]) == list(range(n))
-        assert y_first.sum() == y_second.sum() == n / 4
-        assert (y_first == y[first]).all()
-        assert seed != other_seed
+def run_controls(X, y, rule, permutations):
+    return selection.run_controls(
+        quick_explained_models(),
+        X,
+        y.cat.codes.to_numpy(),
+        np.ones((16, N_GENES), bool),
+        rule,
+        permutations=permutations,
+        seed=0,
+    )
+
+
+def test_permuted_labels_select_few_and_subsets_nearly_the_same(planted):
+    rule = selection.choose_rule(N_GENES, 8, 1.0)._replace(pairs=1)
+    few, controls = (run_controls(*planted, rule, permutations=count) for count in (1, 2))
+    assert controls.resampled_range == [N_GENES, N_GENES]
+    assert controls.permuted_counts.mean() <= 4
+    assert controls.subsets[UP + DOWN].mean(axis=None) > 0.7
+    # One more permutation changes no other
+    pd.testing.assert_frame_equal(few.permuted, controls.permuted[:1])
+    pd.testing.assert_frame_equal(few.subsets, controls.subsets)
+
+
+def test_controls_are_as_many_as_the_methods_say(planted, monkeypatch):
+    def select_none(function, tasks, label):
+        return [np.zeros((len(quick_explained_models()) + 1, N_GENES), dtype=bool) for _ in tasks]
+
+    monkeypatch.setattr(selection, "run_parallel", select_none)
+    rule = selection.choose_rule(N_GENES, 50, 1.0)
+    controls = run_controls(*planted, rule, permutations=3)
+    assert (controls.pairs, len(controls.resampled)) == (10, 200)
+    assert (len(controls.permuted), len(controls.subsets)) == (3, 5)
+    assert run_controls(*planted, rule._replace(pairs=4), permutations=1).pairs == 4
+
+
+def test_every_permutation_has_labels_and_subsamples_of_its_own():
+    y = np.repeat([0, 1], (27, 11))
+    permuted = selection.permute_labels(y, permutations=6, seed=0)
+    assert len({tuple(patients.y) for patients in permuted}) == 6
+    assert {tuple(np.sort(patients.y)) for patients in permuted} == {tuple(y)}
+    halves = [selection.draw_pairs(patients._replace(y=y), 1)[0] for patients in permuted]
+    assert len({tuple(half.rows) for half in halves}) == 6
+
+
+def test_each_patient_is_left_out_of_one_subset():
+    y = np.repeat([0, 1], (25, 10))
+    subsets = selection.leave_out_fifths(y, seed=0)
+    assert np.bincount(np.concatenate([patients.rows for patients in subsets])).tolist() == [4] * 35
+    for patients in subsets:
+        assert (len(patients.y), patients.y.sum()) == (28, 8)
+        assert list(patients.y) == list(y[patients.rows])
+
+
+def test_a_gene_counts_from_three_quarters_of_the_subsamples_on():
+    frequencies = pd.DataFrame({"fewer": [0.74], "as many": [0.75], "more": [0.76]})
+    none = pd.DataFrame()
+    controls = selection.Controls(none, pairs=50, permuted=frequencies, subsets=none)
+    assert list(controls.permuted_counts) == [2]
+
+
+def test_resampled_pairs_select_a_gene_as_often_as_binomial_draws_do():
+    """Of a gene that both halves of three pairs in four select, and the other pairs do not."""
+    always, never, near = np.ones(40, bool), np.zeros(40, bool), np.arange(40) < 30
+    selected = np.column_stack([always, never, near]).repeat(2, axis=0)
+    shares = selection.resample_pairs(selected, seed=0).mean(axis=0)
+    assert list(shares[:2]) == [1, 0]
+    assert shares[2] == pytest.approx(stats.binom.sf(29, 40, 0.75), abs=0.1)
+
+
+# --- stability of lists
 
 
 def test_stability_is_kunchevas_index_of_lists_of_one_size_and_cohens_kappa_of_two():
@@ -139,27 +200,9 @@ def test_stability_is_kunchevas_index_of_lists_of_one_size_and_cohens_kappa_of_t
         row[rng.choice(20, 8, replace=False)] = True
     shared = np.mean([(a & b).sum() for a, b in combinations(lists, 2)])
     kuncheva = (shared - 8**2 / 50) / (8 - 8**2 / 50)
-    assert selection.nogueira_stability(lists)[0] == pytest.approx(kuncheva)
+    assert selection.nogueira_stability(lists) == pytest.approx(kuncheva)
     kappa = cohen_kappa_score(*lists[:2])
-    assert selection.nogueira_stability(lists[:2])[0] == pytest.approx(kappa)
-
-
-def test_stability_interval_follows_the_paper_term_by_term():
-    Z = np.random.default_rng(1).random((12, 30)) < np.linspace(0.9, 0.1, 30)
-    M, d = Z.shape
-    p, k = Z.mean(axis=0), Z.sum(axis=1)
-    k_mean = k.mean()
-    chance = k_mean / d * (1 - k_mean / d)
-    index = 1 - sum(M / (M - 1) * q * (1 - q) for q in p) / d / chance
-    phi = [
-        sum(Z[i] * p) / d
-        - k[i] * k_mean / d**2
-        + index / 2 * (2 * k_mean * k[i] / d**2 - k[i] / d - k_mean / d + 1)
-        for i in range(M)
-    ]
-    error = 2 * np.std(np.array(phi) / chance) / np.sqrt(M)
-    expected = index, index - 1.96 * error, index + 1.96 * error
-    assert selection.nogueira_stability(Z) == pytest.approx(expected)
+    assert selection.nogueira_stability(lists[:2]) == pytest.approx(kappa)
 
 
 def test_stability_of_equal_and_of_random_lists():
@@ -169,7 +212,4 @@ def test_stability_of_equal_and_of_random_lists():
     assert np.isnan(table.loc["none", "stability"])
     assert table.loc["same", "stability"] == pytest.approx(1)
     assert table.loc["chance", "stability"] == pytest.approx(0, abs=0.01)
-
-
-def test_ties_share_the_worse_rank():
-    assert list(selection.rank_genes(np.array([0.0, 3.0, 0.0, 2.0, 2.0]))) == [5, 1, 5, 3, 3]
+    assert table.loc["same", "genes (mean)"] == 5

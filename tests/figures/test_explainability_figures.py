@@ -1,0 +1,155 @@
+"""The figures of Q2: each dot, bar and tick stands for the gene and the class it says."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+
+from expression.analysis import genes
+from expression.analysis.selection import Controls, Rule
+from expression.analysis.tuning import fit
+from expression.figures.explainability import (
+    draw_frequencies,
+    draw_heatmap,
+    draw_importances,
+    draw_shap_summary,
+    draw_top_genes,
+)
+from expression.running import style
+from planted import UP, quick_explained_models, simulate
+
+
+@pytest.fixture(autouse=True)
+def theme():
+    with style.theme():
+        yield
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return simulate(effect=4)
+
+
+@pytest.fixture
+def leading(planted):
+    """The table of four genes, the first two of them selected."""
+    accessions = ["g010", "g003", "g000", "g001"]
+    return pd.DataFrame(
+        {
+            "gene": planted.gene_names[accessions],
+            "frequency": [1.0, 0.8, 0.5, 0.25],
+            "selected": [False, True, True, False],
+        },
+        accessions,
+    )
+
+
+def tick_texts(axis):
+    return [text.get_text() for text in axis.get_ticklabels()]
+
+
+def legend_texts(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_importances_have_the_sign_of_coefficients_and_the_colour_of_the_class(planted):
+    table = pd.DataFrame(
+        {"importance": [3.0, 2.0, 0.0], "rank": [1, 2, np.nan], "direction": [-1, 1, 1]},
+        ["g003", "g000", "g010"],
+    )
+    models = {"Logistic Regression": table, "Random Forest": table}
+    figure = draw_importances(models, planted)
+    signed, unsigned = figure.axes
+    assert [ax.get_title() for ax in figure.axes] == list(models)
+    assert tick_texts(signed.yaxis) == list(planted.gene_names[["g003", "g000"]])
+    assert [bar.get_width() for bar in signed.patches] == [-3, 2]
+    assert [bar.get_width() for bar in unsigned.patches] == [3, 2]
+    negative, positive = (color.lower() for color in style.class_palette(planted).values())
+    assert [to_hex(bar.get_facecolor()) for bar in signed.patches] == [negative, positive]
+    assert legend_texts(figure) == ["towards control", "towards case"]
+
+
+def test_the_summary_draws_the_positive_class():
+    data = simulate(effect=4)
+    X, y = data.X_train, data.y_train.cat.codes.to_numpy()
+    forest = fit(quick_explained_models(), X.to_numpy(), y)["Random Forest"].pipeline
+    explanations = {"Random Forest": genes.explain(forest, X, seed=0)}
+    figure = draw_shap_summary(explanations, data, np.log2(X))
+    ax = figure.axes[0]
+    rows = [text.get_text() for text in ax.get_yticklabels()]
+    row = next(i for i, gene in enumerate(rows) if gene in UP)
+    offsets = ax.collections[row].get_offsets()
+    high = np.log2(X[rows[row]]).to_numpy()
+    assert np.corrcoef(np.sort(offsets[:, 0]), np.sort(high))[0, 1] > 0.5
+    assert offsets[:, 0].max() > 0 > offsets[:, 0].min()
+    assert ax.get_xlabel() == "SHAP value (probability of case)"
+    # Red dots are patients of high expression, who are pushed towards the positive class
+    red, _, blue, _ = ax.collections[row].get_facecolors().T
+    assert np.corrcoef(offsets[:, 0], red - blue)[0, 1] > 0.5
+
+
+def test_each_row_of_the_summary_has_its_own_gene_where_not_all_patients_are_explained():
+    data = simulate(effect=4)
+    values = pd.DataFrame(0.0, data.X_train.index[::-3], data.X_train.columns)
+    values[["g009", "g001"]] = 2.0, 1.0  # largest first, not in the order of the alphabet
+    ax = draw_shap_summary({"Random Forest": values}, data, data.X_train).axes[0]
+    names = [text.get_text() for text in ax.get_yticklabels()]
+    middles = [points.get_offsets()[:, 0].mean() for points in ax.collections[:2]]
+    assert (names, middles) == (list(data.gene_names[["g009", "g001"]]), [2, 1])
+
+
+def test_frequencies_stand_beside_those_of_each_model_and_of_permuted_labels(leading):
+    of_model = pd.DataFrame({"frequency": [0.9, 0.7, 0.1, 0.2]}, leading.index)
+    permuted = pd.DataFrame({"g003": [0.1, 0.2], "g010": [0.3, 0.0]})
+    controls = Controls(pd.DataFrame(), pairs=10, permuted=permuted, subsets=pd.DataFrame())
+    rule = Rule(pairs=50, first=110, bound=1.0, worst_case=8.0)
+    figure = draw_frequencies(leading, {"One": of_model, "Other": of_model}, controls, rule)
+    [ax] = figure.axes
+    assert tick_texts(ax.yaxis) == list(leading["gene"])
+    assert ax.get_xlabel() == "share of 100 subsamples with the gene among the first 110"
+    lines = {line.get_label(): line for line in ax.lines}
+    assert list(lines["One"].get_xdata()) == list(of_model["frequency"])
+    assert lines["One"].get_marker() != lines["Other"].get_marker()
+    assert list(lines["selected from here"].get_xdata()) == [0.75, 0.75]
+    spans = {patch.get_label(): patch for patch in ax.patches}
+    span = spans["highest of 2 permutations, 20 subsamples each"]
+    assert span.get_x() + span.get_width() == 0.3
+    assert {"One", "Other", "mean rank over the models"} < set(legend_texts(figure))
+
+
+def test_heatmap_names_every_gene_with_the_selected_in_bold(planted, leading):
+    figure = draw_heatmap(planted, np.log2(planted.X_all), leading)
+    [ax] = [ax for ax in figure.axes if ax.get_xlabel().startswith("patient")]
+    weights = {label.get_text(): label.get_weight() for label in ax.get_yticklabels()}
+    assert set(weights) == set(leading["gene"])
+    bold = {gene for gene, weight in weights.items() if weight == "bold"}
+    assert bold == set(leading["gene"][leading["selected"]])
+    assert set(tick_texts(ax.xaxis)) <= set(planted.y_all.index)
+    assert legend_texts(figure) == ["control", "case", "train", "test"]
+    # A row is that of the gene beside it, and the tree puts them into another order
+    assert tick_texts(ax.yaxis) != list(leading["gene"])
+    values = ax.collections[0].get_array().reshape(len(leading), -1)
+    for accession, name in leading["gene"].items():
+        log2 = np.log2(planted.X_all[accession])
+        train = log2[planted.X_train.index]
+        z = np.sort((log2 - train.mean()) / train.std())
+        np.testing.assert_allclose(np.sort(values[tick_texts(ax.yaxis).index(name)]), z)
+
+
+def test_heatmap_without_test_patients_has_no_bar_of_sets(planted, leading):
+    alone = replace(planted, X_test=planted.X_test[:0], y_test=planted.y_test[:0])
+    figure = draw_heatmap(alone, np.log2(alone.X_all), leading)
+    assert legend_texts(figure) == ["control", "case"]
+    assert "all 40 patients" in figure.get_suptitle()
+
+
+def test_top_genes_have_a_dot_a_patient_in_the_colour_of_its_class(planted, leading):
+    figure = draw_top_genes(planted, np.log2(planted.X_all), leading, seed=0)
+    assert [ax.get_title() for ax in figure.axes[:4]] == list(leading["gene"])
+    dots = np.vstack([points.get_offsets() for points in figure.axes[1].collections])
+    assert len(dots) == 80
+    np.testing.assert_allclose(np.sort(dots[:, 1]), np.sort(np.log2(planted.X_all["g003"])))
+    assert legend_texts(figure) == ["control", "case"]
+    assert figure.get_suptitle() == "The leading genes in 80 of 80 patients"
