@@ -11,7 +11,7 @@ import classifier_models
 from expression.analysis import evaluation, models, tuning
 from expression.analysis.models import MAJORITY, MODELS, classifier_names
 from planted import small_models
-from run_script import record, run, table
+from run_script import record, run, stated_default, table
 
 SHIPPED = dict(MODELS)
 GRIDS = {
@@ -27,6 +27,13 @@ OPTIONS = "--random-states", "3", "--repeats", "1", "--monte-carlo", "2"
 def fast():
     with small_models(GRIDS):
         yield
+
+
+@pytest.mark.parametrize(
+    ("option", "default"), [("--random-states", 21), ("--repeats", 10), ("--monte-carlo", 20)]
+)
+def test_defaults_are_those_of_the_methods(option, default, capsys):
+    assert stated_default(classifier_models, option, capsys) == default
 
 
 def predictions(files):

@@ -1,7 +1,9 @@
 """What surrounds every script: options, refusals in one line, the theme, one thread, a status."""
 
 import dataclasses
+import inspect
 import re
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
@@ -11,7 +13,7 @@ import threadpoolctl
 from expression import parallel
 from expression.errors import DataError
 from expression.preprocessing import Preprocessing
-from expression.reading.load import DATA_DIR
+from expression.reading.load import DATA_DIR, load_expression_data
 from expression.running.command import (
     Repetitions,
     command_line,
@@ -21,7 +23,6 @@ from expression.running.command import (
     whole_number,
 )
 from expression.running.report import describe
-from small_cohort import GENES, write_folder
 
 INTERRUPTED = "interrupted: no output is half-written\n"
 
@@ -69,13 +70,37 @@ def test_help_carries_the_documentation_and_the_defaults(capsys):
     assert "repetitions (default: 10; beyond 72 patients fewer in proportion, at least 2)" in stdout
 
 
-def test_the_options_of_the_data_reach_the_loader(tmp_path):
-    argv = ["--data-dir", str(write_folder(tmp_path)), "--positive-class", "ALL"]
-    argv += ["--drop", GENES[0], "X0001*", "X0004*", "--max-genes", "50"]
-    data = load_data(parse_args(argv))
-    assert data.classes == ("AML", "ALL")
-    assert sorted(data.X_train.columns) == [g for g in GENES[1:] if g[:5] not in ("X0001", "X0004")]
-    assert data.preprocessing.max_genes == 50
+def test_the_options_of_the_data_reach_the_loader(monkeypatch):
+    """Every parameter of the loader has its option, and none is crossed with another."""
+    given = {
+        "data_dir": Path("folder"),
+        "expression": "log",
+        "train": Path("a.csv"),
+        "test": Path("b.csv"),
+        "labels": [Path("c.csv")],
+        "class_column": "diagnosis",
+        "classes": ["A", "B"],
+        "positive_class": "B",
+        "common_genes": True,
+        "missing": "drop",
+        "drop": ["x"],
+        "keep": ["y"],
+        "max_genes": 50,
+    }
+    argv = []
+    for name, value in given.items():
+        option = f"--{name.replace('_', '-')}"
+        values = value if isinstance(value, list) else [value]
+        argv += [option] if value is True else [option, *map(str, values)]
+    received = {}
+
+    def load(data_dir, **named):
+        received.update(named, data_dir=data_dir)
+
+    monkeypatch.setattr("expression.running.command.load_expression_data", load)
+    load_data(parse_args(argv))
+    assert received == given
+    assert given.keys() == inspect.signature(load_expression_data).parameters.keys()
 
 
 def test_repetitions_shrink_in_proportion_as_patients_grow():

@@ -21,6 +21,7 @@ from expression.running.report import (
     Report,
     interval_text,
     join_first,
+    range_text,
     to_plain,
     to_text,
 )
@@ -194,6 +195,16 @@ def test_two_runs_that_end_at_once_both_write_whole_files(new_report, monkeypatc
 )
 def test_an_interval_stands_in_brackets_where_there_is_one(arguments, text):
     assert interval_text(*arguments) == text
+
+
+def test_a_range_over_random_states_stands_only_where_there_is_one():
+    assert range_text(pd.Series([30, 26, 26, 29])) == "27.5 (26–30)"
+    assert range_text(pd.Series([30, 30])) == ""
+
+
+def test_numbers_of_tables_and_records_have_six_digits(report):
+    report.add_table("table", pd.DataFrame({"x": [1 / 3]}))
+    assert report.files["table.csv"].decode() == "index,x\n0,0.333333\n"
 
 
 def test_a_killed_run_leaves_no_file_that_its_record_does_not_name(report, monkeypatch):
