@@ -57,6 +57,19 @@ def test_intervals_are_those_of_the_patients(example):
     assert table["lowest"].to_list() == pytest.approx((scores - 0.1).to_list())
 
 
+def test_each_rate_has_the_interval_of_the_patients_of_its_class(example):
+    y, P = example
+    unequal = y.index[:6]  # 4 positive and 2 negative patients
+    y, P = y[unequal], P.loc[unequal]
+    scores = evaluation.score(y, P)
+    table = evaluation.interval_table(scores, y, scores.to_frame().T)
+    limits = table[["lower", "upper"]].apply(tuple, axis=1)
+    assert limits["sensitivity", "A"] == pytest.approx(wilson_interval(3 / 4, 4))
+    assert limits["specificity", "A"] == pytest.approx(wilson_interval(1 / 2, 2))
+    expected = newcombe_interval([3 / 4, 1 / 2], [4, 2])
+    assert limits["balanced accuracy", "A"] == pytest.approx(expected)
+
+
 def test_mcnemar_by_hand():
     y = pd.Series([1] * 9)
     P = pd.DataFrame({"A": [1.0] * 8 + [0.0], "B": [0.0] * 7 + [1.0, 0.0], "C": [1.0] * 8 + [0.0]})

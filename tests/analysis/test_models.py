@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_selection import SelectKBest, f_classif
@@ -86,15 +87,16 @@ def test_of_few_genes_or_many_patients_it_is_that_of_scikit_learn(patients, gene
     assert (fitted.coef_ == LogisticRegression().fit(X, y).coef_).all()
 
 
-def test_newtons_method_stands_outlying_patients_and_a_weak_penalty():
-    """From which whole steps run away: half a step is taken where a whole one is no better."""
-    rng = np.random.default_rng(3)
-    X = np.vstack([rng.normal(size=(20, 5)), 50 * rng.normal(size=(2, 5))])
-    y = np.array([0, 1] * 11)
+@pytest.mark.parametrize("seed", [0, 1, 59, 111, 114, 137])
+def test_newtons_method_ends_at_the_optimum_whatever_the_values(seed):
+    """Heavy-tailed values and a weak penalty: of the last four seeds whole steps never arrive."""
+    rng = np.random.default_rng(seed)
+    X = 50 * rng.standard_t(1.2, size=(12, 4))
+    y = rng.permutation(np.tile([0, 1, 1], 4))
     coefficients, intercept = models.fit_logistic(X, y, C=1e4)
-    oracle = LogisticRegression(C=1e4, solver="newton-cholesky", tol=1e-10).fit(X, y)
-    np.testing.assert_allclose(coefficients, oracle.coef_[0], atol=1e-6)
-    assert intercept == pytest.approx(oracle.intercept_[0], abs=1e-6)
+    residuals = expit(X @ coefficients + intercept) - y
+    np.testing.assert_allclose(X.T @ residuals + coefficients / 1e4, 0, atol=1e-5)  # the gradient
+    assert residuals.sum() == pytest.approx(0, abs=1e-6)
 
 
 def test_a_tie_is_negative():
@@ -127,11 +129,11 @@ def test_genes_that_do_not_vary_in_a_fold_cost_no_others_their_ranks():
     rng = np.random.default_rng(0)
     y = np.tile([0, 1], 10)
     X = rng.normal(size=(20, 40))
-    X[:, :10] += 5 * y[:, np.newaxis]
+    X[:, 30:] += 5 * y[:, np.newaxis]
     X[:, 20] = 7  # of one value
     _, selector = models.SELECT
     kept = clone(selector).set_params(percentile=25).fit(X, y).get_support()
-    assert np.flatnonzero(kept).tolist() == list(range(10))
+    assert np.flatnonzero(kept).tolist() == list(range(30, 40))
 
 
 def test_importance_is_absolute_and_zero_for_genes_left_out():
