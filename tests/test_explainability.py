@@ -52,6 +52,9 @@ def test_metrics_are_those_of_the_genes(few_genes, outputs):
     assert len(selection["selected without a fifth of the patients"]) == 5
     assert headline["in_short"][0].startswith(f"{len(selected)} of ")
     assert "(of 1 permutation, each of 4 subsamples)" in headline["in_short"][1]
+    stability = {row["index"]: row for row in written["results"]["stability"]}
+    genes_a_subsample = stability["All, by mean rank"]["genes (mean)"]
+    assert analysed["frequency"].sum() == pytest.approx(genes_a_subsample, rel=1e-4)
     zyxin = analysed.loc["X95735_at"]
     assert (zyxin["higher_in"], zyxin["auc"], zyxin["literature"]) == ("AML", 1, "AML")
     assert zyxin["logistic_regression_direction"] == "AML"

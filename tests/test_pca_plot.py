@@ -26,6 +26,10 @@ def test_options_limit_the_folds_and_the_tables_but_not_what_is_found(few_genes,
     retained = written["results"]["dimensions"]["retained by parallel analysis"]
     assert list(table(files, "loadings")) == [*(f"PC{i + 1}" for i in range(retained)), "gene"]
     assert retained > 3
+    scores = table(files, "scores")
+    in_test = scores[scores["set"] == "test"]  # whom no fit saw
+    assert (in_test["PC1"] == in_test["PC1 held out"]).all()
+    assert (scores["PC1"] != scores["PC1 held out"]).sum() == len(few_genes.X_train)
     assert written["results"]["dimensions"]["drawn"] == len(written["headline"]["rows"]) == 3
     assert b"(3-fold cross-validation)" in files["metrics.txt"]
 

@@ -14,6 +14,7 @@ from expression.analysis.clusters import (
     component_scores,
     feature_matrix,
 )
+from expression.errors import DataError
 from expression.preprocessing import Preprocessing
 
 SIZES = (12, 10, 8)
@@ -79,6 +80,12 @@ def test_spectral_clustering_stands_a_graph_in_pieces():
     for seed in range(3):
         by_k = clusters.spectral(scores, (2, 3), 10, seed)
         np.testing.assert_array_equal(clusters.number_by_size(by_k[3]), truth)
+
+
+def test_subsamples_have_more_patients_than_clusters():
+    clusters.check_cluster_number(29, n_patients=38)
+    with pytest.raises(DataError, match="must be at most 29, as subsamples have 30 of 38 patients"):
+        clusters.check_cluster_number(30, n_patients=38)
 
 
 # --- features

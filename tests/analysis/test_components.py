@@ -94,6 +94,8 @@ def test_components_are_those_of_an_svd(data, fitted):
     np.testing.assert_allclose(np.abs(cosines), 1, atol=1e-9)
     np.testing.assert_allclose(fitted.ratio, oracle.explained_variance_ratio_[:37])
     assert (fitted.loadings.max() == fitted.loadings.abs().max()).all()
+    first = components.fit_components(data.X_train, PREPROCESSED, 2)
+    np.testing.assert_allclose(first.ratio, fitted.ratio[:2])
 
 
 def test_test_patients_are_projected_by_hand(data, fitted):
@@ -181,7 +183,9 @@ def test_fewer_genes_than_patients_are_enough(data, count):
 # What components separate
 
 
-@pytest.mark.parametrize(("n_a", "n_b", "shift"), [(8, 30, 0), (11, 27, 3), (900, 1_100, 2)])
+@pytest.mark.parametrize(
+    ("n_a", "n_b", "shift"), [(8, 30, 0), (11, 27, 3), (12, 9, -2), (900, 1_100, 2)]
+)
 def test_interval_of_cohen_d_inverts_the_noncentral_t_distribution(n_a, n_b, shift):
     rng, unit = np.random.default_rng(0), np.sqrt(1 / n_a + 1 / n_b)
     a, b = rng.normal(shift, 1, n_a), rng.normal(0, 1, n_b)

@@ -95,7 +95,9 @@ def test_the_direction_is_that_of_contributions_as_expression_grows(fitted, plan
     table = planted_table(fitted, planted, {"g010": rising})
     assert table.loc["g010", "direction"] == 1
     assert table.loc["g010", "mean_abs_shap"] == pytest.approx(rising.abs().mean())
-    assert planted_table(fitted, planted, {"g010": -rising}).loc["g010", "direction"] == -1
+    table = planted_table(fitted, planted, {"g010": -rising})
+    assert table.loc["g010", "direction"] == -1
+    assert table.loc["g010", "mean_abs_shap"] == pytest.approx(rising.abs().mean())
 
 
 def test_welch_statistics_are_those_of_scipy():
@@ -179,6 +181,8 @@ def test_genes_are_those_that_vary_in_training_and_the_rank_test_of_zyxin_is_exa
     log2, expression = genes.expression_tables(data)
     assert expression.shape == log2.shape == (72, 3_051)
     np.testing.assert_allclose(expression.mean(axis=1), 0, atol=1e-12)
+    zyxin = data.X_all["X95735_at"].clip(100, 16_000)
+    np.testing.assert_allclose(log2["X95735_at"], np.log2(zyxin))
     table = genes.auc_in_direction(expression, data.y_test, pd.Series(1, expression.columns))
     assert table.loc["X95735_at", "auc_p"] == pytest.approx(2.2e-8, rel=0.05)
 
@@ -194,6 +198,11 @@ def test_the_surest_genes_come_first(planted):
     assert (table.loc[UP + DOWN, "welch_q"] < 0.01).all()
     np.testing.assert_allclose(table.loc[UP + DOWN, "max_t_p"], 1 / 1_001)  # of all permutations
     assert (table.loc[UP + DOWN, "test_auc"] > 0.9).all()
+    x = expression.loc[planted.y_train.index, "g050"]
+    case, control = x[planted.y_train == "case"], x[planted.y_train == "control"]
+    welch = ttest_ind(case, control, equal_var=False)
+    assert table.loc["g050", "welch_t"] == pytest.approx(welch.statistic)
+    assert table.loc["g050", "welch_p"] == pytest.approx(welch.pvalue, rel=1e-9)
 
 
 def test_test_patients_are_looked_at_in_the_direction_of_training(planted):

@@ -172,6 +172,8 @@ def test_each_patient_is_left_out_of_one_subset():
     for patients in subsets:
         assert (len(patients.y), patients.y.sum()) == (28, 8)
         assert list(patients.y) == list(y[patients.rows])
+    random_states = {selection.draw_pairs(patients, 1)[0].seed for patients in subsets}
+    assert len(random_states) == len(subsets)
 
 
 def test_a_gene_counts_from_three_quarters_of_the_subsamples_on():

@@ -30,6 +30,7 @@ def test_scree_figure_shows_null_and_rules():
     labels = ["95th percentile under permutation", "not retained", "retained (2)"]
     assert legend_texts(left.get_legend()) == labels
     assert left.lines[1].get_ydata().tolist() == [50, 30]
+    np.testing.assert_allclose(right.lines[0].get_ydata(), [50, 80, 90, 96, 100])
     assert set(right.get_xticks()) == {1, 2, 3, 4}
     assert {80, 90, 95} <= set(right.get_yticks())
     assert "1,234 training patients" in figure.get_suptitle()
