@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from expression.reading.labels import matches
 from expression.reading.load import load_expression_data
-from expression.reading.sheets import read_sheet
+from expression.reading.sheets import matches, read_sheet
 from small_cohort import (
     CLASSES,
     DESCRIPTIONS,
