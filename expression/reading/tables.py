@@ -398,7 +398,7 @@ def _check_axes(path: Path, layout: _Layout, values: pd.DataFrame, options: Read
     odd = [
         name
         for name in values.index
-        if not may_be_gene(name, beside_patients=layout.by_row) and not matches(name, options.keep)
+        if not may_be_gene(name, layout.by_row) and not matches(name, options.keep)
     ]
     if odd:
         found = f"{len(odd)} look otherwise: {shortlist(odd)}"

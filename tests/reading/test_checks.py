@@ -247,3 +247,70 @@ def test_only_patients_alike_in_every_value_are_copies():
         other = X.copy()
         other.loc["b", gene] += 1
         checks.check_copies([other], [])
+
+
+# --- each limit, just below and just above --------------------------------------------------------
+
+
+MANY = pd.DataFrame(
+    RNG.uniform(200, 9_000, (100, VALUES.shape[1])).round(1),
+    [f"g{i}" for i in range(100)],
+    VALUES.columns,
+)
+
+
+def few(cells, values=MANY):
+    """Return values of which the first cells of each patient are others."""
+    values = values.copy()
+    for row, cell in enumerate(cells):
+        values.iloc[row] = cell
+    return values
+
+
+@pytest.mark.parametrize(
+    ("expression", "fine", "refused_values", "message"),
+    [
+        # zeros, beside a value below 0 as background correction leaves it
+        ("intensity", few([-5, *[0] * 49]), few([-5, *[0] * 51]), "51% of the values are exactly"),
+        # zeros, with none below
+        ("intensity", few([0] * 2), few([0] * 3), "3% of the values are 0 and none below"),
+        ("intensity", few([2**17], MANY.round()), few([2**17 + 1], MANY.round()),
+         "whole numbers up to 131,073, beyond any scanner"),
+        ("intensity", MANY * (1.011e6 / MANY.sum()), MANY * (1.009e6 / MANY.sum()),
+         "sum to a million"),
+        ("intensity", MANY * (0.989e6 / MANY.sum()), MANY * (0.991e6 / MANY.sum()),
+         "sum to a million"),
+        ("log", few([-1.5] * 25, np.log2(MANY)), few([-1.5] * 26, np.log2(MANY)),
+         "16 of 16 .*log-ratios or z-scores"),
+        ("intensity", few([1e9]), few([1.001e9]), "must lie within -1e.09 and 1e.09"),
+        ("intensity", few([-1e9]), few([-1.001e9]), "must lie within -1e.09 and 1e.09"),
+        ("log", few([32], np.log2(MANY)), few([32.01], np.log2(MANY)), "look like intensities"),
+    ],
+    ids=["half zeros", "few zeros", "scanner", "above a million", "below a million", "centred",
+         "largest", "smallest", "log2"],
+)  # fmt: skip
+def test_values_are_held_to_the_limits(tmp_path, expression, fine, refused_values, message):
+    load(tmp_path, both(fine.map(repr), descriptions=None), expression=expression)
+    with refused(message):
+        load(tmp_path, both(refused_values.map(repr), descriptions=None), expression=expression)
+
+
+@pytest.mark.parametrize("length", [60, 61])
+def test_a_name_of_a_patient_or_a_class_has_at_most_60_characters(tmp_path, length):
+    name = "A" * length
+    labels = {p: name if c == "ALL" else c for p, c in CLASSES.items()}
+    if length == 60:
+        assert load(tmp_path, {LABELS: annotation(labels)}).classes == (name, "AML")
+        return
+    with refused("actual.csv: every cancer must be printable and have at most 60 characters"):
+        load(tmp_path, {LABELS: annotation(labels)})
+
+
+@pytest.mark.parametrize("aml", [5, 4])
+def test_five_training_patients_of_each_class_are_enough(tmp_path, aml):
+    classes = CLASSES | {p: "AML" if i < aml else "ALL" for i, p in enumerate(TRAIN_PATIENTS)}
+    if aml == 5:
+        assert (load(tmp_path, {LABELS: annotation(classes)}).y_train == "AML").sum() == 5
+        return
+    with refused("must hold at least 5 training patients of each class - found 4 of AML"):
+        load(tmp_path, {LABELS: annotation(classes)})

@@ -78,6 +78,48 @@ def test_numbers_are_read_to_the_last_digit(tmp_path):
     assert not np.signbit(found[3])
 
 
+def test_a_column_of_hardly_any_numbers_is_read_as_text(tmp_path):
+    rows = [["g", "1", "2", "3"], ["a", "1", "inf", "True"], ["b", "low", "2", "False"]]
+    sheet = sheets.read_sheet(write(tmp_path, "a.csv", rows), {"1", "2", "3"})
+    assert sheet.text == {0: ["a", "b"], 1: ["1", "low"], 2: ["inf", "2"], 3: ["True", "False"]}
+
+
+def test_the_row_of_a_wrong_cell_is_counted_as_in_the_file(small, tmp_path):
+    """With lines above the header, blank lines, and line breaks within cells."""
+    text = '# made by hand\n\n"gene\nname",1,2\n\na,1,2\n,,\n"b\nb",3,4\n \nc,5,x\n'
+    sheet = sheets.read_sheet(write(tmp_path, "a.csv", text), {"1", "2"})
+    assert sheet.text[0] == ["a", "b b", "c"]
+    assert [sheet.row_in_file(row) for row in range(3)] == [5, 7, 9]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('g,1\na,1\n"b"c,2\n', "a quote in row 3 begins a cell but does not end it"),
+        ('g,1\na,1\n "b,1",2\n', "a quote in row 3 begins a cell but does not end it"),
+        ('g,1\na,1\n"b,2\n', "a quote in row 3 begins a cell but does not end it"),
+        ("g,1,2\na,1,2\nb,1\n", "every row must have 3 cells like the header - row 3 has 2"),
+        ("g,1,2\na,1,2\n\nb,1,2,3\n", "every row must have 3 cells .* row 4 has 4"),
+        ("g,1,2\na,1,2\ng,1,2\n", "must have one header - it occurs again"),
+    ],
+)
+def test_what_pandas_would_forgive_is_refused_with_its_row(tmp_path, text, message):
+    with refused(message):
+        sheets.read_sheet(write(tmp_path, "a.csv", text), {"1", "2"})
+
+
+def test_a_quote_within_a_cell_is_a_character(tmp_path):
+    sheet = sheets.read_sheet(write(tmp_path, "a.csv", 'g,1\n3" end,1\n5\' or 5",2\n'), {"1"})
+    assert sheet.text[0] == ['3" end', "5' or 5\""]
+
+
+def test_a_chosen_column_of_classes_is_text_though_it_holds_numbers(tmp_path):
+    rows = [["p", "x", "Responder"], ["a", "1", "0"], ["b", "2", "01"]]
+    options = sheets.ReadingOptions(class_column="responder")
+    sheet = sheets.read_sheet(write(tmp_path, "a.csv", rows), set(), options)
+    assert sheet.text == {0: ["a", "b"], 2: ["0", "01"]}
+
+
 # --- properties -----------------------------------------------------------------------------------
 
 PROPERTY = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
@@ -281,8 +323,8 @@ def test_what_is_read_is_what_stands_in_the_cells(
         return
 
     others = set(sheets.DELIMITERS) - {delimiter}
-    if others.intersection(content):
-        return  # which separates the cells may be another
+    if others.intersection(content) or content.lstrip().startswith("#"):
+        return  # another may separate the cells, or the first line is a comment
     header, *cells = cell_by_cell(content, delimiter)
     if sheet.short:
         header.insert(0, "")
