@@ -1,7 +1,7 @@
 """What the values of expression tables must fulfil; what does not is refused."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +21,13 @@ MAX_SCANNED = 2**17  # a scanner has 16 bits; twice that leaves room for re-scal
 MILLION_WITHIN = 0.01  # of a million, what CPM and TPM of a patient sum to once genes are rounded
 
 
-def check_complete(where: object, what: str, given: Iterable[str], tables: list[Table]) -> None:
+def check_complete(where: object, what: str, given: Collection[str], tables: list[Table]) -> None:
     """Raise unless exactly the patients of the tables are given."""
-    patients, given = set(patients_of(tables)), set(given)
+    patients = set(patients_of(tables))
     rule = f"must give each patient of {' and '.join(str(table.path) for table in tables)} a {what}"
-    if missing := patients - given:
+    if missing := patients.difference(given):
         raise refusal(where, rule, f"{shortlist(missing)} have none", "complete it, or remove them")
-    if surplus := given - patients:
+    if surplus := set(given) - patients:
         found = f"{shortlist(surplus)} have no expression values"
         advice = "add these (--test for a test set), or name the files with --train and --labels"
         raise refusal(where, rule, found, advice)
@@ -200,7 +200,8 @@ def find_common_genes(
     """
     train, test = tables[0], tables[-1]
     genes, others = (set(table.values.index).difference(without) for table in (train, test))
-    missing, extra = genes - others, others - genes
+    missing = genes - others
+    extra = others - genes
     common = sorted(genes & others)
     if not missing and not extra:
         return common, []

@@ -119,9 +119,11 @@ def check_names(where: object, kind: str, names: Iterable[str]) -> None:
             "keep one of each, or leave all out with --drop NAME",
         )
 
-    longest, rule = np.inf, f"every {kind} must be printable"
+    longest = np.inf
+    rule = f"every {kind} must be printable"
     if kind != "gene":
-        longest, rule = MAX_NAME_LENGTH, f"{rule} and have at most {MAX_NAME_LENGTH} characters"
+        longest = MAX_NAME_LENGTH
+        rule += f" and have at most {MAX_NAME_LENGTH} characters"
     if odd := [name for name in counts if not name.isprintable() or len(name) > longest]:
         raise refusal(where, rule, f"found {shortlist(odd)}", "rename it")
 
@@ -257,7 +259,7 @@ def _unreadable(path: Path, found: object, advice: str) -> DataError:
 
 
 def _read_file(path: Path) -> bytes:
-    is_pipe, content = False, b""
+    content = b""
     try:
         is_pipe = path.is_fifo()
         if not is_pipe:
@@ -481,7 +483,8 @@ def _read_head(place: _Place) -> _Head:
             if len(heads) == 1 + place.annotated:
                 return _Head(heads[0], cells, above, start)
             heads.append(cells)
-            above, start = row, lines.tell()
+            above = row
+            start = lines.tell()
     except csv.Error as error:
         raise refusal(place.path, "must be a table", error, "export it again") from None
     found = f"found {len(heads)} rows of {len(heads[0]) if heads else 0} columns"
@@ -496,7 +499,8 @@ def _check_lengths(place: _Place, bare: bytes, head: _Head) -> None:
     if length < 2:
         found = f"found rows of {len(head.header)} column"
         raise refusal(place.path, "must be a table with a header", found, "check the export")
-    delimiter, blank = place.delimiter.encode(), f" \n{DELIMITERS}".encode()
+    delimiter = place.delimiter.encode()
+    blank = f" \n{DELIMITERS}".encode()
     for row, line in _rows_below(place, bare, head.above):
         cells = line.count(delimiter) + 1
         if cells > length or (cells < length and line.strip(blank)):

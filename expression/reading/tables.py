@@ -128,7 +128,8 @@ def _choose_two_classes(
     tables: list[Table], classes: dict[str, str], options: ReadingOptions
 ) -> list[Table]:
     """Return the tables with the patients of the two classes that the user chose."""
-    chosen, known = set(options.classes), set(classes.values())
+    chosen = set(options.classes)
+    known = set(classes.values())
     if len(chosen) != 2 or not chosen <= known:
         raise refusal(
             "--classes",
