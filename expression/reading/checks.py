@@ -2,88 +2,151 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from expression.errors import refusal, shortlist
 from expression.preprocessing import Scale
-from expression.reading.files import clean, plain
-from expression.reading.sheets import FEATURE_COUNTS_HEADERS
-from expression.reading.tables import Table
+from expression.reading.sheets import FEATURE_COUNTS_HEADERS, clean, plain
+from expression.reading.tables import Table, patients_of
 
 MAX_VALUE = 1e9  # beyond any scanner or sequencer
 MAX_LOG2_VALUE = 32  # no scanner counts to 2**32, and no array of intensities stays below 32
+CENTRED = 1 / 4  # of the values of a patient are below 0: log2 of intensities has hardly any
+MOST_ZEROS = 1 / 2  # that values of any array have
 FEW_ZEROS = 0.02  # that arrays may have, if no value is below 0
 MAX_SCANNED = 2**17  # a scanner has 16 bits; twice that leaves room for re-scaled arrays
+MILLION_WITHIN = 0.01  # of a million, what CPM and TPM of a patient sum to once genes are rounded
+
+
+def check_complete(where: object, what: str, given: Collection[str], tables: list[Table]) -> None:
+    """Raise unless exactly the patients of the tables are given."""
+    patients = set(patients_of(tables))
+    rule = f"must give each patient of {' and '.join(str(table.path) for table in tables)} a {what}"
+    if missing := patients.difference(given):
+        raise refusal(where, rule, f"{shortlist(missing)} have none", "complete it, or remove them")
+    if surplus := set(given) - patients:
+        found = f"{shortlist(surplus)} have no expression values"
+        advice = "add these (--test for a test set), or name the files with --train and --labels"
+        raise refusal(where, rule, found, advice)
 
 
 def check_arrays(tables: list[Table], scale: Scale) -> None:
     """Raise when the values of a patient are constant, or on the wrong scale."""
-    rule = f"values must be {scale.description}"
-    for table in (table for table in tables if table.values.columns.size):
-        path, values = table.path, table.values
-        if (
-            not (scale.is_logged or scale.is_counted)
-            and set(map(plain, table.ignored)) >= FEATURE_COUNTS_HEADERS
-        ):
-            found = "its columns are those of featureCounts"
-            raise refusal(path, rule, found, "see --expression counts")
-        smallest, largest = values.min(), values.max()
-        if constant := list(largest.index[smallest == largest]):
-            found = f"those of {shortlist(constant)} are one value for all genes"
-            advice = "leave the patient out (--drop) or measure again"
-            raise refusal(path, "the values of a patient must vary", found, advice)
-        if absurd := list(largest.index[np.maximum(largest, -smallest) > MAX_VALUE]):
-            limits = f"values must lie within -{MAX_VALUE:g} and {MAX_VALUE:g}"
-            raise refusal(path, limits, f"found more in {shortlist(absurd)}", "correct them")
-        if wrong := _wrong_scale(values, smallest, largest, scale):
-            raise refusal(path, rule, *wrong)
+    for table in tables:
+        if table.values.columns.size:
+            _check_annotation(table, scale)
+            smallest, largest = table.values.min(), table.values.max()
+            _check_range(table.path, smallest, largest)
+            wrong = _wrong_scale(table.values, smallest, largest, scale)
+            if wrong:
+                looks, advice = wrong
+                raise refusal(table.path, f"values must be {scale.description}", looks, advice)
+
+
+def _check_annotation(table: Table, scale: Scale) -> None:
+    """Raise when the columns beside the patients are those of a program that counts."""
+    if scale.is_logged or scale.is_counted:
+        return
+    if FEATURE_COUNTS_HEADERS.issubset(map(plain, table.ignored)):
+        found = "its columns are those of featureCounts"
+        rule = f"values must be {scale.description}"
+        raise refusal(table.path, rule, found, "see --expression counts")
+
+
+def _check_range(path: Path, smallest: pd.Series, largest: pd.Series) -> None:
+    """Raise when the values of a patient are all the same, or beyond any device."""
+    if constant := list(largest.index[smallest == largest]):
+        raise refusal(
+            path,
+            "the values of a patient must vary",
+            f"those of {shortlist(constant)} are one value for all genes",
+            "leave the patient out (--drop) or measure again",
+        )
+    if absurd := list(largest.index[np.maximum(largest, -smallest) > MAX_VALUE]):
+        rule = f"values must lie within -{MAX_VALUE:g} and {MAX_VALUE:g}"
+        raise refusal(path, rule, f"found more in {shortlist(absurd)}", "correct them")
 
 
 def _wrong_scale(
     values: pd.DataFrame, smallest: pd.Series, largest: pd.Series, scale: Scale
 ) -> tuple[str, str] | None:
     """Return what values look like, if not of the scale they are given as, and what to do."""
+    wrong = _looks_centred(values, smallest, largest)
+    wrong = wrong or _looks_logged_otherwise(values, largest, scale)
+    if scale.is_counted:
+        return wrong or _looks_negative(smallest, scale)
+    return wrong or _looks_sequenced(values, smallest, largest, scale)
 
-    def those(patients: pd.Series, look: str) -> str:
-        names = largest.index[patients]
-        return f"{len(names)} of {len(largest)} patients look {look}: {shortlist(names)}"
 
-    logged, counted = scale.is_logged, scale.is_counted
-    low, negative = largest <= MAX_LOG2_VALUE, smallest < 0
-    centred = low & negative
-    centred[centred] = (values.loc[:, centred] < 0).mean() > 1 / 4
-    if centred.any():
-        advice = "export the values from before they were centred"
-        return those(centred, "like log-ratios or z-scores"), advice
-    if (low != logged).any():
-        look, others = "logged", "log-counts" if counted else "log or log-counts"
-        if logged:
-            look, others = "like intensities", "intensity or counts"
-        advice = f"put all on one scale, see --expression {others}"
-        if low.any() and not low.all():
-            gene = values.max(axis=1).idxmax()
-            advice += f"; or is {gene}, of the largest values, no gene? (--drop)"
-        return those(low != logged, look), advice
-    if counted and negative.any():
-        advice = "give log2(x + 1), or the counts" if logged else "see --expression intensity"
-        return those(negative, "otherwise, with values below 0"), advice
-    if counted:
+def _looks_centred(
+    values: pd.DataFrame, smallest: pd.Series, largest: pd.Series
+) -> tuple[str, str] | None:
+    """Return which patients look like log-ratios, if any, and what to do."""
+    suspects = (largest <= MAX_LOG2_VALUE) & (smallest < 0)
+    centred = suspects.copy()
+    centred[suspects] = (values.loc[:, suspects] < 0).mean() > CENTRED
+    if not centred.any():
         return None
-    advice = f"see --expression {'log-counts' if logged else 'counts'}"
+    advice = "export the values from before they were centred"
+    return _name_patients(centred, "like log-ratios or z-scores"), advice
+
+
+def _looks_logged_otherwise(
+    values: pd.DataFrame, largest: pd.Series, scale: Scale
+) -> tuple[str, str] | None:
+    """Return which patients are logged though they should not be, or not though they should."""
+    low = largest <= MAX_LOG2_VALUE
+    wrong = low != scale.is_logged
+    if not wrong.any():
+        return None
+
+    if scale.is_logged:
+        alike, others = "like intensities", "intensity or counts"
+    elif scale.is_counted:
+        alike, others = "logged", "log-counts"
+    else:
+        alike, others = "logged", "log or log-counts"
+    advice = f"put all on one scale, see --expression {others}"
+    if low.any() and not low.all():
+        gene = values.max(axis=1).idxmax()
+        advice += f"; or is {gene}, of the largest values, no gene? (--drop)"
+    return _name_patients(wrong, alike), advice
+
+
+def _looks_negative(smallest: pd.Series, scale: Scale) -> tuple[str, str] | None:
+    """Return which patients have values below 0, as counts never are."""
+    negative = smallest < 0
+    if not negative.any():
+        return None
+    advice = "give log2(x + 1), or the counts" if scale.is_logged else "see --expression intensity"
+    return _name_patients(negative, "otherwise, with values below 0"), advice
+
+
+def _looks_sequenced(
+    values: pd.DataFrame, smallest: pd.Series, largest: pd.Series, scale: Scale
+) -> tuple[str, str] | None:
+    """Return why values that should be of arrays look like those of a sequencer, if they do."""
+    advice = f"see --expression {'log-counts' if scale.is_logged else 'counts'}"
     zeros = (values == 0).mean().mean()
-    if zeros > 1 / 2:
+    if zeros > MOST_ZEROS:
         return f"{zeros:.0%} of the values are exactly 0, as in sequencing", advice
-    if logged or negative.any():
+    if scale.is_logged or (smallest < 0).any():
         return None
     if zeros > FEW_ZEROS:
         return f"{zeros:.0%} of the values are 0 and none below, as in sequencing", advice
     if largest.max() > MAX_SCANNED and not any((values[name] % 1 > 0).any() for name in values):
         return f"whole numbers up to {largest.max():,.0f}, beyond any scanner", advice
-    if ((values.sum() / 1e6 - 1).abs() < 0.01).all():
+    if ((values.sum() / 1e6 - 1).abs() < MILLION_WITHIN).all():
         return "the values of each patient sum to a million, as CPM or TPM", advice
     return None
+
+
+def _name_patients(wrong: pd.Series, alike: str) -> str:
+    names = wrong.index[wrong]
+    return f"{len(names)} of {len(wrong)} patients look {alike}: {shortlist(names)}"
 
 
 def check_copies(parts: Collection[pd.DataFrame], tables: list[Table]) -> None:
@@ -93,10 +156,12 @@ def check_copies(parts: Collection[pd.DataFrame], tables: list[Table]) -> None:
         alike = seen[values[:: 1 + len(values) // 1_000].tobytes()]
         for original, others in alike:
             if np.array_equal(values, others):
-                files = " and ".join(str(table.path) for table in tables)
-                found = f"those of {original} and {patient} are the same"
-                rule = "patients must differ in their values"
-                raise refusal(files, rule, found, f"leave one out: --drop {patient}")
+                raise refusal(
+                    " and ".join(str(table.path) for table in tables),
+                    "patients must differ in their values",
+                    f"those of {original} and {patient} are the same",
+                    f"leave one out: --drop {patient}",
+                )
         alike.append((patient, values))
 
 
@@ -113,10 +178,17 @@ def find_missing(tables: list[Table], accept: bool) -> tuple[set[str], list[str]
         return set(), []
     if accept and len(genes) < len(tables[0].values):
         return set(genes), [f"{len(genes):,} genes are left out, as values of them are missing."]
-    worst = [", ".join(f"{k} ({n})" for k, n in c.most_common(3)) for c in (genes, patients)]
-    found = f"{genes.total():,} are missing, most in genes {worst[0]} and patients {worst[1]}"
-    advice = "--missing drop leaves out genes that lack any, --drop NAME a patient or gene"
-    raise refusal(" and ".join(files), "every value must be there", found, advice)
+
+    worst_genes, worst_patients = (
+        ", ".join(f"{name} ({lacking})" for name, lacking in counts.most_common(3))
+        for counts in (genes, patients)
+    )
+    raise refusal(
+        " and ".join(files),
+        "every value must be there",
+        f"{genes.total():,} are missing, most in genes {worst_genes} and patients {worst_patients}",
+        "--missing drop leaves out genes that lack any, --drop NAME a patient or gene",
+    )
 
 
 def find_common_genes(
@@ -128,30 +200,42 @@ def find_common_genes(
     """
     train, test = tables[0], tables[-1]
     genes, others = (set(table.values.index).difference(without) for table in (train, test))
-    missing, extra = genes - others, others - genes
+    missing = genes - others
+    extra = others - genes
     common = sorted(genes & others)
     if not missing and not extra:
         return common, []
-    lack = f"lacks {len(missing):,} of the {len(genes):,} training genes"
+
+    lacks = f"lacks {len(missing):,} of the {len(genes):,} training genes"
     if accept and 2 * len(missing) < len(genes):
         note = f"Only the {len(common):,} genes in both files are used: the test file"
-        return common, [f"{note} {lack} and has {len(extra):,} others."]
-    found = [f"it {lack} ({shortlist(missing)})"] if missing else []
-    found += [f"it has {len(extra):,} others ({shortlist(extra)})"] if extra else []
+        return common, [f"{note} {lacks} and has {len(extra):,} others."]
+
+    differences = []
+    if missing:
+        differences.append(f"it {lacks} ({shortlist(missing)})")
+    if extra:
+        differences.append(f"it has {len(extra):,} others ({shortlist(extra)})")
     rule = "must hold more than half of the genes of" if accept else "must hold the same genes as"
-    advice = "export both from the same kind of array, or see --common-genes"
-    raise refusal(test.path, f"{rule} {train.path}", " and ".join(found), advice)
+    raise refusal(
+        test.path,
+        f"{rule} {train.path}",
+        " and ".join(differences),
+        "export both from the same kind of array, or see --common-genes",
+    )
 
 
 def merge_descriptions(tables: list[Table], genes: list[str]) -> dict[str, str]:
     """Return the description of each gene, from whichever table has one."""
     train, test = tables[0].descriptions, tables[-1].descriptions
     merged = {gene: train.get(gene) or test.get(gene, "") for gene in genes}
-    if differ := [g for g in genes if test.get(g, "") not in ("", merged[g])]:
-        rule = f"must describe genes as {tables[0].path} does"
-        found = f"{len(differ):,} descriptions differ: {shortlist(differ)}"
-        advice = "leave the descriptions out of one of the files"
-        raise refusal(tables[-1].path, rule, found, advice)
+    if differ := [gene for gene in genes if test.get(gene, "") not in ("", merged[gene])]:
+        raise refusal(
+            tables[-1].path,
+            f"must describe genes as {tables[0].path} does",
+            f"{len(differ):,} descriptions differ: {shortlist(differ)}",
+            "leave the descriptions out of one of the files",
+        )
     for gene, text in merged.items():
         if not text.isprintable():
             merged[gene] = clean("".join(filter(str.isprintable, text)))

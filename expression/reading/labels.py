@@ -5,29 +5,25 @@ the classes of a CLS file are: see `tables.py`.
 """
 
 import re
-from collections.abc import Collection, Iterable
-from fnmatch import fnmatchcase
+from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from expression.errors import refusal, shortlist
-from expression.reading.files import check_names, cut_off, plain, read_bytes
-from expression.reading.sheets import PATIENT_HEADERS, Sheet, read_sheet
+from expression.errors import DataError, refusal, shortlist
+from expression.reading.sheets import (
+    PATIENT_HEADERS,
+    ReadingOptions,
+    Sheet,
+    check_names,
+    clean,
+    cut_off,
+    plain,
+    read_bytes,
+    read_sheet,
+)
 
-
-class Choices(NamedTuple):
-    """What the user decided where files can be read in more than one way."""
-
-    class_column: str | None = None
-    classes: Collection[str] = ()  # two of several
-    drop: Collection[str] = ()  # columns and rows that are left out; * stands for anything
-    keep: Collection[str] = ()  # genes, though their names look otherwise
-
-    def leaves_out(self, name: str) -> bool:
-        return matches(name, self.drop)
-
-    def drop_columns(self, sheet: Sheet) -> Sheet:
-        return sheet.without_columns(j for j, name in sheet.header.items() if self.leaves_out(name))
+MIN_PATIENTS = 5  # of each class, to train on: one for every fold of a 5-fold cross-validation
 
 
 class Labels(NamedTuple):
@@ -35,7 +31,7 @@ class Labels(NamedTuple):
 
     path: Path
     sheet: Sheet | None
-    ordered: list[str]
+    in_order: list[str]
 
 
 class Source(NamedTuple):
@@ -46,117 +42,263 @@ class Source(NamedTuple):
     column: str = ""  # that holds them
 
 
-def matches(name: str, patterns: Iterable[str]) -> bool:
-    """Return whether a pattern fits, in which * and ? stand for others; brackets are in names."""
-    return any(fnmatchcase(name, pattern.replace("[", "[[]")) for pattern in patterns)
-
-
-def read_labels(path: Path, choices: Choices) -> Labels:
+def read_labels(path: Path, options: ReadingOptions) -> Labels:
     """Return the content of a file of classes, table or CLS."""
     text = read_bytes(path).decode()
     lines = text.splitlines()
     if len(lines) < 2 or not re.match(r"\s*#", lines[1]) or lines[0].startswith("#"):
-        return Labels(path, choices.drop_columns(read_sheet(path)), [])
-    sizes, names, codes = lines[0], lines[1].replace("#", " ").split(), " ".join(lines[2:]).split()
-    by_name = set(codes) <= set(names)  # else by position; names can be numbers, too
-    by_code = {name if by_name else str(i): name for i, name in enumerate(names)}
-    stated = sizes.split()[:2] == [str(len(codes)), str(len(names))]
-    if not codes or not stated or not by_code.keys() >= set(codes):
-        found = f"{len(codes)} codes, {len(names)} names, and {sizes[:40]!r} above them"
-        raise refusal(path, "must be a CLS file whose sizes agree", found, "export it again")
-    _check_last(path, text.endswith(("\n", "\r")), codes)
-    classes = [by_code[code] for code in codes]
-    if list(dict.fromkeys(classes)) != names[: len(set(classes))]:
-        # GenePattern reads 0 as the first name, GSEA the first code as the first name
-        rule = "a CLS file must use its classes in the order in which it names them"
-        found = f"it names {names[0]} first, and begins with {codes[0]}: two readings are possible"
-        raise refusal(path, rule, found, "give a table of patient and class")
+        return Labels(path, read_sheet(path).without(options), [])
+
+    classes = _read_cls(path, lines, ended=text.endswith("\n"))
     return Labels(path, None, classes)
 
 
-def match_codes(labels: Labels, in_order: list[list[str]]) -> Source:
-    """Return the classes of a CLS file, which belong to the next patients in order."""
-    codes, patients = labels.ordered, [name for names in in_order for name in names]
-    if in_order and len(codes) == len(in_order[0]):
-        patients = in_order.pop(0)
-    if len(codes) != len(patients):
-        rule = "a CLS file must have a code for each patient of the training, test, or both files"
-        advice = "give one a file, training first, or a table of patient and class"
-        raise refusal(labels.path, rule, f"found {len(codes)} codes", advice)
-    return Source(labels.path, dict(zip(patients, codes, strict=True)))
+def _read_cls(path: Path, lines: list[str], ended: bool) -> list[str]:
+    """Return the classes of a CLS file in their order."""
+    names = lines[1].replace("#", " ").split()
+    codes = " ".join(lines[2:]).split()
+    if set(codes) <= set(names):  # names can be numbers, too
+        name_of = {name: name for name in names}
+    else:
+        name_of = {str(place): name for place, name in enumerate(names)}
+
+    stated = lines[0].split()[:2]
+    if not codes or stated != [str(len(codes)), str(len(names))] or set(codes) - name_of.keys():
+        raise refusal(
+            path,
+            "must be a CLS file whose sizes agree",
+            f"{len(codes)} codes, {len(names)} names, and {lines[0][:40]!r} above them",
+            "export it again",
+        )
+    _check_last(path, ended, codes)
+
+    classes = [name_of[code] for code in codes]
+    if list(dict.fromkeys(classes)) != names[: len(set(classes))]:
+        # GenePattern reads 0 as the first name, GSEA the first code as the first name
+        raise refusal(
+            path,
+            "a CLS file must use its classes in the order in which it names them",
+            f"it names {names[0]} first, and begins with {codes[0]}: two readings are possible",
+            "give a table of patient and class",
+        )
+    return classes
 
 
-def name_patients(labels: Labels, sheets: list[Sheet], choices: Choices) -> Source:
-    """Return the class of each patient in a table of classes.
+def match_codes(labels: list[Labels], in_order: list[list[str]]) -> list[Source]:
+    """Return the classes of CLS files: of the next file's patients, or of all that are left."""
+    sources, taken = [], 0
+    for label in labels:
+        left = in_order[taken:]
+        if left and len(label.in_order) == len(left[0]):
+            patients = left[0]
+            taken += 1
+        else:
+            patients = [name for names in left for name in names]
 
-    The patients are the column that shares most entries with the expression files.
-    """
-    path, header, columns = labels.path, labels.sheet.header, labels.sheet.text
-    if path in [sheet.path for sheet in sheets]:
-        rule, found = "must be another file than the expression", "its classes are read anyway"
-        raise refusal(path, rule, found, "leave --labels out, and see --class-column")
-    there = [cells for sheet in sheets for cells in sheet.text.values()]
-    there = [cells for cells in there if 2 * len(set(cells)) > len(cells)]  # no column of classes
-    known = set().union(*there, *(sheet.header.values() for sheet in sheets))
-    shared = {j: len(known.intersection(cells) - {""}) for j, cells in columns.items()}
+        if len(label.in_order) != len(patients):
+            raise refusal(
+                label.path,
+                "a CLS file must have a code for each patient of the training, test, or both files",
+                f"found {len(label.in_order)} codes",
+                "give one a file, training first, or a table of patient and class",
+            )
+        classes = dict(zip(patients, label.in_order, strict=True))
+        sources.append(Source(label.path, classes))
+    return sources
+
+
+def name_patients(labels: Labels, sheets: list[Sheet], options: ReadingOptions) -> Source:
+    """Return the class of each patient in a table of classes."""
+    if labels.path in [sheet.path for sheet in sheets]:
+        raise refusal(
+            labels.path,
+            "must be another file than the expression",
+            "its classes are read anyway",
+            "leave --labels out, and see --class-column",
+        )
+    known = _names_in(sheets)
+    key = _patient_column(labels.sheet, known, sheets)
+    column = choose_classes(labels.sheet, labels.sheet.text.keys() - {key}, options)
+    _check_header(labels.sheet, key, column, known)
+    _check_end(labels.sheet, key, column)
+    return _read_classes(labels.sheet, key, column, options)
+
+
+def _names_in(sheets: list[Sheet]) -> set[str]:
+    """Return all that may name a patient in the expression files."""
+    known = set()
+    for sheet in sheets:
+        known.update(sheet.header.values())
+        for cells in sheet.text.values():
+            if 2 * len(set(cells)) > len(cells):  # no column of classes
+                known.update(cells)
+    return known
+
+
+def _patient_column(labels: Sheet, known: set[str], sheets: list[Sheet]) -> int:
+    """Return the column that shares most entries with the expression files."""
+    shared = {j: len(known.intersection(cells) - {""}) for j, cells in labels.text.items()}
     key = max(shared, key=shared.get, default=None)
     if not shared.get(key):
-        rule = f"must name the patients of {' or '.join(str(s.path) for s in sheets)}"
-        names, rows = (next(iter(s.text.values()), []) for s in (labels.sheet, sheets[0]))
-        there = f"columns {shortlist(sheets[0].header.values(), 2)}, rows {shortlist(rows, 2)}"
-        found = f"none of {shortlist(names) or 'its entries'} is there: {there}"
-        raise refusal(path, rule, found, "use the same names in both")
-    if others := [j for j in columns if shared[j] == shared[key] and columns[j] != columns[key]]:
-        rule = "must name the patients once"
-        found = f"columns that may: {shortlist(header[j] for j in (key, *others))}"
-        raise refusal(path, rule, found, "leave one out with --drop NAME")
-    chosen = choose_classes(labels.sheet, columns.keys() - {key}, choices)
-    headless = header[key] in known and header[chosen] in columns[chosen]
-    if headless and key not in labels.sheet.called(PATIENT_HEADERS):
-        found = f"its first line, {header[key]} and {header[chosen]}, was read as one"
-        raise refusal(path, "must have a header", found, "write one above, such as patient,class")
-    last = max(columns)
-    _check_last(path, labels.sheet.ended, columns[last if key == last else chosen])
-    rows = zip(columns[key], columns[chosen], strict=True)
-    rows = [(name, label) for name, label in rows if not choices.leaves_out(name)]
-    check_names(path, header[key] or "row", [name for name, _ in rows])
-    given = {name: label for name, label in rows if label or not choices.classes}
-    if empty := [name for name, label in given.items() if not label]:
-        rule, found = "every patient must have a class", f"{shortlist(empty)} have none"
-        raise refusal(path, rule, found, "complete it, or leave them out with --drop NAME")
-    check_names(path, header[chosen] or "class", set(given.values()))
-    return Source(path, given, header[chosen])
+        raise _no_patient(labels, sheets)
+
+    rivals = [
+        j
+        for j, cells in labels.text.items()
+        if shared[j] == shared[key] and cells != labels.text[key]
+    ]
+    if rivals:
+        columns = shortlist(labels.header[j] for j in (key, *rivals))
+        raise refusal(
+            labels.path,
+            "must name the patients once",
+            f"columns that may: {columns}",
+            "leave one out with --drop NAME",
+        )
+    return key
 
 
-def choose_classes(sheet: Sheet, among: Collection[int], choices: Choices) -> int:
+def _no_patient(labels: Sheet, sheets: list[Sheet]) -> DataError:
+    files = " or ".join(str(sheet.path) for sheet in sheets)
+    entries = next(iter(labels.text.values()), [])
+    columns = shortlist(sheets[0].header.values(), 2)
+    rows = shortlist(next(iter(sheets[0].text.values()), []), 2)
+    return refusal(
+        labels.path,
+        f"must name the patients of {files}",
+        f"none of {shortlist(entries) or 'its entries'} is there: columns {columns}, rows {rows}",
+        "use the same names in both",
+    )
+
+
+def _check_header(labels: Sheet, key: int, column: int, known: set[str]) -> None:
+    """Raise when the header looks like a row: a patient and a class."""
+    name, label = labels.header[key], labels.header[column]
+    looks_like_a_row = name in known and label in labels.text[column]
+    if looks_like_a_row and key not in labels.called(PATIENT_HEADERS):
+        raise refusal(
+            labels.path,
+            "must have a header",
+            f"its first line, {name} and {label}, was read as one",
+            "write one above, such as patient,class",
+        )
+
+
+def _check_end(labels: Sheet, key: int, column: int) -> None:
+    last = max(labels.text)
+    _check_last(labels.path, labels.ended, labels.text[key if key == last else column])
+
+
+def _read_classes(labels: Sheet, key: int, column: int, options: ReadingOptions) -> Source:
+    """Return the classes of a column, by the patients of another."""
+    rows = [
+        (patient, label)
+        for patient, label in zip(labels.text[key], labels.text[column], strict=True)
+        if not options.leaves_out(patient)
+    ]
+    check_names(labels.path, labels.header[key] or "row", [patient for patient, _ in rows])
+
+    classes = {patient: label for patient, label in rows if label or not options.classes}
+    check_classes(labels.path, "every patient must have a class", classes)
+    check_names(labels.path, labels.header[column] or "class", set(classes.values()))
+    return Source(labels.path, classes, labels.header[column])
+
+
+def check_classes(where: object, rule: str, classes: dict[str, str]) -> None:
+    """Raise unless every patient has a class."""
+    if without := [patient for patient, label in classes.items() if not label]:
+        advice = "complete it, or leave them out with --drop NAME"
+        raise refusal(where, rule, f"{shortlist(without)} have none", advice)
+
+
+def choose_classes(sheet: Sheet, among: Collection[int], options: ReadingOptions) -> int:
     """Return the one column that can hold the classes."""
-    column = choices.class_column
-    found = shortlist(sheet.header[j] for j in sheet.words.intersection(among) or among)
-    if column is not None:
-        exact = [j for j in among if sheet.header[j] == column]
-        same = exact or list(sheet.called({plain(column)}).intersection(among))
-        if len(same) != 1:
-            rule = f"must be a column of {sheet.path}"
-            raise refusal("--class-column", rule, found, "choose one")
-        return same[0]
-    possible = list(among) if len(among) == 1 else possible_classes(sheet, among, choices)
+    if options.class_column is not None:
+        return _named_column(sheet, among, options.class_column)
+
+    possible = list(among)
+    if len(among) != 1:
+        possible = possible_classes(sheet, among, options)
     if len(possible) != 1:
-        found = f"found {shortlist(sheet.header[j] for j in possible or among)}"
-        advice = "choose one with --class-column NAME"
-        raise refusal(sheet.path, "must have one column of classes", found, advice)
+        raise refusal(
+            sheet.path,
+            "must have one column of classes",
+            f"found {shortlist(sheet.header[j] for j in possible or among)}",
+            "choose one with --class-column NAME",
+        )
     return possible[0]
 
 
-def possible_classes(sheet: Sheet, among: Collection[int], choices: Choices) -> list[int]:
+def _named_column(sheet: Sheet, among: Collection[int], name: str) -> int:
+    """Return the column of this very name, or else the one whose name differs in its case only."""
+    fitting = [j for j in among if sheet.header[j] == name]
+    if not fitting:
+        fitting = list(sheet.called({plain(name)}).intersection(among))
+    if len(fitting) != 1:
+        of_text = sheet.words.intersection(among)
+        columns = shortlist(sheet.header[j] for j in of_text or among)
+        raise refusal("--class-column", f"must be a column of {sheet.path}", columns, "choose one")
+    return fitting[0]
+
+
+def possible_classes(sheet: Sheet, among: Collection[int], options: ReadingOptions) -> list[int]:
     """Return the columns of few different texts, or of two different numbers."""
+    columns = {j: set(sheet.text.get(j, ())) for j in sorted(among)}
+    if options.classes:
+        return [j for j, values in columns.items() if values.issuperset(options.classes)]
 
-    def is_possible(j: int) -> bool:
-        values = set(sheet.text.get(j, ()))
-        if choices.classes:
-            return values.issuperset(choices.classes)
-        return 2 <= len(values) <= (len(sheet.numbers) / 2 if j in sheet.words else 2)
+    most = {j: len(sheet.numbers) / 2 if j in sheet.words else 2 for j in columns}
+    return [j for j, values in columns.items() if 2 <= len(values) <= most[j]]
 
-    return [j for j in sorted(among) if is_possible(j)]
+
+def join_classes(sources: list[Source]) -> dict[str, str]:
+    """Return the class of every patient that a file names; none may have two."""
+    classes, origin = {}, {}
+    for source in sources:
+        for patient, name in source.classes.items():
+            if classes.setdefault(patient, name) != name:
+                raise refusal(
+                    source.path,
+                    "a patient has one class",
+                    f"{patient} is {name} here, {classes[patient]} in {origin[patient]}",
+                    "correct one, or leave a column that is no class out: --drop NAME",
+                )
+            origin.setdefault(patient, source.path)
+    return classes
+
+
+def order_classes(counts: list[Counter], where: str, positive: str | None) -> tuple[list[str], str]:
+    """Return the two classes, the positive one last, and why it is that one.
+
+    `counts`: patients by class, of the training and the test file; `where`: the files.
+    """
+    names = sorted(set().union(*counts))
+    if len(names) != 2:
+        found = f"found {len(names)}: {shortlist(names)}"
+        advice = "choose two with --classes A B"
+        raise refusal(where, "patients must be of two classes", found, advice)
+
+    positive, why = _choose_positive(names, counts[0], positive)
+    for count, least, part in zip(counts, (MIN_PATIENTS, 1), ("training", "test"), strict=False):
+        for name in names:
+            if count[name] < least:
+                rule = f"must hold at least {least} {part} patients of each class"
+                raise refusal(where, rule, f"found {count[name]} of {name}", "add patients of it")
+    return sorted(names, key=lambda name: name == positive), why
+
+
+def _choose_positive(names: list[str], training: Counter, chosen: str | None) -> tuple[str, str]:
+    """Return the positive class, and why it is that one."""
+    if chosen is not None:
+        if clean(chosen) not in names:
+            rule = f"must be {' or '.join(names)}"
+            found = f"found {clean(chosen)!r}"
+            raise refusal("--positive-class", rule, found, "choose one of them")
+        return clean(chosen), "as chosen"
+    if "AML" in names:
+        return "AML", "the default where there is one"
+    rarer = min(names, key=lambda name: training[name])
+    return rarer, "the rarer in training, or of equals the first (see --positive-class)"
 
 
 def read_annotation(path: Path, keys: set[str], values: set[str]) -> dict[str, str]:
@@ -165,20 +307,22 @@ def read_annotation(path: Path, keys: set[str], values: set[str]) -> dict[str, s
     In a table of two columns the names may be others, in this order.
     """
     sheet = read_sheet(path)
-    columns = list(sheet.header)
-    key, value = (min(sheet.called(names), default=None) for names in (keys, values))
-    if len(columns) == 2:
-        key = key if key is not None else columns[columns[0] == value]
-        value = columns[columns[0] == key]
+    key = min(sheet.called(keys), default=None)
+    value = min(sheet.called(values), default=None)
+    if len(sheet.header) == 2:
+        first, second = sheet.header
+        if key is None:
+            key = second if value == first else first
+        value = second if key == first else first
+
     if key is None or value is None:
         rule = f"must have the columns {min(keys)} and {min(values)}"
         found = f"found {shortlist(sheet.header.values())}"
         raise refusal(path, rule, found, "rename its header")
-    names, texts = sheet.text[key], sheet.text[value]
-    check_names(path, sheet.header[key] or "row", names)
-    _check_last(path, sheet.ended, texts)
-    check_names(path, sheet.header[value], set(texts))
-    return dict(zip(names, texts, strict=True))
+    check_names(path, sheet.header[key] or "row", sheet.text[key])
+    _check_last(path, sheet.ended, sheet.text[value])
+    check_names(path, sheet.header[value], set(sheet.text[value]))
+    return dict(zip(sheet.text[key], sheet.text[value], strict=True))
 
 
 def _check_last(path: Path, ended: bool, values: list[str]) -> None:

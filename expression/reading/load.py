@@ -17,9 +17,10 @@ import os
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,11 +29,9 @@ from expression.data import ExpressionData
 from expression.errors import refusal, shortlist
 from expression.preprocessing import MAX_GENES, SCALES, Preprocessing, Scale
 from expression.reading import checks
-from expression.reading.cohort import check_complete, order_classes, patients_of, read_cohort
-from expression.reading.files import clean, read_bytes
-from expression.reading.labels import Choices, read_annotation
-from expression.reading.sheets import PATIENT_HEADERS
-from expression.reading.tables import Table
+from expression.reading.labels import order_classes, read_annotation
+from expression.reading.sheets import PATIENT_HEADERS, ReadingOptions, clean, read_bytes
+from expression.reading.tables import Cohort, Table, patients_of, read_cohort
 
 DATA_DIR = Path(__file__).resolve().parents[2] / "AML_ALL_data"
 TRAIN_FILE = "data_set_ALL_AML_train.csv"
@@ -74,44 +73,45 @@ def load_expression_data(
     """
     folder = Path(data_dir)
     only_the_folder = not (train or test or labels)
-    if not train:
-        train = folder / TRAIN_FILE
-        test = test or _path_if_exists(folder / TEST_FILE)
-        labels = labels or _path_if_exists(folder / LABELS_FILE)
-    labels = [labels] if isinstance(labels, str | Path) else labels or []
+    train, test, label_paths = _find_files(folder, train, test, labels)
+    options = ReadingOptions(
+        class_column=class_column,
+        classes=tuple(map(clean, classes or ())),
+        drop=drop or (),
+        keep=keep or (),
+    )
     scale = SCALES[expression]
-    choices = Choices(class_column, tuple(map(clean, classes or ())), drop or (), keep or ())
 
-    paths = [Path(path) for path in (train, test) if path]
-    cohort = read_cohort(paths, [Path(path) for path in labels], choices)
-    tables, class_of = cohort.tables, cohort.classes
-    if only_the_folder and not choices.classes:
-        wanted = [patient for patient in class_of if not choices.leaves_out(patient)]
-        check_complete(cohort.where, "class", wanted, tables)
-    lacking, missing_note = checks.find_missing(tables, missing == "drop")
-    genes, gene_note = checks.find_common_genes(tables, common_genes, lacking)
+    cohort = read_cohort([train] if test is None else [train, test], label_paths, options)
+    if only_the_folder and not options.classes:
+        _check_folder_is_complete(cohort, options)
+    tables = cohort.tables
+    incomplete, missing_note = checks.find_missing(tables, accept=missing == "drop")
+    genes, gene_note = checks.find_common_genes(tables, common_genes, incomplete)
     checks.check_arrays(tables, scale)
-    order, why = order_classes(tables, cohort.where, class_of, positive_class)
-    companions = _read_companions(folder, tables, genes, order, choices) if only_the_folder else {}
-    descriptions = checks.merge_descriptions(tables, genes)
-    gene_names = short_gene_names(descriptions, companions.pop("symbols", {}))
+    order, why = _order_classes(cohort, positive_class)
 
-    patients = patients_of(tables)
-    numbers = all(re.fullmatch("0|[1-9][0-9]{0,17}", patient) for patient in patients)
-    identifier = int if numbers else str
-    X_train, *rest = (_align(table.values, genes, identifier, scale) for table in tables)
-    X_test = rest[0] if rest else X_train.iloc[:0]
+    companions = _Companions()
+    if only_the_folder:
+        companions = _read_companions(folder, tables, genes, order, options)
+    descriptions = checks.merge_descriptions(tables, genes)
+    gene_names = short_gene_names(descriptions, companions.symbols)
+
+    identifier = _type_of_identifiers(patients_of(tables))
+    X_train = _align(tables[0].values, genes, identifier, scale)
+    X_test = X_train.iloc[:0]
+    if test is not None:
+        X_test = _align(tables[1].values, genes, identifier, scale)
     checks.check_copies([X_train, X_test], tables)
-    y = pd.Series(class_of, name="class").loc[patients].rename(identifier).rename_axis("patient")
-    y = y.astype(pd.CategoricalDtype(order, ordered=True))
-    y_train, y_test = y.loc[X_train.index], y.loc[X_test.index]
-    if "subtypes" in companions:
-        subtypes = companions["subtypes"].rename(identifier)
-        companions["subtypes"] = subtypes.loc[[*X_train.index, *X_test.index]]
-    rarer_share = float(y_train.value_counts(normalize=True).min())
-    read = tables[0].values.index
-    values_note = f"Values: {scale.description}; genes from {read[0]} to {read[-1]}."
-    positive = f"The positive class: {order[1]}, {why}."
+
+    y = _classes_of(cohort, order, identifier)
+    y_train = y.loc[X_train.index]
+    y_test = y.loc[X_test.index]
+    subtypes = companions.subtypes
+    if subtypes is not None:
+        subtypes = subtypes.rename(identifier).loc[[*X_train.index, *X_test.index]]
+
+    in_file = tables[0].values.index
     return ExpressionData(
         X_train=X_train,
         X_test=X_test,
@@ -119,45 +119,131 @@ def load_expression_data(
         y_test=y_test,
         descriptions=pd.Series(descriptions.values(), X_train.columns, str, "description"),
         gene_names=pd.Series(gene_names.values(), X_train.columns, str, "gene"),
+        subtypes=subtypes,
+        informative_genes=companions.informative_genes,
+        caveats=companions.caveats,
         preprocessing=Preprocessing(
             max_genes=max_genes,
             scale=scale.filtered_as,
-            min_share=rarer_share,
+            min_share=float(y_train.value_counts(normalize=True).min()),
         ),
-        origin=(*cohort.notes, positive, values_note, *missing_note, *gene_note),
-        **companions,
+        origin=(
+            *cohort.notes,
+            f"The positive class: {order[1]}, {why}.",
+            f"Values: {scale.description}; genes from {in_file[0]} to {in_file[-1]}.",
+            *missing_note,
+            *gene_note,
+        ),
     )
+
+
+def _find_files(
+    folder: Path,
+    train: str | Path | None,
+    test: str | Path | None,
+    labels: str | Path | Sequence[str | Path] | None,
+) -> tuple[Path, Path | None, list[Path]]:
+    """Return the training file, the test file, and those of classes: given, or of the folder."""
+    if not train:
+        train = folder / TRAIN_FILE
+        test = test or _path_if_exists(folder / TEST_FILE)
+        labels = labels or _path_if_exists(folder / LABELS_FILE)
+    if isinstance(labels, str | Path):
+        labels = [labels]
+    return Path(train), Path(test) if test else None, [Path(path) for path in labels or ()]
 
 
 def _path_if_exists(path: Path) -> Path | None:
     return path if os.path.exists(path) else None  # which, unlike Path.exists, takes any name
 
 
+def _check_folder_is_complete(cohort: Cohort, options: ReadingOptions) -> None:
+    wanted = [patient for patient in cohort.classes if not options.leaves_out(patient)]
+    checks.check_complete(cohort.where, "class", wanted, cohort.tables)
+
+
+def _order_classes(cohort: Cohort, positive: str | None) -> tuple[list[str], str]:
+    """Return the two classes, the positive one last, and why it is that one."""
+    files = ", ".join([cohort.where, *(str(table.path) for table in cohort.tables)])
+    counts = [
+        Counter(cohort.classes[patient] for patient in table.values.columns)
+        for table in cohort.tables
+    ]
+    return order_classes(counts, files, positive)
+
+
+# --- what lies beside the tables ------------------------------------------------------------------
+
+
+class _Companions(NamedTuple):
+    """What a folder says beside its tables; fields as of `ExpressionData`, but `symbols`."""
+
+    subtypes: pd.Series | None = None
+    symbols: Mapping[str, str] = MappingProxyType({})  # by accession
+    informative_genes: pd.Series | None = None
+    caveats: str = ""
+
+
 def _read_companions(
-    folder: Path, tables: list[Table], genes: list[str], classes: list[str], choices: Choices
-) -> dict[str, object]:
-    """Return what lies beside the tables, checked against them: fields of the data, and symbols."""
-    found = {}
+    folder: Path, tables: list[Table], genes: list[str], classes: list[str], options: ReadingOptions
+) -> _Companions:
+    """Return what lies beside the tables, checked against them."""
+    companions = _Companions()
     if path := _path_if_exists(folder / SUBTYPES_FILE):
-        subtypes = read_annotation(path, PATIENT_HEADERS, {"subtype"})
-        partly = choices.classes or choices.drop
-        given = subtypes.keys() & patients_of(tables) if partly else subtypes
-        check_complete(path, "subtype", given, tables)
-        found["subtypes"] = pd.Series(subtypes, name="subtype").rename_axis("patient")
+        companions = companions._replace(subtypes=_read_subtypes(path, tables, options))
     if path := _path_if_exists(folder / SYMBOLS_FILE):
-        found["symbols"] = read_annotation(path, {"accession"}, {"symbol"})
+        companions = companions._replace(symbols=read_annotation(path, {"accession"}, {"symbol"}))
     if path := _path_if_exists(folder / INFORMATIVE_GENES_FILE):
-        higher_in = read_annotation(path, {"accession"}, {"higher in"})
-        unknown = higher_in.keys() - set(tables[0].values.index)
-        unknown = {gene for gene in unknown if not choices.leaves_out(gene)}
-        if unknown := unknown | (set(higher_in.values()) - set(classes)):
-            rule = "must name genes of the training file, and the class each is higher in"
-            raise refusal(path, rule, f"found {shortlist(unknown)}", "correct or remove the file")
-        higher_in = pd.Series({gene: higher_in[gene] for gene in genes if gene in higher_in})
-        found["informative_genes"] = higher_in.rename("higher_in").rename_axis("accession")
+        informative = _read_informative_genes(path, tables, genes, classes, options)
+        companions = companions._replace(informative_genes=informative)
     if path := _path_if_exists(folder / CAVEATS_FILE):
-        found["caveats"] = read_bytes(path).decode().strip()
-    return found
+        companions = companions._replace(caveats=read_bytes(path).decode().strip())
+    return companions
+
+
+def _read_subtypes(path: Path, tables: list[Table], options: ReadingOptions) -> pd.Series:
+    subtypes = read_annotation(path, PATIENT_HEADERS, {"subtype"})
+    given = set(subtypes)
+    if options.classes or options.drop:  # the file may name the patients that are left out
+        given &= set(patients_of(tables))
+    checks.check_complete(path, "subtype", given, tables)
+    return pd.Series(subtypes, name="subtype").rename_axis("patient")
+
+
+def _read_informative_genes(
+    path: Path, tables: list[Table], genes: list[str], classes: list[str], options: ReadingOptions
+) -> pd.Series:
+    """Return the class that each gene of the file, if among `genes`, is higher in."""
+    higher_in = read_annotation(path, {"accession"}, {"higher in"})
+    known = set(tables[0].values.index)
+    unknown = {gene for gene in higher_in if gene not in known and not options.leaves_out(gene)}
+    unknown.update(set(higher_in.values()) - set(classes))
+    if unknown:
+        raise refusal(
+            path,
+            "must name genes of the training file, and the class each is higher in",
+            f"found {shortlist(unknown)}",
+            "correct or remove the file",
+        )
+    kept = pd.Series({gene: higher_in[gene] for gene in genes if gene in higher_in})
+    return kept.rename("higher_in").rename_axis("accession")
+
+
+# --- alignment and names --------------------------------------------------------------------------
+
+
+def _type_of_identifiers(patients: list[str]) -> type:
+    """Return int where all are whole numbers as Python writes them, else str."""
+    if all(re.fullmatch("0|[1-9][0-9]{0,17}", patient) for patient in patients):
+        return int
+    return str
+
+
+def _classes_of(cohort: Cohort, order: list[str], identifier: type) -> pd.Series:
+    """Return the class of every patient, as an ordered categorical."""
+    y = pd.Series(cohort.classes, name="class").loc[patients_of(cohort.tables)]
+    y = y.rename(identifier).rename_axis("patient")
+    return y.astype(pd.CategoricalDtype(order, ordered=True))
 
 
 def _align(values: pd.DataFrame, genes: list[str], identifier: type, scale: Scale) -> pd.DataFrame:
@@ -167,28 +253,42 @@ def _align(values: pd.DataFrame, genes: list[str], identifier: type, scale: Scal
     """
     patients = values.columns.map(identifier)
     order = np.argsort(patients, kind="stable")
-    rows, X = values.index.get_indexer(genes), values.to_numpy().T
-    sorted_already = (np.diff(order) == 1).all() and np.array_equal(rows, np.arange(X.shape[1]))
-    X = np.ascontiguousarray(X if sorted_already else X[np.ix_(order, rows)])  # no copy, as a rule
+    rows = values.index.get_indexer(genes)
+    X = values.to_numpy().T
+    in_order = (np.diff(order) == 1).all() and np.array_equal(rows, np.arange(X.shape[1]))
+    X = np.ascontiguousarray(X if in_order else X[np.ix_(order, rows)])  # no copy, as a rule
     if scale.is_logged:
         X = scale.turn_back(X)
     if scale.is_counted:
         X = X * (1e6 / X.sum(axis=1, keepdims=True))
-    index = pd.Index(patients[order], name="patient")
-    return pd.DataFrame(X, index, pd.Index(genes, name="accession"), copy=False)
+    return pd.DataFrame(
+        X,
+        index=pd.Index(patients[order], name="patient"),
+        columns=pd.Index(genes, name="accession"),
+        copy=False,
+    )
 
 
-def short_gene_names(descriptions: dict[str, str], symbols: dict[str, str]) -> dict[str, str]:
+def short_gene_names(descriptions: dict[str, str], symbols: Mapping[str, str]) -> dict[str, str]:
     """Return a short, unique name per gene: its symbol, else shortened description or accession.
 
     A name that several genes share is followed by the accession.
     """
-    shorten = partial(textwrap.shorten, width=SHORT_NAME_LENGTH, placeholder="…")
-    names = {gene: text or gene for gene, text in descriptions.items()}
-    names = {g: n if len(n) <= SHORT_NAME_LENGTH else shorten(n) for g, n in names.items()}
-    names |= {gene: symbol for gene, symbol in symbols.items() if gene in names}
+    names = {
+        gene: symbols.get(gene) or _shorten(description or gene)
+        for gene, description in descriptions.items()
+    }
     count = Counter(names.values())
-    for gene, name in list(names.items()):
-        if name != gene and (count[name] > 1 or name in names):
-            names[gene] = f"{name} ({gene})"
-    return names if len(set(names.values())) == len(names) else {gene: gene for gene in names}
+    unique = {
+        gene: f"{name} ({gene})" if name != gene and (count[name] > 1 or name in names) else name
+        for gene, name in names.items()
+    }
+    if len(set(unique.values())) < len(unique):
+        return {gene: gene for gene in names}
+    return unique
+
+
+def _shorten(text: str) -> str:
+    if len(text) <= SHORT_NAME_LENGTH:
+        return text
+    return textwrap.shorten(text, width=SHORT_NAME_LENGTH, placeholder="…")

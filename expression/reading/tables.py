@@ -16,26 +16,44 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from expression.errors import refusal, shortlist
 from expression.reading import sheets
-from expression.reading.files import check_names, cut_off, number
-from expression.reading.labels import Choices, choose_classes, matches, possible_classes
-from expression.reading.sheets import MISSING, Sheet, read_sheet
+from expression.reading.labels import (
+    Source,
+    check_classes,
+    choose_classes,
+    join_classes,
+    match_codes,
+    name_patients,
+    possible_classes,
+    read_labels,
+)
+from expression.reading.sheets import (
+    MISSING,
+    ReadingOptions,
+    Sheet,
+    check_names,
+    cut_off,
+    is_value,
+    matches,
+    number,
+    read_sheet,
+)
 
-# What is measured on patients, as a word of a name; what a counting program adds, as a whole name
-CLINICAL = "age sex gender stage grade survival time days? months? years? event status batch"
-CLINICAL += " os pfs dfs bmi weight height diagnosis"
+# What is no gene. As a whole name: what a counting program adds, headers, Excel's MARCH1 and SEPT2
 COUNTED = {"no feature", "ambiguous", "too low aqual", "not aligned", "alignment not unique"}
 WHOLE = "|".join(COUNTED | sheets.PATIENT_HEADERS | sheets.CLASS_HEADERS).replace(" ", r"[\W_]+")
-HUMP = "(?<=[a-z])(?=[A-Z])"  # of a camelCaseName
 DATE = r"\d{1,2}-(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)|\d{4}-\d\d-\d\d.*"
-NO_GENE = re.compile(
-    rf"^__|^N_|^[\W_]*(?i:{WHOLE})[\W_]*$|^(?:{DATE})$"  # what Excel makes of MARCH1 and SEPT2
-    rf"|((?<![^\W_])|{HUMP})(?i:{CLINICAL.replace(' ', '|')})((?![^\W_])|{HUMP})"
+NO_GENE = re.compile(rf"^__|^N_|^[\W_]*(?i:{WHOLE})[\W_]*$|^(?:{DATE})$")
+# As a word of a name, beside the genes of a table with a row a patient: what is measured on those
+MEASURED = (
+    "age|sex|gender|stage|grade|survival|time|days?|months?|years?|event|status|batch"
+    "|os|pfs|dfs|bmi|weight|height|diagnosis"
 )
+HUMP = "(?<=[a-z])(?=[A-Z])"  # of a camelCaseName
+CLINICAL = re.compile(rf"((?<![^\W_])|{HUMP})(?i:{MEASURED})((?![^\W_])|{HUMP})")
 
 
 class Table(NamedTuple):
@@ -50,100 +68,241 @@ class Table(NamedTuple):
     ignored: list[str]  # columns of annotation
 
 
+class Cohort(NamedTuple):
+    """What expression files and files of classes say together."""
+
+    tables: list[Table]  # of patients whose class is known
+    classes: dict[str, str]  # of every patient that is named
+    where: str  # the files of classes, for messages
+    notes: list[str]  # what was read, and what was left out
+
+
 class _Layout(NamedTuple):
+    """Which columns of a sheet are what."""
+
     key: int  # the column of genes, or of patients when each has a row
     numbers: list[int]
     by_row: bool = False  # a row a patient
-    unlabelled: Collection[str] = ()
+    unlabelled: Collection[str] = ()  # patients without a class
     description: int | None = None
     classes: int | None = None
 
 
+def read_cohort(paths: list[Path], label_paths: list[Path], options: ReadingOptions) -> Cohort:
+    """Read the tables and the classes of their patients, by name or by the order of a CLS file."""
+    where = ", ".join(map(str, label_paths or paths))
+    tables, sources = _read_files(paths, label_paths, where, options)
+    classes = join_classes(sources[::-1])
+    if options.classes:
+        tables = _choose_two_classes(tables, classes, options)
+    _check_patients(tables, classes, where)
+    return Cohort(tables, classes, where, _describe(tables, classes, sources, label_paths))
+
+
+def patients_of(tables: list[Table]) -> list[str]:
+    """Return the patients of all tables, in their order."""
+    return [patient for table in tables for patient in table.values.columns]
+
+
+def _read_files(
+    paths: list[Path], label_paths: list[Path], where: str, options: ReadingOptions
+) -> tuple[list[Table], list[Source]]:
+    """Return the expression files as tables, and the classes that any file gives."""
+    labels = [read_labels(path, options) for path in label_paths]
+    named = [label for label in labels if label.sheet is not None]
+    ordered = [label for label in labels if label.sheet is None]
+
+    patients = {cell for label in named for cells in label.sheet.text.values() for cell in cells}
+    patients.discard("")
+    in_files = [read_sheet(path, patients, options) for path in paths]
+    sources = [name_patients(label, in_files, options) for label in named]
+
+    classes = join_classes(sources)
+    tables = [find_table(sheet, classes, bool(labels), options, where) for sheet in in_files]
+    sources += match_codes(ordered, [list(table.values.columns) for table in tables])
+    sources += [Source(table.path, table.classes, table.class_column) for table in tables]
+    return tables, sources
+
+
+def _choose_two_classes(
+    tables: list[Table], classes: dict[str, str], options: ReadingOptions
+) -> list[Table]:
+    """Return the tables with the patients of the two classes that the user chose."""
+    chosen = set(options.classes)
+    known = set(classes.values())
+    if len(chosen) != 2 or not chosen <= known:
+        raise refusal(
+            "--classes",
+            f"must be two of {shortlist(known, 20)}",
+            f"found {shortlist(options.classes)}",
+            "choose two of them",
+        )
+    kept = {patient for patient, name in classes.items() if name in chosen}
+    return [
+        table._replace(values=table.values.loc[:, table.values.columns.isin(kept)])
+        for table in tables
+    ]
+
+
+def _check_patients(tables: list[Table], classes: dict[str, str], where: str) -> None:
+    """Raise unless every patient has a class, and is in one file."""
+    given = {patient: classes.get(patient, "") for patient in set(patients_of(tables))}
+    check_classes(where, "must give each patient a class", given)
+    if both := set(patients_of(tables[:1])) & set(patients_of(tables[1:])):
+        rule = f"no patient may be in {tables[0].path} as well"
+        advice = "remove them from one file"
+        raise refusal(tables[1].path, rule, f"found {shortlist(both)}", advice)
+
+
+def _describe(
+    tables: list[Table], classes: dict[str, str], sources: list[Source], label_paths: list[Path]
+) -> list[str]:
+    """Return sentences on what was read, and what was left out."""
+    files = {}  # by layout
+    for table in tables:
+        files.setdefault(table.layout, []).append(table.path.name)
+    notes = [f"Read: {', '.join(names)}; {layout}." for layout, names in files.items()]
+
+    columns = [f"column {s.column!r} of {s.path.name}" for s in sources if s.column]
+    notes.append(f"Classes: {', '.join(columns or [path.name for path in label_paths])}.")
+
+    patients = set(patients_of(tables))
+    if len(classes) > len(patients):
+        used = f"{len(patients):,} of the {len(classes):,} that have a class are used"
+        notes.append(f"Patients: {used}, not {shortlist(classes.keys() - patients)}.")
+
+    for table in tables:
+        if table.ignored:
+            notes.append(f"Ignored columns of {table.path.name}: {shortlist(table.ignored)}.")
+    return notes
+
+
+# --- one file -------------------------------------------------------------------------------------
+
+
 def find_table(
-    sheet: Sheet, named: dict[str, str], ordered: bool, choices: Choices, where: str
+    sheet: Sheet, classes: dict[str, str], ordered: bool, options: ReadingOptions, where: str
 ) -> Table:
     """Return the genes, patients and values of an expression file.
 
-    `named` are the classes of the patients that the files of classes, `where`, name; where there
-    are none, the classes are `ordered` (CLS), or in a column of the file.
+    `classes` are those of the patients that the files of classes, `where`, name; where there are
+    none, the classes are `ordered` (CLS), or in a column of the file.
     """
     if not sheet.ended:
         raise cut_off(sheet.path, "its last number may be cut off")
-    sheet = choices.drop_columns(sheet)
-    if named:
-        layout = _by_names(sheet, named, where)
+    sheet = sheet.without(options)
+    if classes:
+        layout = _by_names(sheet, classes, where)
     elif ordered:
         layout = _by_order(sheet)
     else:
-        layout = _by_class_column(sheet, choices)
-    names_as_numbers = not {layout.key, layout.classes} <= {*sheet.text, None}
-    numbers_as_text = not sheet.carefully and not sheet.text.keys().isdisjoint(layout.numbers)
-    if names_as_numbers or numbers_as_text:
-        return find_table(read_sheet(sheet.path), named, ordered, choices, where)
-    unlabelled = [name for name in layout.unlabelled if not choices.leaves_out(name)]
-    if unlabelled and not choices.classes:
-        rule = f"must give each patient of {sheet.path} a class"
-        advice = "complete it, or leave them out: --drop NAME, or two classes: --classes A B"
-        raise refusal(where, rule, f"{shortlist(unlabelled)} have none", advice)
-    return _read_table(sheet, layout, set(named.values()), choices)
+        layout = _by_class_column(sheet, options)
+
+    if not options.classes:
+        _check_labelled(sheet, layout, where, options)
+    if options.drop:
+        sheet = sheet.with_rows([not options.leaves_out(name) for name in sheet.text[layout.key]])
+    values = _read_values(sheet, layout)
+    if layout.by_row and options.classes:
+        values = values.drop(columns=layout.unlabelled, errors="ignore")
+    _check_axes(sheet.path, layout, values, options)
+    return _build_table(sheet, layout, values, set(classes.values()), options)
 
 
-def _by_names(sheet: Sheet, named: dict[str, str], where: str) -> _Layout:
+def _by_names(sheet: Sheet, classes: dict[str, str], where: str) -> _Layout:
     """Find the patients that are named: columns or rows, whichever are named in larger part."""
-    header, text = sheet.header, sheet.text
-    across = [j for j, name in header.items() if name in named]
-    down = {j: len(named.keys() & set(cells)) for j, cells in text.items() if j not in across}
+    across = [j for j, name in sheet.header.items() if name in classes]
+    down = {
+        j: len(classes.keys() & set(cells)) for j, cells in sheet.text.items() if j not in across
+    }
     key = max(down, key=down.get, default=0)
     if not across and not down.get(key):
-        rule = f"must hold patients that {where} names, such as {shortlist(named)}"
-        found = f"found columns {shortlist(header.values())}"
-        raise refusal(sheet.path, rule, found, "use the same names in both")
-    if down.get(key, 0) * len(header) > len(across) * len(sheet.numbers):
-        rivals = [j for j, count in down.items() if count == down[key] and text[j] != text[key]]
-        if rivals := [j for j in rivals if len(set(text[j])) == len(text[j])]:
-            rule = "must name the patients once"
-            found = f"columns that may: {shortlist(repr(header[j]) for j in (key, *rivals))}"
-            raise refusal(sheet.path, rule, found, "leave the others out with --drop NAME")
-        unlabelled = [name for name in text[key] if name and name not in named]
-        return _Layout(key, _genes_across(sheet, {key}), True, unlabelled)
-    check_names(f"{sheet.path} or {where}", "patient", [header[j] for j in across])
-    rest = header.keys() - set(across)
-    key = _gene_column(sheet, rest)
-    others = rest - sheet.words - sheet.called(sheets.GENE_ANNOTATION) - {key, *range(sheet.lead)}
-    odd = [j for j in others if all(map(_is_value, text.get(j, ())))]
+        raise refusal(
+            sheet.path,
+            f"must hold patients that {where} names, such as {shortlist(classes)}",
+            f"found columns {shortlist(sheet.header.values())}",
+            "use the same names in both",
+        )
+    if down.get(key, 0) * len(sheet.header) > len(across) * len(sheet.numbers):
+        return _by_rows(sheet, classes, key, [j for j in down if down[j] == down[key]])
+    return _by_columns(sheet, across, where)
+
+
+def _by_rows(sheet: Sheet, classes: dict[str, str], key: int, equals: list[int]) -> _Layout:
+    """Lay out a row a patient; `equals` name as many patients as the column `key` does."""
+    rivals = [
+        j
+        for j in equals
+        if sheet.text[j] != sheet.text[key] and len(set(sheet.text[j])) == len(sheet.text[j])
+    ]
+    if rivals:
+        columns = shortlist(repr(sheet.header[j]) for j in (key, *rivals))
+        raise refusal(
+            sheet.path,
+            "must name the patients once",
+            f"columns that may: {columns}",
+            "leave the others out with --drop NAME",
+        )
+    unlabelled = [name for name in sheet.text[key] if name and name not in classes]
+    return _Layout(key, _genes_across(sheet, {key}), by_row=True, unlabelled=unlabelled)
+
+
+def _by_columns(sheet: Sheet, across: list[int], where: str) -> _Layout:
+    """Lay out a row a gene; other columns of numbers are patients without a class."""
+    check_names(f"{sheet.path} or {where}", "patient", [sheet.header[j] for j in across])
+    others = sheet.header.keys() - set(across)
+    key = _gene_column(sheet, others)
+    annotation = others - {key}
+    unlabelled = [
+        _name_or_place(sheet, j, key)
+        for j in annotation - _known_annotation(sheet)
+        if all(map(is_value, sheet.text.get(j, ())))
+    ]
+    description = _description(sheet, annotation)
+    return _Layout(key, across, unlabelled=unlabelled, description=description)
+
+
+def _name_or_place(sheet: Sheet, j: int, key: int) -> str:
+    """Return what to call a column without a class, and how to leave out one without a name."""
+    if sheet.header[j]:
+        return sheet.header[j]
     # What drops a column without a name would drop the genes' column, too, where that has none
-    remedy = "without a name: --drop ''" if header[key] else "without a name: name it or remove it"
-    unlabelled = [header[j] or f"column {j + 1} ({remedy})" for j in odd]
-    return _Layout(key, across, False, unlabelled, _description(sheet, rest - {key}))
+    remedy = "--drop ''" if sheet.header[key] else "name it or remove it"
+    return f"column {j + 1} (without a name: {remedy})"
 
 
 def _by_order(sheet: Sheet) -> _Layout:
     """Find the patients of a CLS file, which are all columns of numbers."""
     if sheet.short:
-        rule, found = "must name every column", f"found {len(sheet.header) - 1} names"
-        raise refusal(sheet.path, rule, found, "name the column of genes")
-    annotation = sheet.words | sheet.called(sheets.GENE_ANNOTATION) | set(range(sheet.lead))
+        found = f"found {len(sheet.header) - 1} names"
+        raise refusal(sheet.path, "must name every column", found, "name the column of genes")
+    annotation = _known_annotation(sheet)
     key = _gene_column(sheet, annotation or {sheet.first})
-    numbers = [j for j in sheet.header if j not in annotation | {key}]
+    numbers = [j for j in sheet.header if j not in annotation and j != key]
     return _Layout(key, numbers, description=_description(sheet, annotation - {key}))
 
 
-def _by_class_column(sheet: Sheet, choices: Choices) -> _Layout:
+def _known_annotation(sheet: Sheet) -> set[int]:
+    """Return the columns that hold no patient: words, numbers about genes, and what leads a GCT."""
+    return sheet.words | sheet.called(sheets.GENE_ANNOTATION) | set(range(sheet.lead))
+
+
+def _by_class_column(sheet: Sheet, options: ReadingOptions) -> _Layout:
     """Find the column of classes in a table with a row a patient."""
-    path = sheet.path
     key = min(sheet.called(sheets.PATIENT_HEADERS), default=sheet.first)
-    among = sheet.words - sheet.called(sheets.GENE_ANNOTATION) - {key}
-    among = sheet.called(sheets.CLASS_HEADERS).union(possible_classes(sheet, among, choices))
-    if choices.class_column is not None:
+    words = sheet.words - sheet.called(sheets.GENE_ANNOTATION) - {key}
+    among = sheet.called(sheets.CLASS_HEADERS).union(possible_classes(sheet, words, options))
+    if options.class_column is not None:
         among = set(sheet.header)
     elif not among or sheet.called({sheets.ACCESSION_HEADER, *sheets.DESCRIPTION_HEADERS}):
-        found = f"{path} has no column of them, and there is no file of them"
+        found = f"{sheet.path} has no column of them, and there is no file of them"
         raise refusal("--labels", "must name the file of classes", found, "name the file")
-    classes = choose_classes(sheet, among, choices)
+
+    classes = choose_classes(sheet, among, options)
     if classes == key:
-        rule, found = "must have a column of patients", f"{sheet.header[key]!r} is that of classes"
-        raise refusal(path, rule, found, "call it 'patient'")
-    return _Layout(key, _genes_across(sheet, {key, classes}), True, classes=classes)
+        found = f"{sheet.header[key]!r} is that of classes"
+        raise refusal(sheet.path, "must have a column of patients", found, "call it 'patient'")
+    return _Layout(key, _genes_across(sheet, {key, classes}), by_row=True, classes=classes)
 
 
 def _genes_across(sheet: Sheet, others: set[int]) -> list[int]:
@@ -156,14 +315,18 @@ def _gene_column(sheet: Sheet, among: Collection[int]) -> int:
     """Return the first column of text whose entries are unique; identifiers may be numbers."""
     if accession := sheet.called({sheets.ACCESSION_HEADER}):
         return min(accession)
-    text, words = sheet.text, sheet.words
-    known = words | sheet.called({sheets.ENTREZ_HEADER}) | {sheet.first}
-    named = among & known & text.keys() - sheet.called({"gene description", "description"})
-    named = sorted(named, key=lambda j: (j not in words, j))
-    if not named:
+
+    identifiers = sheet.called({sheets.ENTREZ_HEADER}) | {sheet.first}
+    known = (sheet.words | identifiers) & sheet.text.keys() & set(among)
+    known -= sheet.called({"gene description", "description"})
+    candidates = sorted(known, key=lambda j: (j not in sheet.words, j))
+    if not candidates:
         found = f"found the columns {shortlist(sheet.header.values())}"
         raise refusal(sheet.path, "must have a column that names the genes", found, "add it")
-    return next((j for j in named if len(set(text[j]) - {""}) == len(text[j])), named[0])
+    for j in candidates:
+        if len(set(sheet.text[j]) - {""}) == len(sheet.text[j]):
+            return j
+    return candidates[0]
 
 
 def _description(sheet: Sheet, among: set[int]) -> int | None:
@@ -172,70 +335,123 @@ def _description(sheet: Sheet, among: set[int]) -> int | None:
     return min((j for j in called if len(set(sheet.text[j])) > 1), default=None)
 
 
-def _read_table(sheet: Sheet, layout: _Layout, classes: set[str], choices: Choices) -> Table:
-    """Read the values of a sheet whose layout is known, and check its names."""
-    path, header, key = sheet.path, sheet.header, layout.key
-    if choices.drop:
-        sheet = sheet.with_rows([not choices.leaves_out(name) for name in sheet.text[key]])
-    names = sheet.text[key]
-    values, patients = _read_numbers(sheet, layout.numbers, names), map(header.get, layout.numbers)
+def _check_labelled(sheet: Sheet, layout: _Layout, where: str, options: ReadingOptions) -> None:
+    """Raise unless the files of classes name all patients of a table."""
+    unlabelled = [name for name in layout.unlabelled if not options.leaves_out(name)]
+    if unlabelled:
+        raise refusal(
+            where,
+            f"must give each patient of {sheet.path} a class",
+            f"{shortlist(unlabelled)} have none",
+            "complete it, or leave them out: --drop NAME, or two classes: --classes A B",
+        )
+
+
+# --- values, names and classes of a file whose layout is known ------------------------------------
+
+
+def _read_values(sheet: Sheet, layout: _Layout) -> pd.DataFrame:
+    """Return the values, genes x patients."""
+    names = sheet.text[layout.key]
+    values = _read_numbers(sheet, layout.numbers, names)
     # As objects, which are faster to go through than pandas' strings
     values = values.set_axis(pd.Index(names, dtype=object))
-    values = values.set_axis(pd.Index(patients, dtype=object), axis=1)
-    values = values.T if layout.by_row else values
-    if layout.by_row and choices.classes:
-        values = values.drop(columns=layout.unlabelled, errors="ignore")
-    check_names(path, "gene", values.index)
-    check_names(path, "patient", values.columns)
-    odd = [name for name in values.index if not may_be_gene(name)]
-    if odd := [name for name in odd if not matches(name, choices.keep)]:
-        found = f"{len(odd)} look otherwise: {shortlist(odd)}"
-        advice = "leave them out with --drop NAME, or --keep NAME"
-        raise refusal(path, "every gene must be one", found, advice)
-
-    def by_name(columns: Collection[int]) -> dict[str, str]:
-        return dict(zip(names, sheet.text[min(columns)], strict=True)) if columns else {}
-
-    described = {layout.description} - {None}
-    own = {layout.classes} - {None}
-    if layout.by_row and not own:  # classes beside those of the labels must not contradict them
-        own = sorted(j for j in sheet.words - {key} if set(sheet.text[j]) <= classes)[:1]
-    own_classes = by_name(own)
-    if not choices.classes:
-        if unclassed := [patient for patient, name in own_classes.items() if not name]:
-            rule, found = "must give each patient a class", f"{shortlist(unclassed)} have none"
-            raise refusal(path, rule, found, "complete it, or leave them out with --drop NAME")
-        check_names(path, "class", set(own_classes.values()) or {"-"})
-    used = {key, *described, *layout.numbers, *own}
-    ignored = [name for j, name in header.items() if j not in used]
-    called = ", ".join(header[j] for j in own)
-    row = f"a row a {'patient' if layout.by_row else 'gene'}, named in column {header[key]!r}"
-    return Table(path, values, by_name(described), own_classes, called, row, ignored)
+    columns = [sheet.header[j] for j in layout.numbers]
+    values = values.set_axis(pd.Index(columns, dtype=object), axis=1)
+    return values.T if layout.by_row else values
 
 
 def _read_numbers(sheet: Sheet, columns: list[int], names: list[str]) -> pd.DataFrame:
     """Return the numbers of some columns of a sheet; nan where one is missing."""
+    if columns == list(sheet.numbers):
+        return sheet.numbers
     text = {j: sheet.text[j] for j in columns if j in sheet.text}
     if not text:
-        same = columns == list(sheet.numbers)
-        return sheet.numbers if same else sheet.numbers[columns]  # a copy
-    wrong = [(i, j) for j in text for i, cell in enumerate(text[j]) if not _is_value(cell)]
-    if wrong:
-        i, j = min(wrong)
-        cell, row = text[j][i], f"row {sheet.numbers.index[i]} ({names[i]})"
-        found = f"the first {cell[:40]!r} in {row}, column {sheet.header[j]}"
-        rule, advice = "every value must be a finite number", "correct or --drop its row or column"
-        if sheets.DECIMAL_COMMA.fullmatch(cell):
-            rule, advice = "numbers must have decimal points, not commas", "export them with points"
-        raise refusal(sheet.path, rule, f"{len(wrong):,} are not, {found}", advice)
+        return sheet.numbers[columns]  # a copy
+
+    _check_numbers(sheet, text, names)
     numbers = {j: list(map(number, cells)) for j, cells in text.items()}
     return sheet.numbers.join(pd.DataFrame(numbers, sheet.numbers.index, dtype=float))[columns]
 
 
+def _check_numbers(sheet: Sheet, text: dict[int, list[str]], names: list[str]) -> None:
+    """Raise unless all cells of columns of text are numbers, or missing; say where the first is."""
+    wrong = [(i, j) for j in text for i, cell in enumerate(text[j]) if not is_value(cell)]
+    if not wrong:
+        return
+    i, j = min(wrong)
+    cell = text[j][i]
+    if sheets.DECIMAL_COMMA.fullmatch(cell):
+        rule = "numbers must have decimal points, not commas"
+        advice = "export them with points"
+    else:
+        rule = "every value must be a finite number"
+        advice = "correct or --drop its row or column"
+    row = f"row {sheet.row_in_file(i)} ({names[i]})"
+    first = f"the first {cell[:40]!r} in {row}, column {sheet.header[j]}"
+    raise refusal(sheet.path, rule, f"{len(wrong):,} are not, {first}", advice)
+
+
+def _check_axes(path: Path, layout: _Layout, values: pd.DataFrame, options: ReadingOptions) -> None:
+    """Raise unless genes and patients have unique names, and genes such as genes have."""
+    check_names(path, "gene", values.index)
+    check_names(path, "patient", values.columns)
+    odd = [
+        name
+        for name in values.index
+        if not may_be_gene(name, layout.by_row) and not matches(name, options.keep)
+    ]
+    if odd:
+        found = f"{len(odd)} look otherwise: {shortlist(odd)}"
+        advice = "leave them out with --drop NAME, or --keep NAME"
+        raise refusal(path, "every gene must be one", found, advice)
+
+
 @cache  # as the test file has the same names, and to search takes a tenth of the loading
-def may_be_gene(name: str) -> bool:
+def may_be_gene(name: str, beside_patients: bool) -> bool:
+    """Return whether a gene may be called so; in a row of each patient, also what is measured."""
+    if beside_patients and CLINICAL.search(name):
+        return False
     return not NO_GENE.search(name)
 
 
-def _is_value(cell: str) -> bool:
-    return cell in MISSING or not np.isnan(number(cell))
+def _build_table(
+    sheet: Sheet,
+    layout: _Layout,
+    values: pd.DataFrame,
+    known_classes: set[str],
+    options: ReadingOptions,
+) -> Table:
+    """Return a table of values with what else the sheet says of its genes or patients."""
+    class_column = layout.classes
+    if layout.by_row and class_column is None:
+        class_column = _repeated_classes(sheet, layout, known_classes)
+    classes = _column_by_name(sheet, layout, class_column)
+    if class_column is not None and not options.classes:
+        check_classes(sheet.path, "must give each patient a class", classes)
+        check_names(sheet.path, "class", set(classes.values()))
+
+    used = {layout.key, layout.description, class_column, *layout.numbers}
+    kind = "patient" if layout.by_row else "gene"
+    return Table(
+        path=sheet.path,
+        values=values,
+        descriptions=_column_by_name(sheet, layout, layout.description),
+        classes=classes,
+        class_column="" if class_column is None else sheet.header[class_column],
+        layout=f"a row a {kind}, named in column {sheet.header[layout.key]!r}",
+        ignored=[name for j, name in sheet.header.items() if j not in used],
+    )
+
+
+def _repeated_classes(sheet: Sheet, layout: _Layout, known_classes: set[str]) -> int | None:
+    """Return the column that says what the labels say, and so must not contradict them."""
+    others = sheet.words - {layout.key}
+    return min((j for j in others if set(sheet.text[j]) <= known_classes), default=None)
+
+
+def _column_by_name(sheet: Sheet, layout: _Layout, column: int | None) -> dict[str, str]:
+    """Return the text of a column by gene or patient; nothing of no column."""
+    if column is None:
+        return {}
+    return dict(zip(sheet.text[layout.key], sheet.text[column], strict=True))

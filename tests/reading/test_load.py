@@ -135,39 +135,6 @@ def test_ids_are_text_unless_all_are_whole_numbers(tmp_path):
     assert list(data.subtypes.index) == [*data.X_train.index, *data.X_test.index]
 
 
-# --- classes --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("names", "positive", "expected"),
-    [
-        ({"ALL": "AML", "AML": "ALL"}, None, ("ALL", "AML")),  # AML, though more frequent
-        ({"ALL": "b", "AML": "a"}, None, ("b", "a")),  # the rarer
-        ({"ALL": "cancer", "AML": "b"}, "cancer", ("b", "cancer")),  # as the column is called
-        ({"ALL": "non\nresponder", "AML": "re-\r\n sponder/$x_1$"}, None,
-         ("non responder", "re- sponder/$x_1$")),
-        ({"ALL": "0", "AML": "1"}, " 1 ", ("0", "1")),
-    ],
-    ids=str,
-)  # fmt: skip
-def test_any_two_classes(tmp_path, names, positive, expected):
-    labels = annotation({p: names[c] for p, c in CLASSES.items()}, ("case", "cancer"))
-    data = load(tmp_path, {LABELS: labels}, positive_class=positive)
-    assert data.classes == expected
-    chosen = positive is not None or "AML" in expected
-    why = "as chosen" if positive else "the default" if chosen else "the rarer in training"
-    assert f"positive class: {expected[1]}, {why}" in "".join(data.origin)
-    assert data.y_train.cat.ordered
-    with refused(f"--positive-class: must be {' or '.join(map(re.escape, sorted(expected)))} - "):
-        load(tmp_path, {LABELS: labels}, positive_class="CML")
-
-
-def test_test_labels_do_not_choose_the_positive_class(tmp_path):
-    classes = {p: "b" if c == "AML" else "a" for p, c in CLASSES.items()}
-    classes |= dict.fromkeys(TEST_PATIENTS[1:], "b")  # now b has more patients over both sets
-    assert load(tmp_path, {LABELS: annotation(classes)}).classes == ("a", "b")
-
-
 # --- genes ----------------------------------------------------------------------------------------
 
 
@@ -252,28 +219,6 @@ def test_the_checksum_tells_values_names_and_labels(data):
 
 
 # --- what the user decides ------------------------------------------------------------------------
-
-
-def test_more_than_one_column_of_classes_is_refused_until_one_is_chosen(small, tmp_path):
-    kinds = [[p, "fresh" if int(p) % 2 else "frozen", c, 20 + int(p)] for p, c in CLASSES.items()]
-    tables = {LABELS: [["patient", "type", "diagnosis", "age"], *kinds]}
-    with refused("actual.csv: .* diagnosis, type; .*--class-column NAME"):
-        load(tmp_path, tables)
-    assert_same(load(tmp_path, tables, class_column="Diagnosis"), small)
-    assert load(tmp_path, tables, class_column="type").classes == ("frozen", "fresh")
-    with refused("--class-column: must be .*actual.csv - diagnosis, type;"):
-        load(tmp_path, tables, class_column="grade")
-
-
-def test_two_of_several_classes_and_their_patients_alone(small, tmp_path):
-    tables = {LABELS: annotation(CLASSES | {"1": "CML", "26": "CML", "2": ""})}
-    with refused("actual.csv: every patient must have a class - 2 have none"):
-        load(tmp_path, tables)
-    found = load(tmp_path, tables, classes=["ALL", "AML"])
-    pd.testing.assert_frame_equal(found.X_train, small.X_train.drop(index=[1, 2]))
-    pd.testing.assert_frame_equal(found.X_test, small.X_test.drop(index=26))
-    with refused("--classes: must be two of ALL, AML, CML - found ALL, KKL"):
-        load(tmp_path, tables, classes=["ALL", "KKL"])
 
 
 def test_labels_may_name_more_patients_but_not_fewer(small, tmp_path):

@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from expression.reading.labels import matches
 from expression.reading.load import load_expression_data
-from expression.reading.sheets import read_sheet
+from expression.reading.sheets import matches, read_sheet
 from small_cohort import (
     CLASSES,
     DESCRIPTIONS,
@@ -181,6 +180,35 @@ def test_clinical_numbers_are_no_genes(plain, tmp_path, labels):
     assert "survival_days" in kept.X_train.columns
 
 
+def test_a_gene_may_be_called_as_what_is_measured_on_patients_where_it_has_a_row(tmp_path):
+    names = {GENES[0]: "Weight loss gene", GENES[1]: "AGE", GENES[2]: "TimeToStage"}
+    table = X.rename(names)
+    found = load(tmp_path, table.to_csv(index_label="gene"))
+    assert set(names.values()) <= set(found.X_train.columns)
+    with refused("expression: every gene must be one - 3 look .*: AGE, TimeToStage, Weight loss"):
+        load(tmp_path, table.T.to_csv(index_label="patient"))
+
+
+@pytest.mark.parametrize("name", ["__no_feature", "N_unmapped", "ambiguous", "2-Sep", "patient"])
+@pytest.mark.parametrize("by_row", [False, True], ids=["genes", "patients"])
+def test_what_a_program_left_is_no_gene_in_either_layout(tmp_path, name, by_row):
+    table = X.rename({GENES[3]: name})
+    text = table.T.to_csv(index_label="case") if by_row else table.to_csv(index_label="gene")
+    with refused(f"expression: every gene must be one - 1 look otherwise: {name}"):
+        load(tmp_path, text)
+
+
+def test_numbers_about_genes_that_lead_a_gct_are_no_patients(plain, tmp_path):
+    """Columns that GCT 1.3 declares to say something of genes, though they hold numbers alone."""
+    rows = [line.split("\t") for line in gct_1_3().splitlines()]
+    rows[2][2] = "pr_quality"
+    for row in rows[3:]:
+        row[1] = "na" if row[0] in ("cell_id", "pert_dose") else "7"
+    content = "".join("\t".join(row) + "\n" for row in rows)
+    assert_loads_to(plain, load(tmp_path, content))
+    assert_loads_to(plain, load(tmp_path, content, cls(PATIENTS, CLASS_OF)))
+
+
 def test_what_a_counting_program_adds_is_no_gene(tmp_path):
     counts = COUNTS.rename({GENES[0]: "AGER", GENES[1]: "LINEAGE"})  # which hold an age
     counts.loc["__no_feature"] = counts.sum()
@@ -320,6 +348,21 @@ def test_classes_beside_the_labels_must_not_contradict_them(plain, tmp_path):
     assert_loads_to(plain, load(tmp_path, rows))
     with refused("labels: a patient has one class - TCGA-AB-1 is ALL here.* out: --drop NAME"):
         load(tmp_path, replaced(rows, 1, 1, "AML"))
+
+
+def test_a_column_beside_the_labels_that_has_one_of_their_classes_is_held_to_them(tmp_path):
+    """Of the patients here all are ALL: a column that says so of each says what the labels say."""
+    rows = tidy(PATIENTS, X, dict.fromkeys(PATIENTS, "ALL"))
+    with refused("labels: a patient has one class - TCGA-AB-3 is AML here, ALL in .*expression"):
+        load(tmp_path, rows)
+
+
+def test_a_column_of_other_texts_than_the_classes_is_annotation(plain, tmp_path):
+    rows = tidy(PATIENTS, X, CLASS_OF)
+    rows = replaced(rows, 1, 1, "CML")
+    found = load(tmp_path, rows)
+    assert_loads_to(plain, found)
+    assert "Ignored columns of expression: cancer." in found.origin
 
 
 def test_classes_beside_other_names_do_not_make_patients_of_classes(tmp_path):
