@@ -17,9 +17,8 @@ import os
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -63,7 +62,7 @@ def load_expression_data(
 ) -> ExpressionData:
     """Read expression tables and classes, check them, and align them by patient and accession.
 
-    The parameters are the options of the same names (see options.py). Logarithms are turned back
+    The parameters are the options of the same names (see expression/running/command.py). Logarithms are turned back
     here, and counts scaled to a million for each patient. With `train`, nothing comes from the
     folder; subtypes, gene symbols, informative genes and caveats are left out when any of `train`,
     `test` and `labels` is given. Files given so may name more patients than the tables hold; those
@@ -95,7 +94,7 @@ def load_expression_data(
     if only_the_folder:
         companions = _read_companions(folder, tables, genes, order, options)
     descriptions = checks.merge_descriptions(tables, genes)
-    gene_names = short_gene_names(descriptions, companions.symbols)
+    gene_names = short_gene_names(descriptions, companions.symbols or {})
 
     identifier = _type_of_identifiers(patients_of(tables))
     X_train = _align(tables[0].values, genes, identifier, scale)
@@ -179,7 +178,7 @@ class _Companions(NamedTuple):
     """What a folder says beside its tables; fields as of `ExpressionData`, but `symbols`."""
 
     subtypes: pd.Series | None = None
-    symbols: Mapping[str, str] = MappingProxyType({})  # by accession
+    symbols: dict[str, str] | None = None  # by accession
     informative_genes: pd.Series | None = None
     caveats: str = ""
 
@@ -269,7 +268,7 @@ def _align(values: pd.DataFrame, genes: list[str], identifier: type, scale: Scal
     )
 
 
-def short_gene_names(descriptions: dict[str, str], symbols: Mapping[str, str]) -> dict[str, str]:
+def short_gene_names(descriptions: dict[str, str], symbols: dict[str, str]) -> dict[str, str]:
     """Return a short, unique name per gene: its symbol, else shortened description or accession.
 
     A name that several genes share is followed by the accession.
