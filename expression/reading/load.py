@@ -62,8 +62,8 @@ def load_expression_data(
 ) -> ExpressionData:
     """Read expression tables and classes, check them, and align them by patient and accession.
 
-    The parameters are the options of the same names (see expression/running/command.py). Logarithms are turned back
-    here, and counts scaled to a million for each patient. With `train`, nothing comes from the
+    The parameters are the options of the same names (running/command.py). Logarithms are turned
+    back here, and counts scaled to a million for each patient. With `train`, nothing comes from the
     folder; subtypes, gene symbols, informative genes and caveats are left out when any of `train`,
     `test` and `labels` is given. Files given so may name more patients than the tables hold; those
     of a folder belong together.
