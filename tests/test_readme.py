@@ -146,7 +146,7 @@ def test_the_commands_files_and_options_it_shows_are_there():
     for module in re.findall(r"`(\w+)`", README.split("| `expression/` |")[1].split("\n\n")[0]):
         assert list((ROOT / "expression").rglob(f"{module}.py")), module
     sources = [
-        ROOT / "expression/running/options.py",
+        ROOT / "expression/running/command.py",
         *(ROOT / f"{script}.py" for script in SCRIPTS),
     ]
     code = "".join(path.read_text() for path in sources)

@@ -275,6 +275,7 @@ def test_what_stops_the_writing_is_told_of_the_output_folder(report, monkeypatch
 
 def test_a_reader_who_has_seen_enough_stops_no_script(tmp_path):
     command = [sys.executable, ROOT / "pca_plot.py", "--output-dir", tmp_path]
+    command += ["--permutations", "20", "--folds", "2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as script:
         script.stdout.close()
         assert script.stderr.read() == b""
