@@ -81,16 +81,16 @@ def headline_cells(name: str, results: Results) -> dict[str, str]:
     """Return what the results say of the accuracy of one model, by column."""
     cells = {}
     tested = results.tested
-    if tested:
+    if tested is not None:
         correct = tested.correct[name]
         score = tested.scores.loc["accuracy", name]
         limits = f"({score['lower']:.0%}–{score['upper']:.0%})"
         cells["test patients"] = f"{correct.iloc[0]} of {len(tested.P)} {limits}"
         if len(correct) > 1:
             cells[f"{len(correct)} random states"] = range_text(correct)
-    if results.nested:
+    if results.nested is not None:
         cells["nested CV"] = mean_text(results.nested, name)
-    if results.splits:
+    if results.splits is not None:
         cells["Monte-Carlo CV"] = mean_text(results.splits, name)
     return cells
 
@@ -109,7 +109,7 @@ def in_short(data: ExpressionData, results: Results) -> list[str]:
 def in_short_of_test(data: ExpressionData, results: Results) -> list[str]:
     """Return what the test patients say; nothing where there are none."""
     tested = results.tested
-    if not tested:
+    if tested is None:
         return []
     names = classifier_names()
 
@@ -117,7 +117,12 @@ def in_short_of_test(data: ExpressionData, results: Results) -> list[str]:
     size = data.y_test.value_counts().max()
     lower = tested.scores.loc["accuracy", "lower"][names]
     better = (lower > size / len(tested.P)).sum()
-    answer = {0: "No", len(names): "Yes"}.get(better, "In part")
+    if better == len(names):
+        answer = "Yes"
+    elif better:
+        answer = "In part"
+    else:
+        answer = "No"
     counts = ", ".join(f"{name} {headline_cells(name, results)['test patients']}" for name in names)
 
     ranges = {name: range_text(tested.correct[name]) for name in names}
@@ -148,6 +153,29 @@ def in_short_of_training(nested: Resampled) -> list[str]:
         f"{accuracy[MAJORITY]:.0%}.",
         "No interval covers other laboratories, or patients chosen otherwise.",
     ]
+
+
+def add_training_figures(report: Report, data: ExpressionData, results: Results) -> None:
+    """Add the figures of the training patients."""
+    title = f"{len(data.y_train)} training patients, held out in folds (nested cross-validation)"
+    nested_cv = figures.draw_resampled(results.nested, title, "repetitions")
+    report.add_figure("nested_cv", nested_cv)
+    for name, figure in figures.draw_trees(results, data).items():
+        report.add_figure(name, figure)
+
+
+def add_test_figures(report: Report, data: ExpressionData, results: Results) -> None:
+    """Add the figures of the test patients, and of others in their place."""
+    tested = results.tested
+    P = tested.P.drop(columns=MAJORITY)
+    report.add_figure(
+        "confusion_matrices", figures.draw_confusion_matrices(P, data, tested.correct)
+    )
+    report.add_figure("roc_curves", figures.draw_roc_curves(P, data, tested.scores))
+    report.add_figure("patients", figures.draw_patients(P, data))
+    title = f"{len(data.y_test)} of all {len(data.y_all)} patients, held out in random splits"
+    monte_carlo_cv = figures.draw_resampled(results.splits, title, "splits")
+    report.add_figure("monte_carlo_cv", monte_carlo_cv)
 
 
 def report_test(report: Report, data: ExpressionData, tested: Tested) -> None:
@@ -252,14 +280,16 @@ def main(args: argparse.Namespace) -> None:
         report.show_table("Predicted correctly", headline_rows(Results(fitted, at_once)))
         tested = evaluation.measure_on_test(data, fitted, random_states)
     nested = evaluation.nested_cv(data, models, repeats, args.seed)
-    if tested:
+    if tested is not None:
         splits = evaluation.monte_carlo_cv(data, models, tested, random_splits, args.seed)
     results = Results(fitted, tested, nested, splits)
 
-    for name, figure in figures.draw_figures(data, results).items():
-        report.add_figure(name, figure)
+    add_training_figures(report, data, results)
+    if tested is not None:
+        add_test_figures(report, data, results)
+
     report.add_headline(TITLE, headline_rows(results), in_short(data, results))
-    if tested:
+    if tested is not None:
         report_test(report, data, tested)
         report_probabilities(report, data, tested, splits)
         report_splits(report, data, splits)

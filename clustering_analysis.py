@@ -270,7 +270,9 @@ def main(args: argparse.Namespace) -> None:
     ks = range(2, args.clusters + 1)
     clusters.check_cluster_number(args.clusters, len(data.X_train))
 
-    features, scores, partitions = {}, {}, {}
+    features = {}
+    scores = {}
+    partitions = {}
     for cohort, X in cohorts.items():
         features[cohort] = clusters.feature_matrix(X.to_numpy(), data.preprocessing, args.genes)
         scores[cohort] = clusters.component_scores(features[cohort])
@@ -293,7 +295,8 @@ def main(args: argparse.Namespace) -> None:
 
     widest = next(iter(cohorts))
     variance = features[widest].var(axis=0).sum()
-    groups, palette = data.groups, style.group_palette(data)
+    groups = data.groups
+    palette = style.group_palette(data)
     drawn = sorted({*kinds.values(), cluster_numbers[widest].k})
     report.add_figure(
         "clusters",

@@ -227,13 +227,16 @@ def main(args: argparse.Namespace) -> None:
         permutations=permutations,
     )
     log2, expression = genes.expression_tables(data)
-    X, y = data.X_train[expression.columns], data.y_train.cat.codes.to_numpy()
+    X = data.X_train[expression.columns]
+    y = data.y_train.cat.codes.to_numpy()
     rule = selection.choose_rule(len(X.columns), pairs, args.expected_false)
     models = build_models(data.preprocessing, args.seed)
-    with_importance = {name: u for name, u in models.items() if u.model.importance}
+    with_importance = {
+        name: unfitted for name, unfitted in models.items() if unfitted.model.importance
+    }
     fitted = fit_models(with_importance, data.X_train, y)
-    pipelines = {name: f.pipeline for name, f in fitted.items()}
-    tuned = {name: f.unfitted for name, f in fitted.items()}
+    pipelines = {name: model.pipeline for name, model in fitted.items()}
+    tuned = {name: model.unfitted for name, model in fitted.items()}
 
     everybody = PatientSet(np.arange(len(y)), y, [args.seed, 0])
     (selected,) = selection.refit_on_pairs(tuned, X, [everybody], rule, "subsamples")

@@ -40,7 +40,8 @@ PERMUTATIONS = Repetitions(200, fewest=20)
 FOLDS = Repetitions(50, fewest=10)
 STAGES = {"permutations": 1, "held-out patients": 1, "drawing": 3}  # and roughly their seconds
 VARIANCE_RULES = (0.8, 0.9, 0.95)
-LEAST_DRAWN, MOST_DRAWN = 2, 3  # components
+LEAST_DRAWN = 2  # components
+MOST_DRAWN = 3
 MAX_LISTED = 20  # components, in metrics.txt
 SAME_AXIS = 0.9  # overlap, below which components turn into others when patients leave
 
@@ -205,7 +206,9 @@ def main(args: argparse.Namespace) -> None:
         permutations=permutations,
         folds=folds,
     )
-    X, steps, n = data.X_train, data.preprocessing.steps(), len(data.X_train)
+    X = data.X_train
+    steps = data.preprocessing.steps()
+    n = len(X)
     fitted = components.fit_components(X, steps)
     title = f"Components of {n:,} training patients"
     rows = component_rows(fitted, data.gene_names)
@@ -215,10 +218,11 @@ def main(args: argparse.Namespace) -> None:
     retained = int(variance["retained"].sum())
     drawn = int(np.clip(retained, LEAST_DRAWN, MOST_DRAWN))
     kept = variance.index[: max(args.components, retained, drawn)]
-    loadings, scores = fitted.loadings[kept], fitted.scores(data.X_all, retained)
-    folds = min(folds, n)
+    loadings = fitted.loadings[kept]
+    scores = fitted.scores(data.X_all, retained)
+    used_folds = min(folds, n)
     of_training, variance["overlap"] = components.held_out_scores(
-        loadings, X, steps, retained=retained, folds=folds, seed=args.seed
+        loadings, X, steps, retained=retained, folds=used_folds, seed=args.seed
     )
     # No fit saw the test patients
     held_out = pd.concat([of_training, scores.loc[data.X_test.index, of_training.columns]])
@@ -240,7 +244,7 @@ def main(args: argparse.Namespace) -> None:
     numbers = {f"{share:.0%} of the variance": count for share, count in needed.items()}
     numbers["retained by parallel analysis"] = retained
     numbers["drawn"] = drawn
-    held_out_by = "leave-one-out" if folds == n else f"{folds}-fold cross-validation"
+    held_out_by = "leave-one-out" if used_folds == n else f"{used_folds}-fold cross-validation"
     effects = pd.concat([of_drawn, of_error])
     report_components(report, numbers, variance.loc[kept], effects, held_out_by)
     report.add_table("explained_variance", variance)

@@ -265,8 +265,15 @@ def write_results(folder: Path, tables: dict[str, pd.DataFrame], runs: pd.DataFr
         figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH / 1.5, 3))
         for script, look in style.series_styles(SCRIPTS).items():
             table = runs[runs["script"] == script]
-            cells, look = table["patients"] * table["genes"], look | {"linestyle": ""}
-            ax.loglog(cells / 1e6, table["cpu s"], label=f"{script}.py", **look)
+            cells = table["patients"] * table["genes"]
+            ax.loglog(
+                cells / 1e6,
+                table["cpu s"],
+                label=f"{script}.py",
+                color=look["color"],
+                marker=look["marker"],
+                linestyle="",
+            )
         ax.set(xlabel="patients x genes, millions", ylabel="processor seconds")
         ax.set(title=f"Processor time of each script, {runs['cohort'].nunique()} cohorts")
         for axis in (ax.xaxis, ax.yaxis):

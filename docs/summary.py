@@ -63,8 +63,8 @@ def markdown_table(rows: list[dict]) -> str:
 
 def split_readme(text: str) -> tuple[str, str, str]:
     """Return what stands before, in and after the results section."""
-    before, rest = text.split(START)
-    section, after = rest.split(END)
+    before, section_and_after = text.split(START)
+    section, after = section_and_after.split(END)
     return before, section, after
 
 

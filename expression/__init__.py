@@ -1,1 +1,1 @@
-"""What the four scripts share, one room a file; `data` is the loading helper."""
+"""What the four scripts share: reading, analysis, figures, and what surrounds an analysis."""

@@ -4,10 +4,11 @@
         expect({"tuning": 5, "refitting": 60})
         results = run_parallel(function, tasks, "tuning")
 
-Inside a task one thread works, so that no result depends on where and on how many processes it was
-computed. What several tasks share is no copy of each: processes of this machine read one file
-(joblib's memory-mapping), a cluster gets it once. So a task holds the whole matrix, the same object
-as the other tasks, and says by position which patients and genes it is about.
+Inside a task one thread works (in this process, as its caller has it: see command.py), so that no
+result depends on where and on how many processes it was computed. What several tasks share is no
+copy of each: processes of this machine read one file (joblib's memory-mapping), a cluster gets it
+once. So a task holds the whole matrix, the same object as the other tasks, and says by position
+which patients and genes it is about.
 """
 
 import asyncio
@@ -148,20 +149,20 @@ def run_parallel(function: Callable, tasks: Iterable[tuple], label: str) -> list
     the time of the first tasks tells.
     """
     tasks = list(tasks)
-    own = _workers.get(Workers())
+    current = _workers.get(Workers())
 
     def show(share: float) -> None:
-        if own.progress is not None:
-            own.progress.move(label, share)
+        if current.progress is not None:
+            current.progress.move(label, share)
 
     show(0)
-    if own.client is not None:
-        return run_on_cluster(function, tasks, own, show)
-    results = run_until_processes_pay(function, tasks, own, show)
+    if current.client is not None:
+        return run_on_cluster(function, tasks, current, show)
+    results = run_until_processes_pay(function, tasks, current, show)
     remaining = tasks[len(results) :]
     if remaining:
-        own.started = True
-        with joblib.parallel_config("loky", n_jobs=own.jobs, inner_max_num_threads=1):
+        current.started = True
+        with joblib.parallel_config("loky", n_jobs=current.jobs, inner_max_num_threads=1):
             calls = (delayed(function)(*task) for task in remaining)
             for result in Parallel(return_as="generator")(calls):
                 results.append(result)
@@ -170,7 +171,7 @@ def run_parallel(function: Callable, tasks: Iterable[tuple], label: str) -> list
 
 
 def run_until_processes_pay(
-    function: Callable, tasks: list[tuple], own: Workers, show: Callable[[float], None]
+    function: Callable, tasks: list[tuple], current: Workers, show: Callable[[float], None]
 ) -> list:
     """Return the results of the first tasks, computed here: of all where no process would pay."""
     results = []
@@ -178,7 +179,7 @@ def run_until_processes_pay(
     for task in tasks:
         seconds_a_task = (time.perf_counter() - begin) / max(1, len(results))
         seconds_left = seconds_a_task * (len(tasks) - len(results))
-        if own.jobs > 1 and (own.started or seconds_left > START):
+        if current.jobs > 1 and (current.started or seconds_left > START):
             break
         results.append(function(*task))
         show(len(results) / len(tasks))
@@ -186,7 +187,7 @@ def run_until_processes_pay(
 
 
 def run_on_cluster(
-    function: Callable, tasks: list[tuple], own: Workers, show: Callable[[float], None]
+    function: Callable, tasks: list[tuple], current: Workers, show: Callable[[float], None]
 ) -> list:
     """Return what `run_parallel` does; what is lost with a worker is computed by another.
 
@@ -195,11 +196,11 @@ def run_on_cluster(
     """
     from distributed import as_completed
 
-    client = own.client
-    share_values(tasks, own)
+    client = current.client
+    share_values(tasks, current)
     futures = []
     for task in tasks:
-        arguments = [own.sent[id(value)][1] if id(value) in own.sent else value for value in task]
+        arguments = [sent_value(value, current) for value in task]
         futures.append(client.submit(call, function, arguments, pure=False))
 
     results = {}
@@ -221,16 +222,23 @@ def run_on_cluster(
     return [results[future.key] for future in futures]
 
 
-def share_values(tasks: list[tuple], own: Workers) -> None:
+def sent_value(value, current: Workers):
+    """Return what stands for a value on the cluster, if it was sent, else the value."""
+    _, future = current.sent.get(id(value), (None, value))
+    return future
+
+
+def share_values(tasks: list[tuple], current: Workers) -> None:
     """Send the cluster, once, what more than one of the tasks holds."""
     values = [value for task in tasks for value in task]
     uses = Counter(map(id, values))
     for value in values:
         is_large = isinstance(value, np.ndarray | pd.DataFrame | pd.Series)
-        if is_large and uses[id(value)] > 1 and id(value) not in own.sent:
+        if is_large and uses[id(value)] > 1 and id(value) not in current.sent:
             # A result, which another worker repeats when the one that holds it is lost; `value` is
-            # kept, so that its identity stays its own.
-            own.sent[id(value)] = value, own.client.submit(lambda same: same, value, pure=False)
+            # kept, so that no other gets its identity.
+            future = current.client.submit(lambda same: same, value, pure=False)
+            current.sent[id(value)] = value, future
 
 
 def call(function: Callable, arguments: list):

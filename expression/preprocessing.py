@@ -23,8 +23,10 @@ from expression.errors import refusal
 
 MIN_GENES = 10  # fewer are no expression profile, and leave a selection of genes nothing to take
 MAX_GENES = 5_000  # of those that pass the filter, the most variable
-FLOOR, CEILING = 100, 16_000
-MIN_FOLD, MIN_DIFFERENCE = 5, 500
+FLOOR = 100  # of intensities
+CEILING = 16_000
+MIN_FOLD = 5
+MIN_DIFFERENCE = 500
 # Counts per million at which a gene is expressed: filterByExpr's 10 counts in a library of ten
 # million reads. CPM and TPM no longer tell how large a library was, so that all are held to it.
 MIN_CPM = 1

@@ -23,7 +23,7 @@ def run(script, data, folder: Path, *options, figures=False) -> dict[str, bytes]
         if not figures:
             patch.setattr(Report, "add_figure", name_figure)
             for name in list(vars(script.figures)):
-                if name.startswith("draw_") and name != "draw_figures":  # of Q1, which names them
+                if name.startswith("draw_") and name != "draw_trees":  # which names them
                     patch.setattr(script.figures, name, lambda *given, **named: None)
         assert script.main(argv) == 0
     return contents(folder / script.__name__)

@@ -21,7 +21,7 @@ from expression.preprocessing import Preprocessing
 
 
 class FeatureSettings(NamedTuple):
-    """What patients are clustered on; the fields are those of `clusters.feature_matrix`."""
+    """What patients are clustered on; `components` are those of `component_scores`."""
 
     genes: int | None
     standardise_arrays: bool = True
@@ -115,12 +115,13 @@ def assignment_table(
     """Return every cohort's patients with their clusters and item consensus."""
     tables = {}
     for cohort, of_cohort in partitions.items():
+        n_patients = len(next(iter(of_cohort.values())))
         columns = {}
         for (method, k), labels in of_cohort.items():
             consensus = clusters.item_consensus(resampled[cohort][method, k], labels)
             columns[f"{method} {k}"] = labels
             columns[f"{method} {k} consensus"] = consensus
-        tables[cohort] = patients.iloc[: len(labels)].assign(**columns)
+        tables[cohort] = patients.iloc[:n_patients].assign(**columns)
     return pd.concat(tables, names=["cohort"])
 
 

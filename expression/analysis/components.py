@@ -142,7 +142,8 @@ Contrasts = dict[str, tuple[pd.Series, pd.Series]]
 
 def contrasts_in_training(data: ExpressionData) -> Contrasts:
     """Return the comparisons of the classes, and of other groups with the rest."""
-    y, groups = data.y_all, data.groups
+    y = data.y_all
+    groups = data.groups
     negative, positive = data.classes
     train = data.sample_set == "train"
     contrasts = {f"{positive} - {negative}": (train & (y == positive), train & (y == negative))}

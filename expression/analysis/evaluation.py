@@ -197,14 +197,17 @@ def interval_table(scores: pd.Series, y: pd.Series, repeated: pd.DataFrame) -> p
     """
     positive = int((y == 1).sum())
     negative = int((y == 0).sum())
-    limits = [_interval(scores, *key, positive, negative) for key in scores.index]
+    limits = [
+        _interval(scores, measure, model, positive=positive, negative=negative)
+        for measure, model in scores.index
+    ]
     table = pd.DataFrame(limits, scores.index, ["lower", "upper"])
     table.insert(0, "estimate", scores)
     return table.assign(lowest=repeated.min(), highest=repeated.max())
 
 
 def _interval(
-    scores: pd.Series, measure: str, model: str, positive: int, negative: int
+    scores: pd.Series, measure: str, model: str, *, positive: int, negative: int
 ) -> tuple[float, float]:
     value = scores[measure, model]
     if measure == "balanced accuracy":

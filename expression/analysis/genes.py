@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 from sklearn.pipeline import Pipeline
 
-from expression.analysis.models import MODELS, gene_importance
+from expression.analysis.models import MODELS, file_name, gene_importance
 from expression.analysis.selection import SELECTED_FROM, rank_genes
 from expression.data import ExpressionData
 
@@ -29,7 +29,8 @@ def expression_tables(data: ExpressionData) -> tuple[pd.DataFrame, pd.DataFrame]
     """
     pipeline = Pipeline(data.preprocessing.steps()).fit(data.X_train.to_numpy())
     genes = pd.Index(pipeline.get_feature_names_out(data.X_train.columns), name="accession")
-    X, patients = data.X_all.to_numpy(), data.y_all.index
+    X = data.X_all.to_numpy()
+    patients = data.y_all.index
     log2 = pd.DataFrame(pipeline[:-1].transform(X), patients, genes)
     expression = pd.DataFrame(pipeline.transform(X), patients, genes)
     return log2, expression
@@ -93,7 +94,8 @@ def auc_in_direction(expression: pd.DataFrame, y: pd.Series, direction: pd.Serie
         alternative="greater",
         method="asymptotic" if tied or pairs > MAX_EXACT else "exact",
     )
-    auc, p = rank_test.statistic / pairs, rank_test.pvalue
+    auc = rank_test.statistic / pairs
+    p = rank_test.pvalue
     return pd.DataFrame({"auc": auc, "auc_p": p}, expression.columns)
 
 
@@ -138,12 +140,14 @@ def gene_table(
     `expression` and `log2` are of all patients; `frequency` is the share of subsamples that select
     each gene of theirs.
     """
-    y, genes = data.y_train, expression.columns
+    y = data.y_train
+    genes = expression.columns
     in_training = class_difference(expression, log2, y)
     direction = in_training["signal_to_noise"]
     negative, positive = split_classes(expression, y)
     welch = stats.ttest_ind(positive, negative, equal_var=False)
-    values, codes = expression.loc[y.index].to_numpy(), y.cat.codes.to_numpy()
+    values = expression.loc[y.index].to_numpy()
+    codes = y.cat.codes.to_numpy()
     negative_label, positive_label = data.classes
     table = pd.DataFrame(
         {
@@ -213,5 +217,5 @@ def full_table(
     side_by_side = [table]
     for name, model_table in models.items():
         in_words = model_table.assign(direction=model_table["direction"].map(words))
-        side_by_side.append(in_words.add_prefix(f"{name.lower().replace(' ', '_')}_"))
+        side_by_side.append(in_words.add_prefix(f"{file_name(name)}_"))
     return pd.concat(side_by_side, axis=1).rename_axis("accession")

@@ -7,6 +7,7 @@ References: Golub et al. (1999) Science 286:531 (weighted voting, prediction str
 Fridlyand & Speed (2002) JASA 97:77 (40 genes for the tree).
 """
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_selection import SelectorMixin, SelectPercentile, f_classif
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
@@ -29,8 +31,9 @@ from expression.preprocessing import Preprocessing
 MAJORITY = "Majority class"  # the baseline of which only the accuracy tells anything
 ROUNDS = "model__n_estimators"  # of boosting
 
-FEW_PATIENTS = 100  # of more, the rotation takes longer than what it saves
+MOST_ROTATED = 100  # patients: of more, the rotation takes longer than what it saves
 NEWTON_STEPS = 100
+CONVERGED = 1e-9  # largest change of a weight
 
 
 class LogisticRegressionOfFewPatients(LogisticRegression):
@@ -39,13 +42,14 @@ class LogisticRegressionOfFewPatients(LogisticRegression):
     Penalised coefficients are a combination of the patients, so that a rotation of the genes into
     the space of the patients loses nothing (Hastie & Tibshirani 2004, Biostatistics 5:329). There
     Newton's method reaches the optimum, of which the default solver on thousands of genes stops
-    short: at C = 10, by half of the largest coefficient on the shipped data.
+    short: at C = 10, by half of the largest coefficient on the shipped data. Of the parameters only
+    C matters there.
     """
 
     def fit(self, X, y):
         """Fit on X, patients x genes, and y, two classes; `coef_` are of the genes."""
         patients, genes = X.shape
-        if genes <= patients or patients > FEW_PATIENTS:
+        if genes <= patients or patients > MOST_ROTATED:
             return super().fit(X, y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         genes_of_coordinates, coordinates = qr(X.T, mode="economic")
@@ -75,11 +79,12 @@ def fit_logistic(X: np.ndarray, y: np.ndarray, C: float) -> tuple[np.ndarray, fl
         gradient = design.T @ (p - y) + penalty * weights
         hessian = (design.T * (p * (1 - p))) @ design + np.diag(penalty)
         step = np.linalg.solve(hessian, gradient)
-        while loss(weights - step) > loss(weights) and np.abs(step).max() > 1e-9:
+        while loss(weights - step) > loss(weights) and np.abs(step).max() > CONVERGED:
             step /= 2
         weights = weights - step
-        if np.abs(step).max() <= 1e-9:
-            break
+        if np.abs(step).max() <= CONVERGED:
+            return weights[:-1], weights[-1]
+    warnings.warn(f"no optimum after {NEWTON_STEPS} steps", ConvergenceWarning, stacklevel=2)
     return weights[:-1], weights[-1]
 
 
@@ -284,6 +289,11 @@ def gene_importance(importance: Importance, pipeline: Pipeline, genes: pd.Index)
     values = np.zeros(len(genes))
     values[columns] = np.abs(np.ravel(getattr(pipeline[-1], importance.attribute)))
     return pd.Series(values, genes)
+
+
+def file_name(name: str) -> str:
+    """Return the name of a model as files and columns have it."""
+    return name.lower().replace(" ", "_")
 
 
 def parameter_text(parameters: dict) -> str:

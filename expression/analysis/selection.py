@@ -223,14 +223,14 @@ def run_controls(
     `selected`: subsamples x genes, what all patients and their labels select by mean rank.
     """
     resampled = resample_pairs(selected, seed)
-    rule = rule._replace(pairs=min(rule.pairs, FEWER_PAIRS))
+    fewer_pairs = rule._replace(pairs=min(rule.pairs, FEWER_PAIRS))
     patient_sets = [*permute_labels(y, permutations, seed), *leave_out_fifths(y, seed)]
-    refitted = refit_on_pairs(models, X, patient_sets, rule, "controls")
+    refitted = refit_on_pairs(models, X, patient_sets, fewer_pairs, "controls")
     frequencies = pd.DataFrame(refitted[:, :, -1].mean(axis=1), columns=X.columns)
     subsets = frequencies[permutations:].reset_index(drop=True) >= SELECTED_FROM
     return Controls(
         resampled=pd.DataFrame(resampled, columns=X.columns),
-        pairs=rule.pairs,
+        pairs=fewer_pairs.pairs,
         permuted=frequencies[:permutations],
         subsets=subsets,
     )

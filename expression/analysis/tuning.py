@@ -145,8 +145,9 @@ def score_grid(unfitted: Unfitted, fold: Fold) -> list[float]:
     classifiers = {}  # fitted ones, by the parameters of all steps
     scores = []
     for point in grid_points(unfitted):
-        fitted_point = point | {ROUNDS: max(model.grid[ROUNDS])} if model.staged else point
-        of_steps, of_classifier = split_parameters(fitted_point)
+        of_steps, of_classifier = split_parameters(point)
+        if model.staged:
+            of_classifier[ROUNDS.removeprefix("model__")] = max(model.grid[ROUNDS])
         steps_key = tuple(of_steps.items())
         fit_key = steps_key, tuple(of_classifier.items())
         if steps_key not in features:

@@ -14,7 +14,7 @@ from expression.analysis.evaluation import (
     hardest_first,
     no_calls,
 )
-from expression.analysis.models import MAJORITY, MODELS, classifier_names, predicts_positive
+from expression.analysis.models import MODELS, classifier_names, file_name, predicts_positive
 from expression.data import ExpressionData
 from expression.running import style
 from expression.running.report import interval_text, range_text
@@ -22,32 +22,13 @@ from expression.running.report import interval_text, range_text
 MAX_SHOWN = 60  # patients
 
 
-def draw_figures(data: ExpressionData, results: Results) -> dict[str, plt.Figure]:
-    """Return all figures by name."""
-    n_train = len(data.y_train)
-    n_test = len(data.y_test)
-    figures = {
-        "nested_cv": draw_resampled(
-            results.nested,
-            f"{n_train} training patients, held out in folds (nested cross-validation)",
-            "repetitions",
-        )
-    }
+def draw_trees(results: Results, data: ExpressionData) -> dict[str, plt.Figure]:
+    """Return a figure of each classifier that is a single tree, by a name for its file."""
+    figures = {}
     for name in classifier_names():
         pipeline = results.fitted[name].pipeline
         if isinstance(pipeline[-1], DecisionTreeClassifier):
-            figures[name.lower().replace(" ", "_")] = draw_decision_tree(pipeline, data)
-    tested = results.tested
-    if tested:
-        P = tested.P.drop(columns=MAJORITY)
-        figures["confusion_matrices"] = draw_confusion_matrices(P, data, tested.correct)
-        figures["roc_curves"] = draw_roc_curves(P, data, tested.scores)
-        figures["patients"] = draw_patients(P, data)
-        figures["monte_carlo_cv"] = draw_resampled(
-            results.splits,
-            f"{n_test} of all {n_train + n_test} patients, held out in random splits",
-            "splits",
-        )
+            figures[file_name(name)] = draw_decision_tree(pipeline, data)
     return figures
 
 

@@ -153,7 +153,8 @@ def draw_heatmap(
             colors_ratio=0.025,
             figsize=(style.PAGE_WIDTH, 5.4),
         )
-    rows, columns = grid.dendrogram_row.reordered_ind, grid.dendrogram_col.reordered_ind
+    rows = grid.dendrogram_row.reordered_ind
+    columns = grid.dendrogram_col.reordered_ind
     name_heatmap(grid.ax_heatmap, leading.iloc[rows], z.columns.map(str)[columns])
     grid.ax_cbar.set_title("SDs from the\ntraining mean", fontsize="x-small", fontweight="normal")
     grid.gs.update(left=0.02, right=0.79, bottom=0.09, top=0.88)

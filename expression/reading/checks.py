@@ -1,5 +1,6 @@
 """What the values of expression tables must fulfil; what does not is refused."""
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Collection
 from pathlib import Path
@@ -75,10 +76,13 @@ def _wrong_scale(
 ) -> tuple[str, str] | None:
     """Return what values look like, if not of the scale they are given as, and what to do."""
     wrong = _looks_centred(values, smallest, largest)
-    wrong = wrong or _looks_logged_otherwise(values, largest, scale)
-    if scale.is_counted:
-        return wrong or _looks_negative(smallest, scale)
-    return wrong or _looks_sequenced(values, smallest, largest, scale)
+    if wrong is None:
+        wrong = _looks_logged_otherwise(values, largest, scale)
+    if wrong is None and scale.is_counted:
+        wrong = _looks_negative(smallest, scale)
+    elif wrong is None:
+        wrong = _looks_sequenced(values, smallest, largest, scale)
+    return wrong
 
 
 def _looks_centred(
@@ -91,7 +95,7 @@ def _looks_centred(
     if not centred.any():
         return None
     advice = "export the values from before they were centred"
-    return _name_patients(centred, "like log-ratios or z-scores"), advice
+    return _say_which(centred, "like log-ratios or z-scores"), advice
 
 
 def _looks_logged_otherwise(
@@ -113,7 +117,7 @@ def _looks_logged_otherwise(
     if low.any() and not low.all():
         gene = values.max(axis=1).idxmax()
         advice += f"; or is {gene}, of the largest values, no gene? (--drop)"
-    return _name_patients(wrong, alike), advice
+    return _say_which(wrong, alike), advice
 
 
 def _looks_negative(smallest: pd.Series, scale: Scale) -> tuple[str, str] | None:
@@ -122,7 +126,7 @@ def _looks_negative(smallest: pd.Series, scale: Scale) -> tuple[str, str] | None
     if not negative.any():
         return None
     advice = "give log2(x + 1), or the counts" if scale.is_logged else "see --expression intensity"
-    return _name_patients(negative, "otherwise, with values below 0"), advice
+    return _say_which(negative, "otherwise, with values below 0"), advice
 
 
 def _looks_sequenced(
@@ -144,7 +148,7 @@ def _looks_sequenced(
     return None
 
 
-def _name_patients(wrong: pd.Series, alike: str) -> str:
+def _say_which(wrong: pd.Series, alike: str) -> str:
     names = wrong.index[wrong]
     return f"{len(names)} of {len(wrong)} patients look {alike}: {shortlist(names)}"
 
@@ -152,7 +156,9 @@ def _name_patients(wrong: pd.Series, alike: str) -> str:
 def check_copies(parts: Collection[pd.DataFrame], tables: list[Table]) -> None:
     """Raise when two patients have the same values: one of them is a copy."""
     seen = defaultdict(list)  # by a thousand values, which hardly any two patients share
-    for patient, values in (row for X in parts for row in zip(X.index, X.to_numpy(), strict=True)):
+    patients = [patient for X in parts for patient in X.index]
+    rows = itertools.chain.from_iterable(X.to_numpy() for X in parts)
+    for patient, values in zip(patients, rows, strict=True):
         alike = seen[values[:: 1 + len(values) // 1_000].tobytes()]
         for original, others in alike:
             if np.array_equal(values, others):
@@ -167,7 +173,9 @@ def check_copies(parts: Collection[pd.DataFrame], tables: list[Table]) -> None:
 
 def find_missing(tables: list[Table], accept: bool) -> tuple[set[str], list[str]]:
     """Return the genes that lack a value in any table, and a note of how many they are."""
-    genes, patients, files = Counter(), Counter(), []
+    genes = Counter()
+    patients = Counter()
+    files = []
     for table in tables:
         missing = table.values.isna()
         if missing.any(axis=None):
@@ -179,16 +187,18 @@ def find_missing(tables: list[Table], accept: bool) -> tuple[set[str], list[str]
     if accept and len(genes) < len(tables[0].values):
         return set(genes), [f"{len(genes):,} genes are left out, as values of them are missing."]
 
-    worst_genes, worst_patients = (
-        ", ".join(f"{name} ({lacking})" for name, lacking in counts.most_common(3))
-        for counts in (genes, patients)
-    )
+    worst_genes = _say_most(genes)
+    worst_patients = _say_most(patients)
     raise refusal(
         " and ".join(files),
         "every value must be there",
         f"{genes.total():,} are missing, most in genes {worst_genes} and patients {worst_patients}",
         "--missing drop leaves out genes that lack any, --drop NAME a patient or gene",
     )
+
+
+def _say_most(counts: Counter) -> str:
+    return ", ".join(f"{name} ({lacking})" for name, lacking in counts.most_common(3))
 
 
 def find_common_genes(
@@ -198,8 +208,10 @@ def find_common_genes(
 
     Genes that lack values, `without`, are left out of both tables before these are compared.
     """
-    train, test = tables[0], tables[-1]
-    genes, others = (set(table.values.index).difference(without) for table in (train, test))
+    train = tables[0]
+    test = tables[-1]
+    genes = set(train.values.index).difference(without)
+    others = set(test.values.index).difference(without)
     missing = genes - others
     extra = others - genes
     common = sorted(genes & others)
@@ -227,7 +239,8 @@ def find_common_genes(
 
 def merge_descriptions(tables: list[Table], genes: list[str]) -> dict[str, str]:
     """Return the description of each gene, from whichever table has one."""
-    train, test = tables[0].descriptions, tables[-1].descriptions
+    train = tables[0].descriptions
+    test = tables[-1].descriptions
     merged = {gene: train.get(gene) or test.get(gene, "") for gene in genes}
     if differ := [gene for gene in genes if test.get(gene, "") not in ("", merged[gene])]:
         raise refusal(

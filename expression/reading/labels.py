@@ -86,7 +86,8 @@ def _read_cls(path: Path, lines: list[str], ended: bool) -> list[str]:
 
 def match_codes(labels: list[Labels], in_order: list[list[str]]) -> list[Source]:
     """Return the classes of CLS files: of the next file's patients, or of all that are left."""
-    sources, taken = [], 0
+    sources = []
+    taken = 0  # files whose patients have their classes
     for label in labels:
         left = in_order[taken:]
         if left and len(label.in_order) == len(left[0]):
@@ -173,7 +174,8 @@ def _no_patient(labels: Sheet, sheets: list[Sheet]) -> DataError:
 
 def _check_header(labels: Sheet, key: int, column: int, known: set[str]) -> None:
     """Raise when the header looks like a row: a patient and a class."""
-    name, label = labels.header[key], labels.header[column]
+    name = labels.header[key]
+    label = labels.header[column]
     looks_like_a_row = name in known and label in labels.text[column]
     if looks_like_a_row and key not in labels.called(PATIENT_HEADERS):
         raise refusal(
@@ -185,6 +187,10 @@ def _check_header(labels: Sheet, key: int, column: int, known: set[str]) -> None
 
 
 def _check_end(labels: Sheet, key: int, column: int) -> None:
+    """Raise when the file may have ended within the last name of a patient, or of a class.
+
+    Where another column is the last, its end cannot be told; the last class then stands for it.
+    """
     last = max(labels.text)
     _check_last(labels.path, labels.ended, labels.text[key if key == last else column])
 
@@ -253,7 +259,8 @@ def possible_classes(sheet: Sheet, among: Collection[int], options: ReadingOptio
 
 def join_classes(sources: list[Source]) -> dict[str, str]:
     """Return the class of every patient that a file names; none may have two."""
-    classes, origin = {}, {}
+    classes = {}
+    origin = {}
     for source in sources:
         for patient, name in source.classes.items():
             if classes.setdefault(patient, name) != name:
@@ -278,13 +285,14 @@ def order_classes(counts: list[Counter], where: str, positive: str | None) -> tu
         advice = "choose two with --classes A B"
         raise refusal(where, "patients must be of two classes", found, advice)
 
-    positive, why = _choose_positive(names, counts[0], positive)
+    chosen, why = _choose_positive(names, counts[0], positive)
     for count, least, part in zip(counts, (MIN_PATIENTS, 1), ("training", "test"), strict=False):
         for name in names:
             if count[name] < least:
                 rule = f"must hold at least {least} {part} patients of each class"
                 raise refusal(where, rule, f"found {count[name]} of {name}", "add patients of it")
-    return sorted(names, key=lambda name: name == positive), why
+    [negative] = set(names) - {chosen}
+    return [negative, chosen], why
 
 
 def _choose_positive(names: list[str], training: Counter, chosen: str | None) -> tuple[str, str]:

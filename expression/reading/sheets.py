@@ -38,20 +38,27 @@ from expression.errors import MAX_NAME_LENGTH, DataError, refusal, shortlist
 MAX_BYTES = 2**32  # 2,096 arrays of 54,675 genes take a quarter; what unpacks to more is no data
 DELIMITERS = "\t,;"
 NUMBER_CHARACTERS = frozenset("0123456789+-.eE")
-MISSING = {
-    *("", "NA", "na", "N/A", "n/a", "#N/A", "null", "NULL"),
-    *("NaN", "nan", "NAN", "-nan", "+nan"),
-}
+MISSING = frozenset(
+    ["NA", "na", "N/A", "n/a", "#N/A", "null", "NULL", "NaN", "nan", "NAN", "-nan", "+nan"],
+) | {""}
 DECIMAL_COMMA = re.compile(r"[+-]?[\d.]*,\d+([eE][+-]?\d+)?")
 # pandas before 3.1 reads the last digit of long numbers wrongly unless told otherwise.
-EXACT = {} if pd.__version__ >= "3.1" else {"float_precision": "round_trip"}
+FLOAT_PRECISION = None if pd.__version__ >= "3.1" else "round_trip"
 
 # Column headers as `plain` writes them
 ACCESSION_HEADER = "gene accession number"
 DESCRIPTION_HEADERS = {"gene description", "description", "gene name", "gene symbol", "hugo symbol"}
 PATIENT_HEADERS = {
-    *("patient", "patient id", "patientid", "sample", "sample id", "sampleid"),
-    *("subject", "subject id", "subjectid", "id"),
+    "patient",
+    "patient id",
+    "patientid",
+    "sample",
+    "sample id",
+    "sampleid",
+    "subject",
+    "subject id",
+    "subjectid",
+    "id",
 }
 CLASS_HEADERS = {"cancer", "class", "diagnosis", "disease", "group", "label", "phenotype", "type"}
 # Numbers that say something of a gene: of featureCounts, of cBioPortal
@@ -203,7 +210,7 @@ class Sheet:
         """Return the number of a row in the file, for a message: so it is read again for it."""
         place = _locate(self.path, read_bytes(self.path))
         rows = _rows_below(place, _remove_quoted_cells(place), _read_head(place).above)
-        return [number for number, _ in rows][self.numbers.index[row]]
+        return [row_number for row_number, _ in rows][self.numbers.index[row]]
 
 
 def read_sheet(
@@ -474,7 +481,9 @@ def _read_head(place: _Place) -> _Head:
     """Return header and first row, and where the rows of data begin."""
     lines = io.BytesIO(place.content)
     reader = csv.reader(map(bytes.decode, lines), delimiter=place.delimiter)
-    heads, above, start = [], 0, 0
+    heads = []
+    above = 0
+    start = 0
     try:
         for row, cells in enumerate(reader, start=1):
             cells = list(map(clean, cells))
@@ -583,7 +592,7 @@ def _parse(place: _Place, head: _Head, columns: int, as_text: set[int]) -> pd.Da
             dtype=dict.fromkeys(as_text, object),
             keep_default_na=False,
             na_values={j: MISSING for j in range(columns) if j not in as_text},
-            **EXACT,
+            float_precision=FLOAT_PRECISION,
         )
 
 

@@ -1,13 +1,15 @@
 """The command line of a script: its options, its data, and how it ends.
 
-def parse_args(argv=None):
-    parser = make_parser(__doc__, "a_script")
-    ...
+    def parse_args(argv=None):
+        parser = make_parser(__doc__, "a_script")
+        ...
 
-@command_line(parse_args)
-def main(args):
-    data = load_data(args)
-    report = start_report(args, data, "A title", STAGES)
+    @command_line(parse_args)
+    def main(args):
+        data = load_data(args)
+        report = start_report(args, data, "A title", STAGES)
+
+`main()` then takes the command line, or a list of options, and returns the exit status.
 """
 
 import argparse
@@ -28,7 +30,7 @@ from expression.running.report import FIGURE_FORMATS, Report
 from expression.running.style import theme
 
 OUTPUT_DIR = Path(__file__).resolve().parents[2] / "outputs"
-FEW_PATIENTS = 72  # up to as many as the published data have, all repetitions are affordable
+PUBLISHED_PATIENTS = 72  # of so many or fewer, all repetitions are affordable
 MAX_SEED = 2**32 - 1  # of NumPy
 # Not among the recorded options: what changes no number, where the input is (it has a checksum),
 # and what the record names itself
@@ -193,7 +195,7 @@ def _add_own_data_options(parser: ScriptParser) -> None:
         "--keep",
         nargs="+",
         metavar="NAME",
-        help="genes to keep though their names look like clinical data",
+        help="genes to keep though their names look like a date, a header or clinical data",
     )
 
 
@@ -227,15 +229,15 @@ class Repetitions(NamedTuple):
     fewest: int  # for however many
 
     def for_patients(self, patients: int) -> int:
-        if patients <= FEW_PATIENTS:
+        if patients <= PUBLISHED_PATIENTS:
             return self.default
-        return max(self.fewest, round(self.default * FEW_PATIENTS / patients))
+        return max(self.fewest, round(self.default * PUBLISHED_PATIENTS / patients))
 
     def __str__(self) -> str:
         """Say it in the help of an option."""
         return (
-            f"default: {self.default:,}; beyond {FEW_PATIENTS} patients fewer in proportion, at "
-            f"least {self.fewest}"
+            f"default: {self.default:,}; beyond {PUBLISHED_PATIENTS} patients fewer in "
+            f"proportion, at least {self.fewest}"
         )
 
 

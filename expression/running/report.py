@@ -62,7 +62,7 @@ class Report:
         self.figure_format = figure_format
         self.quiet = quiet
         self.files: dict[str, bytes] = {}
-        self.in_short = ""
+        self.answer = ""
         # Lines of metrics.txt
         described = describe(data)
         self.headline: list[str] = []
@@ -111,10 +111,10 @@ class Report:
         table of finished cells. Both open metrics.txt, and the sentences end on the terminal.
         """
         self.record["headline"] = {"title": title, "in_short": in_short, "rows": to_plain(rows)}
-        self.in_short = "\n".join(map(wrap, in_short))
+        self.answer = "\n".join(map(wrap, in_short))
         self.headline = [
             *under_line("In short", "-"),
-            self.in_short,
+            self.answer,
             "",
             *under_line(title, "-"),
             rows_to_text(rows),
@@ -179,7 +179,7 @@ class Report:
                 raise unusable(error.filename or self.folder, found) from None
             raise
         files = f"Written to {self.folder}: {', '.join(self.record['files'])}"
-        self.show(self.in_short, wrap(files))
+        self.show(self.answer, wrap(files))
 
     def _replace_files(self, contents: dict[str, bytes]) -> None:
         # Inside, as on the same disk renaming is atomic
@@ -249,11 +249,9 @@ def _count_genes(data: ExpressionData) -> str:
         does = f"reach {MIN_CPM} per million in {least} or more training patients"
     passing = f"{kept.n_passing_:,} of {data.X_train.shape[1]:,} genes {does}"
     used = kept.support_.sum()
-    return (
-        passing
-        if kept.n_passing_ == used
-        else (f"{passing}; the {used:,} most variable of them are used")
-    )
+    if kept.n_passing_ == used:
+        return passing
+    return f"{passing}; the {used:,} most variable of them are used"
 
 
 def package_versions() -> dict[str, str]:

@@ -104,8 +104,12 @@ def name_ticks(
     names = [shorten(str(name)) for name in names]
     step = math.ceil((rows or len(names)) * TICK_INCHES / inches)
     shown = np.arange(0, len(names), max(1, step))
-    upright = {"rotation": 90} if axis.axis_name == "x" else {}
-    axis.set_ticks(first + shown, [names[i] for i in shown], fontsize="x-small", **upright)
+    axis.set_ticks(
+        first + shown,
+        [names[i] for i in shown],
+        fontsize="x-small",
+        rotation=90 if axis.axis_name == "x" else 0,
+    )
     axis.set_tick_params(length=0)
     if step > 1:
         axis.set_label_text(f"{axis.get_label_text()} (one in {step} named)")
@@ -114,14 +118,15 @@ def name_ticks(
 def series_styles(names: Iterable[str]) -> dict[str, dict]:
     """Return colour, marker and line style of each series: no two of the first 28 have the same
     colour and marker, or the same colour and line style."""
-    return {
-        name: {
-            "color": COLORS[SERIES_COLORS[i % 7]],
-            "marker": SERIES_MARKERS[(i + i // 7) % 7],
-            "linestyle": SERIES_DASHES[i // 7 % 4],
+    styles = {}
+    for i, name in enumerate(names):
+        turn, place = divmod(i, len(SERIES_COLORS))  # how often all colours were used before
+        styles[name] = {
+            "color": COLORS[SERIES_COLORS[place]],
+            "marker": SERIES_MARKERS[(place + turn) % len(SERIES_MARKERS)],
+            "linestyle": SERIES_DASHES[turn % len(SERIES_DASHES)],
         }
-        for i, name in enumerate(names)
-    }
+    return styles
 
 
 def class_palette(data: ExpressionData) -> dict[str, str]:
