@@ -108,17 +108,17 @@ def match_codes(labels: list[Labels], in_order: list[list[str]]) -> list[Source]
     return sources
 
 
-def name_patients(labels: Labels, sheets: list[Sheet], options: ReadingOptions) -> Source:
+def name_patients(labels: Labels, expression: list[Sheet], options: ReadingOptions) -> Source:
     """Return the class of each patient in a table of classes."""
-    if labels.path in [sheet.path for sheet in sheets]:
+    if labels.path in [sheet.path for sheet in expression]:
         raise refusal(
             labels.path,
             "must be another file than the expression",
             "its classes are read anyway",
             "leave --labels out, and see --class-column",
         )
-    known = _names_in(sheets)
-    key = _patient_column(labels.sheet, known, sheets)
+    known = _names_in(expression)
+    key = _patient_column(labels.sheet, known, expression)
     column = choose_classes(labels.sheet, labels.sheet.text.keys() - {key}, options)
     _check_header(labels.sheet, key, column, known)
     _check_end(labels.sheet, key, column)
@@ -136,22 +136,22 @@ def _names_in(sheets: list[Sheet]) -> set[str]:
     return known
 
 
-def _patient_column(labels: Sheet, known: set[str], sheets: list[Sheet]) -> int:
+def _patient_column(sheet: Sheet, known: set[str], expression: list[Sheet]) -> int:
     """Return the column that shares most entries with the expression files."""
-    shared = {j: len(known.intersection(cells) - {""}) for j, cells in labels.text.items()}
+    shared = {j: len(known.intersection(cells) - {""}) for j, cells in sheet.text.items()}
     key = max(shared, key=shared.get, default=None)
     if not shared.get(key):
-        raise _no_patient(labels, sheets)
+        raise _no_patient(sheet, expression)
 
     rivals = [
         j
-        for j, cells in labels.text.items()
-        if shared[j] == shared[key] and cells != labels.text[key]
+        for j, cells in sheet.text.items()
+        if shared[j] == shared[key] and cells != sheet.text[key]
     ]
     if rivals:
-        columns = shortlist(labels.header[j] for j in (key, *rivals))
+        columns = shortlist(sheet.header[j] for j in (key, *rivals))
         raise refusal(
-            labels.path,
+            sheet.path,
             "must name the patients once",
             f"columns that may: {columns}",
             "leave one out with --drop NAME",
@@ -159,55 +159,55 @@ def _patient_column(labels: Sheet, known: set[str], sheets: list[Sheet]) -> int:
     return key
 
 
-def _no_patient(labels: Sheet, sheets: list[Sheet]) -> DataError:
-    files = " or ".join(str(sheet.path) for sheet in sheets)
-    entries = next(iter(labels.text.values()), [])
-    columns = shortlist(sheets[0].header.values(), 2)
-    rows = shortlist(next(iter(sheets[0].text.values()), []), 2)
+def _no_patient(sheet: Sheet, expression: list[Sheet]) -> DataError:
+    files = " or ".join(str(other.path) for other in expression)
+    entries = next(iter(sheet.text.values()), [])
+    columns = shortlist(expression[0].header.values(), 2)
+    rows = shortlist(next(iter(expression[0].text.values()), []), 2)
     return refusal(
-        labels.path,
+        sheet.path,
         f"must name the patients of {files}",
         f"none of {shortlist(entries) or 'its entries'} is there: columns {columns}, rows {rows}",
         "use the same names in both",
     )
 
 
-def _check_header(labels: Sheet, key: int, column: int, known: set[str]) -> None:
+def _check_header(sheet: Sheet, key: int, column: int, known: set[str]) -> None:
     """Raise when the header looks like a row: a patient and a class."""
-    name = labels.header[key]
-    label = labels.header[column]
-    looks_like_a_row = name in known and label in labels.text[column]
-    if looks_like_a_row and key not in labels.called(PATIENT_HEADERS):
+    name = sheet.header[key]
+    label = sheet.header[column]
+    looks_like_a_row = name in known and label in sheet.text[column]
+    if looks_like_a_row and key not in sheet.called(PATIENT_HEADERS):
         raise refusal(
-            labels.path,
+            sheet.path,
             "must have a header",
             f"its first line, {name} and {label}, was read as one",
             "write one above, such as patient,class",
         )
 
 
-def _check_end(labels: Sheet, key: int, column: int) -> None:
+def _check_end(sheet: Sheet, key: int, column: int) -> None:
     """Raise when the file may have ended within the last name of a patient, or of a class.
 
     Where another column is the last, its end cannot be told; the last class then stands for it.
     """
-    last = max(labels.text)
-    _check_last(labels.path, labels.ended, labels.text[key if key == last else column])
+    last = max(sheet.text)
+    _check_last(sheet.path, sheet.ended, sheet.text[key if key == last else column])
 
 
-def _read_classes(labels: Sheet, key: int, column: int, options: ReadingOptions) -> Source:
+def _read_classes(sheet: Sheet, key: int, column: int, options: ReadingOptions) -> Source:
     """Return the classes of a column, by the patients of another."""
     rows = [
         (patient, label)
-        for patient, label in zip(labels.text[key], labels.text[column], strict=True)
+        for patient, label in zip(sheet.text[key], sheet.text[column], strict=True)
         if not options.leaves_out(patient)
     ]
-    check_names(labels.path, labels.header[key] or "row", [patient for patient, _ in rows])
+    check_names(sheet.path, sheet.header[key] or "row", [patient for patient, _ in rows])
 
     classes = {patient: label for patient, label in rows if label or not options.classes}
-    check_classes(labels.path, "every patient must have a class", classes)
-    check_names(labels.path, labels.header[column] or "class", set(classes.values()))
-    return Source(labels.path, classes, labels.header[column])
+    check_classes(sheet.path, "every patient must have a class", classes)
+    check_names(sheet.path, sheet.header[column] or "class", set(classes.values()))
+    return Source(sheet.path, classes, sheet.header[column])
 
 
 def check_classes(where: object, rule: str, classes: dict[str, str]) -> None:
