@@ -273,10 +273,11 @@ def short_gene_names(descriptions: dict[str, str], symbols: dict[str, str]) -> d
 
     A name that several genes share is followed by the accession.
     """
-    names = {
-        gene: symbols.get(gene) or _shorten(description or gene)
-        for gene, description in descriptions.items()
-    }
+    names = {gene: description or gene for gene, description in descriptions.items()}
+    for gene, name in names.items():
+        if len(name) > SHORT_NAME_LENGTH:
+            names[gene] = textwrap.shorten(name, width=SHORT_NAME_LENGTH, placeholder="…")
+    names.update((gene, symbol) for gene, symbol in symbols.items() if gene in names)
     count = Counter(names.values())
     unique = {
         gene: f"{name} ({gene})" if name != gene and (count[name] > 1 or name in names) else name
@@ -285,9 +286,3 @@ def short_gene_names(descriptions: dict[str, str], symbols: dict[str, str]) -> d
     if len(set(unique.values())) < len(unique):
         return {gene: gene for gene in names}
     return unique
-
-
-def _shorten(text: str) -> str:
-    if len(text) <= SHORT_NAME_LENGTH:
-        return text
-    return textwrap.shorten(text, width=SHORT_NAME_LENGTH, placeholder="…")

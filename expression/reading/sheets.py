@@ -41,6 +41,7 @@ NUMBER_CHARACTERS = frozenset("0123456789+-.eE")
 MISSING = frozenset(
     ["NA", "na", "N/A", "n/a", "#N/A", "null", "NULL", "NaN", "nan", "NAN", "-nan", "+nan"],
 ) | {""}
+UNCLEAN = ("  ", " \n", "\n ", *"\t\r\v\f\x1c\x1d\x1e\x1f")  # of names, a line each
 DECIMAL_COMMA = re.compile(r"[+-]?[\d.]*,\d+([eE][+-]?\d+)?")
 # pandas before 3.1 reads the last digit of long numbers wrongly unless told otherwise.
 FLOAT_PRECISION = None if pd.__version__ >= "3.1" else "round_trip"
@@ -76,6 +77,19 @@ def clean(name: str) -> str:
     if not name.isascii():
         name = unicodedata.normalize("NFC", name)
     return " ".join(name.split())
+
+
+def clean_all(names: list[str]) -> list[str]:
+    """Return names as `clean` writes them.
+
+    Nearly all columns are clean as they stand: to look first takes a tenth off the loading of
+    300 x 20,000, where names weigh most.
+    """
+    lines = "\n".join(["", *names, ""])
+    is_clean = lines.count("\n") == len(names) + 1 and not any(sign in lines for sign in UNCLEAN)
+    if is_clean and lines.isascii():
+        return names
+    return list(map(clean, names))
 
 
 def plain(header: str) -> str:
@@ -510,9 +524,10 @@ def _check_lengths(place: _Place, bare: bytes, head: _Head) -> None:
         raise refusal(place.path, "must be a table with a header", found, "check the export")
     delimiter = place.delimiter.encode()
     blank = f" \n{DELIMITERS}".encode()
-    for row, line in _rows_below(place, bare, head.above):
+    lines = enumerate(io.BytesIO(bare), start=place.line)
+    for row, line in itertools.islice(lines, head.above, None):
         cells = line.count(delimiter) + 1
-        if cells > length or (cells < length and line.strip(blank)):
+        if cells != length and (cells > length or line.strip(blank)):
             rule = f"every row must have {length} cells like the header"
             raise refusal(place.path, rule, f"row {row} has {cells}", "check the export")
 
@@ -561,7 +576,7 @@ def _read_cells(
         as_text = as_text | others
         frame = _parse(place, head, columns, as_text)
 
-    text = {j: list(map(clean, frame[j])) for j in sorted(as_text)}
+    text = {j: clean_all(frame[j].tolist()) for j in sorted(as_text)}
     numeric = [j for j in frame if j not in as_text]
     values = frame[numeric].to_numpy(float, copy=True)
     del frame  # the values are the largest thing in memory

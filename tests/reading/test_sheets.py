@@ -120,6 +120,14 @@ def test_a_chosen_column_of_classes_is_text_though_it_holds_numbers(tmp_path):
     assert sheet.text == {0: ["a", "b"], 2: ["0", "01"]}
 
 
+@pytest.mark.parametrize(
+    "odd", ["a  b", " a", "a ", "a\tb", "a\nb", "a\x1fb", "Zoe\u0308", "a\u00a0b", "a b", "ab", ""]
+)
+def test_names_are_cleaned_whether_others_need_it_or_not(odd):
+    for names in ([odd], ["x", odd, "y z"]):
+        assert sheets.clean_all(names) == list(map(sheets.clean, names))
+
+
 # --- properties -----------------------------------------------------------------------------------
 
 PROPERTY = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
