@@ -1,0 +1,1 @@
+"""Numbers in, numbers out: models and their evaluation, genes, clusters, components."""

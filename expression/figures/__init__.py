@@ -1,0 +1,1 @@
+"""What the scripts draw, one room a script: values in, a figure out."""
