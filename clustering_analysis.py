@@ -244,7 +244,7 @@ def labels_to_compare(data: ExpressionData) -> pd.DataFrame:
     """Return the labels of all patients, a column a kind."""
     truths = pd.DataFrame({"class": data.y_all.astype(str)})
     if data.subtypes is not None:
-        truths["subtype"] = data.groups
+        truths["subtype"] = data.subgroups
     return truths
 
 
@@ -295,21 +295,21 @@ def main(args: argparse.Namespace) -> None:
 
     widest = next(iter(cohorts))
     variance = features[widest].var(axis=0).sum()
-    groups = data.groups
-    palette = style.group_palette(data)
+    subgroups = data.subgroups
+    palette = style.subgroup_palette(data)
     drawn = sorted({*kinds.values(), cluster_numbers[widest].k})
     report.add_figure(
         "clusters",
         figures.draw_clusters(
-            scores[widest], partitions[widest], groups, palette, ks=drawn, variance=variance
+            scores[widest], partitions[widest], subgroups, palette, ks=drawn, variance=variance
         ),
     )
     report.add_figure(
         "consensus_matrices",
-        figures.draw_consensus(resampled[widest], partitions[widest], groups, palette, ks=drawn),
+        figures.draw_consensus(resampled[widest], partitions[widest], subgroups, palette, ks=drawn),
     )
     report.add_figure("k_selection", figures.draw_k_selection(stability, names))
-    report.add_figure("dendrogram", figures.draw_dendrogram(scores[widest], groups, palette))
+    report.add_figure("dendrogram", figures.draw_dendrogram(scores[widest], subgroups, palette))
 
     sentences = in_short(
         cluster_numbers, agreements, sensitivity, kinds=kinds, nulls=args.nulls, names=names
@@ -317,7 +317,7 @@ def main(args: argparse.Namespace) -> None:
     report.add_headline(TITLE, rows, sentences)
     report_stability(report, cluster_numbers, stability)
     report_agreement(report, agreements, kinds)
-    report_contents(report, agreement.content_table(partitions, groups), cluster_numbers)
+    report_contents(report, agreement.content_table(partitions, subgroups), cluster_numbers)
     report.add_table("sensitivity", sensitivity)
     patients = truths.assign(set=data.sample_set)
     report.add_table("assignments", agreement.assignment_table(partitions, resampled, patients))

@@ -8,6 +8,8 @@ import pandas as pd
 
 from expression.preprocessing import Preprocessing
 
+MIN_PATIENTS = 5  # of each class, to train on: one for every fold of a 5-fold cross-validation
+
 
 @dataclass(frozen=True)
 class ExpressionData:
@@ -19,6 +21,9 @@ class ExpressionData:
         in the same order in both. Without a test set, X_test and y_test have no rows.
     y_train, y_test : ordered categorical of two classes, indexed like X
         The positive class is the higher one: ``y.cat.codes`` is 1 for it, 0 for the other.
+    subtypes, batches, groups : text by patient of `X_all`, None where nothing is known
+        What the sample sheet says besides; the names are those of its columns. Rows of one group
+        are arrays of one person.
     """
 
     X_train: pd.DataFrame
@@ -27,7 +32,9 @@ class ExpressionData:
     y_test: pd.Series
     descriptions: pd.Series  # of the files, by accession
     gene_names: pd.Series  # short and unique, by accession (`short_gene_names`)
-    subtypes: pd.Series | None = None  # by patient
+    subtypes: pd.Series | None = None
+    batches: pd.Series | None = None  # the laboratory, hospital, run, ... of each array
+    groups: pd.Series | None = None
     informative_genes: pd.Series | None = None  # the class the literature found each higher in
     caveats: str = ""  # what a reader of any result must know about these data
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
@@ -48,7 +55,7 @@ class ExpressionData:
         return pd.concat([self.y_train, self.y_test])
 
     @property
-    def groups(self) -> pd.Series:
+    def subgroups(self) -> pd.Series:
         """The subtype of every patient of `X_all`, or the class where no subtype is known."""
         return self.y_all.astype(str) if self.subtypes is None else self.subtypes
 
@@ -60,12 +67,15 @@ class ExpressionData:
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of values, identifiers, labels, subtypes and informative genes: independent of
-        file format and order."""
+        """SHA-256 of values, identifiers, classes and all else that is known of patients and genes:
+        independent of file format and order."""
         digest = hashlib.sha256()
         for X, y in ((self.X_train, self.y_train), (self.X_test, self.y_test)):
             digest.update(np.ascontiguousarray(X))
             digest.update(repr((list(X.index), list(X.columns), list(y))).encode())
         for known in (self.subtypes, self.informative_genes):
             digest.update(repr(None if known is None else known.to_dict()).encode())
+        for known in (self.batches, self.groups):
+            if known is not None:
+                digest.update(repr((known.name, known.to_dict())).encode())
         return digest.hexdigest()

@@ -99,12 +99,12 @@ def agreement_table(
     return pd.DataFrame(rows).T.rename_axis(["labels", "cohort", "method", "k"])
 
 
-def content_table(partitions: dict[str, Partitions], groups: pd.Series) -> pd.DataFrame:
-    """Return how many patients of each group each cluster holds, for every cohort."""
+def content_table(partitions: dict[str, Partitions], subgroups: pd.Series) -> pd.DataFrame:
+    """Return how many patients of each subgroup each cluster holds, for every cohort."""
     tables = {}
     for cohort, of_cohort in partitions.items():
         for (method, k), labels in of_cohort.items():
-            tables[cohort, method, k] = pd.crosstab(labels, groups.iloc[: len(labels)].array)
+            tables[cohort, method, k] = pd.crosstab(labels, subgroups.iloc[: len(labels)].array)
     table = pd.concat(tables, names=["cohort", "method", "k", "cluster"])
     return table.rename_axis(columns=None).fillna(0).astype(int)
 

@@ -141,14 +141,17 @@ Contrasts = dict[str, tuple[pd.Series, pd.Series]]
 
 
 def contrasts_in_training(data: ExpressionData) -> Contrasts:
-    """Return the comparisons of the classes, and of other groups with the rest."""
+    """Return the comparisons of the classes, and of other subgroups with the rest."""
     y = data.y_all
-    groups = data.groups
+    subgroups = data.subgroups
     negative, positive = data.classes
     train = data.sample_set == "train"
     contrasts = {f"{positive} - {negative}": (train & (y == positive), train & (y == negative))}
-    for group in sorted(set(groups) - set(data.classes)):
-        contrasts[f"{group} - rest"] = (train & (groups == group), train & (groups != group))
+    for subgroup in sorted(set(subgroups) - set(data.classes)):
+        contrasts[f"{subgroup} - rest"] = (
+            train & (subgroups == subgroup),
+            train & (subgroups != subgroup),
+        )
     return contrasts
 
 

@@ -3,7 +3,8 @@
 Tuning is the grid search of scikit-learn's `GridSearchCV`, but what models or grid points share is
 computed once a fold: filter, logarithm and standardisation; selected genes; rounds of boosting.
 
-X is patients x genes, in intensities or counts per million; y is 0 and 1 (the positive class).
+X is patients x genes, in intensities or counts per million; y is 0 and 1 (the positive class);
+groups names the person of every row of X, or is None (see splits.py).
 Models are fitted on arrays: scikit-learn checks a DataFrame column by column, which takes longer
 than a fit.
 """
@@ -15,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
-from sklearn.model_selection import ParameterGrid, StratifiedKFold
+from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
 
 from expression.analysis.models import (
@@ -25,6 +26,7 @@ from expression.analysis.models import (
     common_seed,
     parameter_text,
 )
+from expression.analysis.splits import stratified_folds
 from expression.parallel import run_parallel
 
 INNER_FOLDS = 4  # of a class's 5 patients, the least, an outer fold of 5 leaves 4
@@ -50,21 +52,34 @@ class Fold(NamedTuple):
 # --- fitting -------------------------------------------------------------------------------------
 
 
-def fit_models(models: dict[str, Unfitted], X: pd.DataFrame, y: Iterable[int]) -> dict[str, Fitted]:
+def fit_models(
+    models: dict[str, Unfitted],
+    X: pd.DataFrame,
+    y: Iterable[int],
+    groups: pd.Series | None = None,
+) -> dict[str, Fitted]:
     """Return the models tuned and fitted on the patients of X and y; the same in every script."""
     values = X.to_numpy()
     codes = np.asarray(y)
-    tasks = [({name: unfitted}, values, codes) for name, unfitted in models.items()]
+    people = people_of(X.index, groups)
+    tasks = [({name: unfitted}, values, codes, people) for name, unfitted in models.items()]
     fitted = {}
     for part in run_parallel(tune_and_fit, tasks, "tuning"):
         fitted |= part
     return fitted
 
 
-def tune_and_fit(models: dict[str, Unfitted], X: np.ndarray, y: np.ndarray) -> dict[str, Fitted]:
+def people_of(patients: pd.Index, groups: pd.Series | None) -> np.ndarray | None:
+    """Return the group of each of the patients, where there are groups."""
+    return None if groups is None else groups.loc[patients].to_numpy()
+
+
+def tune_and_fit(
+    models: dict[str, Unfitted], X: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None
+) -> dict[str, Fitted]:
     """Return the models fitted with the first of the best parameters; baselines have no others."""
     to_tune = {name: u for name, u in models.items() if not u.model.baseline}
-    grid_scores = search_grids(to_tune, X, y) if to_tune else {}
+    grid_scores = search_grids(to_tune, X, y, groups) if to_tune else {}
 
     tuned = dict(models)
     for name, scores in grid_scores.items():
@@ -101,16 +116,16 @@ def preprocess(models: dict[str, Unfitted], X: np.ndarray) -> dict[str, tuple]:
 
 
 def search_grids(
-    models: dict[str, Unfitted], X: np.ndarray, y: np.ndarray
+    models: dict[str, Unfitted], X: np.ndarray, y: np.ndarray, groups: np.ndarray | None
 ) -> dict[str, pd.DataFrame]:
     """Return each model's grid points with mean and sd of their Brier score over the inner folds.
 
     The Brier score is proper (honest probabilities score best), has fewer ties than accuracy on 38
     patients, and unlike the log-loss does not punish a tree's 0 and 1 with infinity.
     """
-    cv = StratifiedKFold(INNER_FOLDS, shuffle=True, random_state=common_seed(models))
+    inner_cv = stratified_folds(y, groups, INNER_FOLDS, common_seed(models))
     scores = defaultdict(list)
-    for train, held_out in cv.split(X, y):
+    for train, held_out in inner_cv:
         folds = {
             kind: Fold(Z, y[train], preprocessing.transform(X[held_out]), y[held_out])
             for kind, (preprocessing, Z) in preprocess(models, X[train]).items()
@@ -209,7 +224,12 @@ def positive_probability(model: BaseEstimator, X: np.ndarray, **options) -> np.n
 
 
 def predict_held_out(
-    models: dict[str, Unfitted], X: pd.DataFrame, y: Iterable[int], splits: list, label: str
+    models: dict[str, Unfitted],
+    X: pd.DataFrame,
+    y: Iterable[int],
+    splits: list,
+    label: str,
+    groups: pd.Series | None = None,
 ) -> pd.DataFrame:
     """Return the probabilities for the test part of every split, (split, patient) x models.
 
@@ -218,16 +238,19 @@ def predict_held_out(
     splits depends on one state.
     """
     codes = np.asarray(y)
+    people = people_of(X.index, groups)
     rng = np.random.default_rng(common_seed(models))
     tasks = []
     for seed, (train, test) in zip(
         rng.integers(2**31, size=len(splits)).tolist(), splits, strict=True
     ):
         own_models = {name: unfitted._replace(seed=seed) for name, unfitted in models.items()}
-        tasks.append((own_models, X, codes, train, test))
+        tasks.append((own_models, X, codes, people, train, test))
     parts = run_parallel(_fit_and_predict, tasks, label)
     return pd.concat(dict(enumerate(parts)), names=["split", "patient"])
 
 
-def _fit_and_predict(models, X, y, train, test) -> pd.DataFrame:
-    return predict(tune_and_fit(models, X.to_numpy()[train], y[train]), X.iloc[test])
+def _fit_and_predict(models, X, y, people, train, test) -> pd.DataFrame:
+    groups = None if people is None else people[train]
+    fitted = tune_and_fit(models, X.to_numpy()[train], y[train], groups)
+    return predict(fitted, X.iloc[test])

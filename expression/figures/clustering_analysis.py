@@ -42,7 +42,7 @@ def draw_title_and_legend(figure: plt.Figure, title: str, handles: list) -> None
 def draw_clusters(
     scores: np.ndarray,
     partitions: Partitions,
-    groups: pd.Series,
+    subgroups: pd.Series,
     palette: dict[str, str],
     *,
     ks: list[int],
@@ -58,12 +58,12 @@ def draw_clusters(
         Line2D([], [], color="0.3", linestyle="", marker=markers[number], label=f"cluster {number}")
         for number in numbers
     ]
-    title = f"Clusters of {len(groups)} patients, found without their labels"
+    title = f"Clusters of {len(subgroups)} patients, found without their labels"
     figure, panels = draw_panels(ks, title, [*style.color_handles(palette), *shapes])
 
     percent = 100 * scores.var(axis=0) / variance
     for key, ax in panels.items():
-        draw_partition(ax, scores[:, :2], partitions[key], groups.map(palette), markers)
+        draw_partition(ax, scores[:, :2], partitions[key], subgroups.map(palette), markers)
         ax.set(
             xlabel=f"PC1 ({percent[0]:.1f} % of variance)",
             ylabel=f"PC2 ({percent[1]:.1f} % of variance)",
@@ -95,18 +95,18 @@ def draw_partition(
 def draw_consensus(
     resampled: Partitions,
     partitions: Partitions,
-    groups: pd.Series,
+    subgroups: pd.Series,
     palette: dict[str, str],
     *,
     ks: list[int],
 ) -> plt.Figure:
-    """Draw the consensus of all pairs of patients, sorted by cluster and group, groups left."""
-    title = f"How often subsamples put two of {len(groups)} patients into one cluster"
+    """Draw the consensus of all pairs of patients, by cluster and subgroup, subgroups left."""
+    title = f"How often subsamples put two of {len(subgroups)} patients into one cluster"
     figure, panels = draw_panels(ks, title, style.color_handles(palette))
-    n = len(groups)
-    strip = to_rgba_array(list(groups.map(palette)))[:, None]
+    n = len(subgroups)
+    strip = to_rgba_array(list(subgroups.map(palette)))[:, None]
     for key, ax in panels.items():
-        order = np.lexsort((groups, partitions[key]))
+        order = np.lexsort((subgroups, partitions[key]))
         consensus = clusters.consensus(resampled[key])[np.ix_(order, order)]
         image = ax.imshow(consensus, cmap="Greys", vmin=0, vmax=1, extent=(0, n, n, 0))
         ax.imshow(strip[order], extent=(-0.07 * n, -0.01 * n, n, 0))
@@ -147,14 +147,14 @@ def draw_k_selection(stability: pd.DataFrame, names: dict[str, str]) -> plt.Figu
     return figure
 
 
-def draw_dendrogram(scores: np.ndarray, groups: pd.Series, palette: dict) -> plt.Figure:
+def draw_dendrogram(scores: np.ndarray, subgroups: pd.Series, palette: dict) -> plt.Figure:
     """Draw Ward's tree of the patients over a strip of their colours."""
     figure, (ax, below) = plt.subplots(2, height_ratios=[9, 1], figsize=(style.PAGE_WIDTH, 4))
     order = dendrogram(linkage(scores, "ward"), ax=ax, link_color_func=lambda _: "0.3")["leaves"]
     ax.set(xticks=[], ylabel="Ward distance")
-    below.imshow([to_rgba_array(list(groups.iloc[order].map(palette)))], aspect="auto")
+    below.imshow([to_rgba_array(list(subgroups.iloc[order].map(palette)))], aspect="auto")
     below.set(yticks=[], xlabel="patient")
-    style.name_ticks(below.xaxis, groups.index[order], 0.9 * style.PAGE_WIDTH)
-    title = f"Ward's tree of {len(scores)} patients, their groups below"
+    style.name_ticks(below.xaxis, subgroups.index[order], 0.9 * style.PAGE_WIDTH)
+    title = f"Ward's tree of {len(scores)} patients, their subgroups below"
     draw_title_and_legend(figure, title, style.color_handles(palette))
     return figure

@@ -174,9 +174,9 @@ def draw_heatmap(
 
 def patient_bars(data: ExpressionData) -> tuple[pd.DataFrame, dict[str, str]]:
     """Return the colours of the patients, a column a bar over the heatmap, and what they mean."""
-    palette = style.group_palette(data)
+    palette = style.subgroup_palette(data)
     kind = "class" if data.subtypes is None else "subtype"
-    bars = pd.DataFrame({kind: data.groups.map(palette)})
+    bars = pd.DataFrame({kind: data.subgroups.map(palette)})
     if len(data.X_test):
         bars["set"] = data.sample_set.map(style.SET_COLORS)
         palette = palette | style.SET_COLORS

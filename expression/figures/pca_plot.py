@@ -67,12 +67,14 @@ def axis_labels(ratio: pd.Series) -> dict[str, str]:
 def draw_patients(planes: list[pd.DataFrame], data: ExpressionData, title: str) -> plt.Figure:
     """Draw the patients over the two columns of each plane: filled training, open test."""
     figure, axes = plt.subplots(1, len(planes), squeeze=False, figsize=(style.PAGE_WIDTH, 4))
-    groups, palette = data.groups, style.group_palette(data)
-    size = 6 if len(groups) < 300 else 2
+    subgroups, palette = data.subgroups, style.subgroup_palette(data)
+    size = 6 if len(subgroups) < 300 else 2
     for ax, plane in zip(axes.flat, planes, strict=True):
-        for (group, color), marker in zip(palette.items(), itertools.cycle(style.SERIES_MARKERS)):
+        for (subgroup, color), marker in zip(
+            palette.items(), itertools.cycle(style.SERIES_MARKERS)
+        ):
             for set_name, fill in (("train", color), ("test", "none")):
-                xy = plane[(groups == group) & (data.sample_set == set_name)]
+                xy = plane[(subgroups == subgroup) & (data.sample_set == set_name)]
                 if len(xy):
                     ax.plot(
                         xy.iloc[:, 0],
@@ -81,7 +83,7 @@ def draw_patients(planes: list[pd.DataFrame], data: ExpressionData, title: str) 
                         color=color,
                         mfc=fill,
                         ms=size,
-                        label=f"{style.wrap_name(group, 24)}, {set_name} ({len(xy)})",
+                        label=f"{style.wrap_name(subgroup, 24)}, {set_name} ({len(xy)})",
                     )
         ax.set(xlabel=plane.columns[0], ylabel=plane.columns[1])
         ax.locator_params(nbins=5)

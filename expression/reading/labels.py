@@ -10,6 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
+from expression.data import MIN_PATIENTS
 from expression.errors import DataError, refusal, shortlist
 from expression.reading.sheets import (
     PATIENT_HEADERS,
@@ -22,8 +23,6 @@ from expression.reading.sheets import (
     read_bytes,
     read_sheet,
 )
-
-MIN_PATIENTS = 5  # of each class, to train on: one for every fold of a 5-fold cross-validation
 
 
 class Labels(NamedTuple):

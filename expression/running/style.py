@@ -135,14 +135,14 @@ def class_palette(data: ExpressionData) -> dict[str, str]:
     return {label: COLORS[first] for label, (first, _) in shades}
 
 
-def group_palette(data: ExpressionData) -> dict[str, str]:
-    """Return the colour of each group of patients: shades of the colour of its class for the first
-    two of a class; of more than four others in all, colours repeat."""
-    groups = data.groups
+def subgroup_palette(data: ExpressionData) -> dict[str, str]:
+    """Return the colour of each subgroup of patients: shades of the colour of its class for the
+    first two of a class; of more than four others in all, colours repeat."""
+    subgroups = data.subgroups
     spare = itertools.cycle(SPARE_SHADES)
     palette = {}
     for label, shades in zip(data.classes, CLASS_SHADES, strict=True):
-        members = sorted(set(groups[data.y_all == label]) - set(palette))
+        members = sorted(set(subgroups[data.y_all == label]) - set(palette))
         colors = (COLORS[shade] for shade in itertools.chain(shades, spare))
         palette |= dict(zip(members, colors, strict=False))
     return palette

@@ -14,7 +14,7 @@ from expression.figures.pca_plot import (
     draw_planes,
     draw_scree,
 )
-from expression.running.style import class_palette, group_palette
+from expression.running.style import class_palette, subgroup_palette
 
 
 def legend_texts(owner):
@@ -44,7 +44,7 @@ def test_patients_figure_tells_subtype_class_and_set_of_those_that_are_there(dat
     assert labels[-2:] == ["AML, train (11)", "AML, test (14)"]
     lines = {line.get_label(): line for line in figure.axes[0].lines}
     train, test = lines["AML, train (11)"], lines["AML, test (14)"]
-    assert train.get_color() == test.get_color() == group_palette(data)["AML"]
+    assert train.get_color() == test.get_color() == subgroup_palette(data)["AML"]
     assert (train.get_markerfacecolor(), test.get_markerfacecolor()) == (train.get_color(), "none")
     assert len({line.get_marker() for line in lines.values()}) == 3
     assert sum(len(line.get_xdata()) for line in lines.values()) == 72

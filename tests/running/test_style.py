@@ -84,8 +84,8 @@ def test_bars_are_named_from_the_top_with_room_for_more():
 def test_one_colour_a_class_and_a_subtype_the_first_that_of_its_class(data):
     blue, sky, vermilion = (style.COLORS[name] for name in ("blue", "sky", "vermilion"))
     assert style.class_palette(data) == {"ALL": blue, "AML": vermilion}
-    assert style.group_palette(data) == {"B-cell ALL": blue, "T-cell ALL": sky, "AML": vermilion}
-    assert style.group_palette(replace(data, subtypes=None)) == style.class_palette(data)
+    assert style.subgroup_palette(data) == {"B-cell ALL": blue, "T-cell ALL": sky, "AML": vermilion}
+    assert style.subgroup_palette(replace(data, subtypes=None)) == style.class_palette(data)
 
 
 def test_28_series_look_different_the_first_7_in_colour_and_marker_alone():
