@@ -2,14 +2,17 @@
 
 Four models, tuned by grid search on the training patients, beside three baselines: the majority
 class, the best single gene, and the weighted voting of Golub et al.
-The trap: with 7,129 genes and 38 patients, anything that learns outside the folds makes noise look
-like a perfect classifier: here everything that learns is fitted anew inside every fold. And 34 test
+The traps: with 7,129 genes and 38 patients, anything that learns outside the folds makes noise look
+like a perfect classifier: here everything that learns is fitted anew inside every fold. 34 test
 patients cannot tell good models apart: all is repeated on folds of the training patients (nested
-cross-validation), on random splits of all (Monte-Carlo), and under other random states.
+cross-validation), on random splits of all (Monte-Carlo), and under other random states. And where
+class and hospital go together, the hospital alone predicts the class: so it is a baseline, too,
+models are compared within batches, and each batch is held out that can be.
 
 Input: a data folder (see expression/reading/load.py). Written to outputs/classifier_models/:
     metrics.txt, metrics.json                  the answer in short; every number, its interval
     tuning.csv, pairs.csv, predictions.csv, patients.csv    grid points; McNemar's tests; patients
+    batches.csv                                correct by batch, where batches are known
     confusion_matrices, roc_curves, patients   figures: the test patients
     decision_tree, nested_cv, monte_carlo_cv   figures: the tree; how sure it all is
 Reference: Golub et al. (1999) Science 286:531; others in expression/analysis/.
@@ -17,13 +20,33 @@ Reference: Golub et al. (1999) Science 286:531; others in expression/analysis/.
 
 import argparse
 import sys
+from typing import NamedTuple
 
-from expression.analysis import evaluation
-from expression.analysis.evaluation import Resampled, Results, Tested, no_calls
-from expression.analysis.models import GRIDS_NOTE, MAJORITY, MODELS, build_models, classifier_names
-from expression.analysis.tuning import INNER_FOLDS, chosen_parameters, fit_models, tuning_table
+import pandas as pd
+
+from expression.analysis import across_batches, batches, evaluation
+from expression.analysis.across_batches import HeldOut, Within
+from expression.analysis.evaluation import Permuted, Resampled, Tested, no_calls
+from expression.analysis.intervals import wilson_interval
+from expression.analysis.models import (
+    GRIDS_NOTE,
+    MAJORITY,
+    MODELS,
+    QUICK,
+    build_models,
+    classifier_names,
+    predicts_positive,
+)
+from expression.analysis.tuning import (
+    INNER_FOLDS,
+    Fitted,
+    chosen_parameters,
+    fit_models,
+    tuning_table,
+)
 from expression.data import ExpressionData
 from expression.figures import classifier_models as figures
+from expression.running import style
 from expression.running.command import (
     Repetitions,
     command_line,
@@ -32,20 +55,45 @@ from expression.running.command import (
     start_report,
     whole_number,
 )
-from expression.running.report import Report, brief_table, interval_text, range_text
+from expression.running.report import (
+    Report,
+    brief_table,
+    interval_text,
+    join_first,
+    join_words,
+)
 
-TITLE = "Q1: accuracy of the models and baselines (95 % interval)"
+TITLE = "Q1: accuracy (95 % interval)"
+BATCH_ALONE = "Batch alone"
 STAGES = {  # and roughly their seconds
     "tuning": 3,
     "other random states": 25,
     "nested cross-validation": 72,
     "Monte-Carlo cross-validation": 30,
+    "batches held out": 6,
+    "permuted labels": 5,
     "drawing": 6,
 }
 RANDOM_STATES = Repetitions(21, fewest=5)
 NESTED_REPEATS = Repetitions(10, fewest=1)
-RANDOM_SPLITS = Repetitions(20, fewest=3)
-MAX_LISTED = 5  # patients, in metrics.txt
+RANDOM_SPLITS = Repetitions(20, fewest=10)
+PERMUTATIONS = Repetitions(200, fewest=40)
+HELD_OUT_STATES = 5  # random states to train under, with each batch held out
+MAX_NAMED = 10  # patients, or batches, in a sentence
+LEVEL = 0.05
+
+
+class Results(NamedTuple):
+    """All that is computed; `tested` and `splits` are None without test patients, `within` and
+    `held_out` without batches."""
+
+    fitted: dict[str, Fitted]  # on the training patients
+    tested: Tested | None
+    nested: Resampled | None = None
+    splits: Resampled | None = None
+    permuted: Permuted | None = None
+    within: Within | None = None
+    held_out: HeldOut | None = None
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -69,12 +117,31 @@ def parse_args(argv=None) -> argparse.Namespace:
         metavar="N",
         help=f"random splits of all patients into training and test ({RANDOM_SPLITS})",
     )
+    add(
+        "--permutations",
+        type=whole_number(19),
+        metavar="N",
+        help=f"permutations of the classes, to repeat {QUICK} with ({PERMUTATIONS})",
+    )
     return parser.parse_args(argv)
 
 
-def headline_rows(results: Results) -> list[dict]:
+def headline_title(results: Results) -> str:
+    """Return what stands over the headline table."""
+    title = TITLE
+    if results.tested is not None:
+        title += "; recall and AUC on the test patients"
+        if len(results.tested.correct) > 1:
+            title += f"; range over {len(results.tested.correct)} random states"
+    return title
+
+
+def headline_rows(data: ExpressionData, results: Results) -> list[dict]:
     """Return a row a model: accuracy on the test patients, and on patients held out again."""
-    return [{"model": name, **headline_cells(name, results)} for name in MODELS]
+    rows = [{"model": name, **headline_cells(name, results)} for name in MODELS]
+    if data.batches is not None:
+        rows.append({"model": BATCH_ALONE, **batch_alone_cells(data, results)})
+    return pd.DataFrame(rows).fillna("").to_dict("records")
 
 
 def headline_cells(name: str, results: Results) -> dict[str, str]:
@@ -82,85 +149,313 @@ def headline_cells(name: str, results: Results) -> dict[str, str]:
     cells = {}
     tested = results.tested
     if tested is not None:
-        correct = tested.correct[name]
-        score = tested.scores.loc["accuracy", name]
-        limits = f"({score['lower']:.0%}–{score['upper']:.0%})"
-        cells["test patients"] = f"{correct.iloc[0]} of {len(tested.P)} {limits}"
-        if len(correct) > 1:
-            cells[f"{len(correct)} random states"] = range_text(correct)
+        cells["test patients"] = correct_text(name, tested)
+        cells |= recall_cells(name, tested.y, tested.scores["estimate"])
+        if len(tested.correct) > 1:
+            cells["range"] = span_text(tested.correct[name])
     if results.nested is not None:
         cells["nested CV"] = mean_text(results.nested, name)
+        if tested is None:
+            cells |= recall_cells(name, results.nested.y, results.nested.table["mean"])
     if results.splits is not None:
-        cells["Monte-Carlo CV"] = mean_text(results.splits, name)
+        cells["Monte-Carlo"] = f"{results.splits.table.loc[('accuracy', name), 'mean']:.0%}"
+    if results.held_out is not None and len(results.held_out.correct):
+        correct = results.held_out.states[name]
+        n = results.held_out.correct["patients"].sum()
+        cells["new batch"] = f"{from_to(correct.min(), correct.max())} of {n}"
     return cells
+
+
+def batch_alone_cells(data: ExpressionData, results: Results) -> dict[str, str]:
+    """Return what a rule reaches that knows only the batch, at worst and at best, by column."""
+    cells = {}
+    if results.tested is not None:
+        worst, best = across_batches.batch_alone(data, results.tested)
+        cells["test patients"] = f"{from_to(worst, best)} of {len(results.tested.y)}"
+    if results.nested is not None:
+        cells["nested CV"] = percent_range(*results.nested.batch_alone)
+    if results.splits is not None:
+        cells["Monte-Carlo"] = percent_range(*results.splits.batch_alone)
+    return cells
+
+
+def correct_text(name: str, tested: Tested) -> str:
+    """Return how many test patients a model predicts correctly, with the interval of the share."""
+    score = tested.scores.loc[("accuracy", name)]
+    limits = percent_range(score["lower"], score["upper"])
+    return f"{tested.correct[name].iloc[0]} of {len(tested.y)} ({limits})"
+
+
+def recall_cells(name: str, y: pd.Series, scores: pd.Series) -> dict[str, str]:
+    """Return the recall of each class and the ROC AUC of a model, the classes by short names."""
+    negative, positive = (style.shorten(label, 8) for label in y.cat.categories)
+    digits = {"ROC AUC": "{:.2f}".format}
+    measures = {positive: "sensitivity", negative: "specificity", "AUC": "ROC AUC"}
+    return {
+        title: digits.get(measure, "{:.0%}".format)(scores[measure, name])
+        if (measure, name) in scores.index
+        else ""
+        for title, measure in measures.items()
+    }
 
 
 def mean_text(resampled: Resampled, name: str) -> str:
     """Return the mean accuracy of a model with its interval."""
-    row = resampled.table.loc["accuracy", name]
-    return interval_text(row["mean"], row["lower"], row["upper"])
+    row = resampled.table.loc[("accuracy", name)]
+    return f"{row['mean']:.0%} ({percent_range(row['lower'], row['upper'])})"
+
+
+def percent_range(lower: float, upper: float) -> str:
+    """Return two shares as percentages, or one where they are the same."""
+    low, high = f"{100 * lower:.0f}", f"{100 * upper:.0f}"
+    return f"{low}%" if low == high else f"{low}–{high}%"
+
+
+def from_to(lowest: int, highest: int) -> str:
+    return str(lowest) if lowest == highest else f"{lowest}–{highest}"
+
+
+def span_text(counts: pd.Series) -> str:
+    """Return the least and the most over random states, or nothing where they change nothing."""
+    return "" if counts.min() == counts.max() else from_to(counts.min(), counts.max())
+
+
+# --- the answer in sentences ----------------------------------------------------------------------
 
 
 def in_short(data: ExpressionData, results: Results) -> list[str]:
     """Return sentences for a reader who reads no table."""
-    return [*in_short_of_test(data, results), *in_short_of_training(results.nested)]
+    sentences = [verdict(data, results)]
+    if results.tested is not None:
+        sentences += in_short_of_test(results)
+    if data.batches is not None:
+        sentences += in_short_of_batches(data, results)
+    sentences.append(permutation_sentence(results.permuted))
+    if results.tested is not None:
+        sentences += warnings_of_test(data, results)
+    if data.batches is None:
+        sentences.append("No interval covers other laboratories, or patients chosen otherwise.")
+    return sentences
 
 
-def in_short_of_test(data: ExpressionData, results: Results) -> list[str]:
-    """Return what the test patients say; nothing where there are none."""
-    tested = results.tested
-    if tested is None:
-        return []
-    names = classifier_names()
+def verdict(data: ExpressionData, results: Results) -> str:
+    """Return whether expression tells the classes apart, by one model and one measure.
 
-    larger_class = data.y_test.mode()[0]
-    size = data.y_test.value_counts().max()
-    lower = tested.scores.loc["accuracy", "lower"][names]
-    better = (lower > size / len(tested.P)).sum()
-    if better == len(names):
-        answer = "Yes"
-    elif better:
-        answer = "In part"
+    The model is settled on the training patients. The measure is the ROC AUC, which does not hang
+    on how many patients a class has, or the balanced accuracy of a model with one threshold only.
+    """
+    negative, positive = data.classes
+    best = best_in_training(results.nested)
+    if results.tested is not None:
+        scores, where, y = results.tested.scores, "on the test patients", results.tested.y
+        scores = scores.rename(columns={"estimate": "value"})
     else:
-        answer = "No"
-    counts = ", ".join(f"{name} {headline_cells(name, results)['test patients']}" for name in names)
+        scores, where, y = results.nested.table, "on held-out patients", results.nested.y
+        scores = scores.rename(columns={"mean": "value"})
 
-    ranges = {name: range_text(tested.correct[name]) for name in names}
-    varying = ", ".join(f"{name} {text}" for name, text in ranges.items() if text)
+    measure = "ROC AUC" if ("ROC AUC", best) in scores.index else "balanced accuracy"
+    row = scores.loc[(measure, best)]
+    beyond_chance = row["lower"] > 0.5
+    answer = "Yes" if beyond_chance else "Not shown"
+    tells = "tells" if beyond_chance else "does not surely tell"
 
-    mean = tested.P[names].mean()
-    rates = results.splits.patients
-    always = rates.index[(rates[names] > 0.5).all(axis=1)]
+    share = y.value_counts(normalize=True).max()
+    accuracy = scores.loc[("accuracy", best)]
+    more = "more often" if accuracy["lower"] > share else "not surely more often"
+    value = interval_text(row["value"], row["lower"], row["upper"], digits=3)
+    limits = percent_range(accuracy["lower"], accuracy["upper"])
+    return (
+        f"{answer}: {best}, of the lowest Brier score on held-out training patients, {tells} "
+        f"{positive} from {negative} {where}: {measure} {value}, by chance 0.5. It predicts the "
+        f"right class {more} than calling every one {y.mode()[0]}: for {accuracy['value']:.0%} "
+        f"({limits}) against {share:.0%}."
+    )
+
+
+def best_in_training(nested: Resampled) -> str:
+    """Return the model of the lowest Brier score on held-out training patients."""
+    return nested.table.loc["Brier score", "mean"][classifier_names()].idxmin()
+
+
+def in_short_of_test(results: Results) -> list[str]:
+    """Return how many test patients are predicted correctly, and who is not."""
+    tested = results.tested
+    names = classifier_names()
+    by_count = {}
+    for name in sorted(names, key=lambda name: -tested.correct[name].iloc[0]):
+        by_count.setdefault(correct_text(name, tested), []).append(name)
+    counts = "; ".join(f"{join_words(of_count)} {text}" for text, of_count in by_count.items())
+    spans = {name: span_text(tested.correct[name]) for name in names}
+    varying = ", ".join(f"{name} {span}" for name, span in spans.items() if span)
+
+    missed = predicts_positive(tested.P[names]).ne(tested.y.cat.codes, axis=0)
+    by_all = named_patients(tested.y[missed.all(axis=1)])
+    by_some = named_patients(tested.y[missed.any(axis=1) & ~missed.all(axis=1)])
     return [
-        f"{answer}: on the test patients {better} of {len(names)} models are more accurate than "
-        f"calling every one {larger_class} ({size} correct), their 95 % interval above it: "
-        f"{counts}.",
-        f"With other random states: {varying or 'the same'} (median and range).",
-        f"Do not read a probability as a risk: its mean is {mean.min():.2f} to {mean.max():.2f} by "
-        f"model, and {data.y_test.cat.codes.mean():.2f} of test patients have {data.classes[1]}.",
-        "Misclassified by every model in most random splits that held them out: patient "
-        f"{', '.join(map(str, always)) or 'none'}.",
+        f"Test patients predicted correctly (95 % interval): {counts}; with other random states "
+        f"{varying or 'the same'}.",
+        f"All models miss {by_all or 'no test patient'}; some miss {by_some or 'no other'}.",
     ]
 
 
-def in_short_of_training(nested: Resampled) -> list[str]:
-    """Return what the training patients say, and what no number here covers."""
-    accuracy = nested.table.loc["accuracy", "mean"]
-    of_classifiers = accuracy[classifier_names()]
-    return [
-        f"Training patients held out in folds: {of_classifiers.min():.0%} to "
-        f"{of_classifiers.max():.0%} predicted correctly; by the majority class "
-        f"{accuracy[MAJORITY]:.0%}.",
-        "No interval covers other laboratories, or patients chosen otherwise.",
-    ]
+def named_patients(classes: pd.Series) -> str:
+    """Return patients with their classes, at most `MAX_NAMED` of them."""
+    return join_first([f"{patient} ({label})" for patient, label in classes.items()], MAX_NAMED)
+
+
+def in_short_of_batches(data: ExpressionData, results: Results) -> list[str]:
+    """Return what is disease and what is laboratory, as far as that can be told."""
+    sentences = [confounding_sentence(data, results)]
+    if results.tested is not None:
+        sentences += new_batches_sentence(data, results.tested)
+    sentences.append(within_sentence(data, results))
+    sentences.append(held_out_sentence(results))
+    return sentences
+
+
+def confounding_sentence(data: ExpressionData, results: Results) -> str:
+    """Return whether the batch alone could give such results."""
+    association = batches.associate(data.y_train, data.batches[data.X_train.index])
+    if results.tested is not None:
+        worst, best = across_batches.batch_alone(data, results.tested)
+        right = f"{from_to(worst, best)} of the {len(results.tested.y)} test patients"
+    else:
+        right = f"{percent_range(*results.nested.batch_alone)} of held-out patients"
+    rule = f"a rule that knows only the batch is right for {right}"
+    if association.is_strong:
+        return (
+            "That alone does not show that genes tell the classes apart: in training "
+            f"{association.in_words}, and {rule}."
+        )
+    return f"Batch and class do not stand for one another in training: {rule}."
+
+
+def new_batches_sentence(data: ExpressionData, tested: Tested) -> list[str]:
+    """Return how patients of other batches than those of training fare, where there are any."""
+    counts = across_batches.count_correct(data, tested)
+    of_others = counts[~counts["in training"]]
+    of_training = counts[counts["in training"]]
+    if of_others.empty:
+        return []
+    parts = [f"{correct_range(of_others)} from batches not seen in training "]
+    parts.append(f"({join_first(list(of_others.index), MAX_NAMED)}) are predicted correctly")
+    if len(of_training):
+        parts.append(f", {correct_range(of_training)} from those of training")
+    return [f"{''.join(parts)}, by model."]
+
+
+def correct_range(counts: pd.DataFrame) -> str:
+    """Return the fewest and the most patients that a model predicts correctly."""
+    correct = counts[classifier_names()].sum()
+    return f"{from_to(correct.min(), correct.max())} of the {counts['patients'].sum()} patients"
+
+
+def within_sentence(data: ExpressionData, results: Results) -> str:
+    """Return how models rank the patients of one batch, where laboratories play no part."""
+    within = results.within
+    who = "test patients" if results.tested is not None else "held-out training patients"
+    if not within.batches:
+        return f"No batch of the {who} holds both classes: no comparison is free of the batch."
+
+    negative, positive = data.classes
+    best = best_in_training(results.nested)
+    of_models = within.auc.loc[classifier_names()]
+    by_text = {}
+    for name, (auc, p) in of_models.iterrows():
+        p_text = "" if pd.isna(p) else f" (p {p:.2g})"
+        reaches = f"AUC {auc:.2f}{p_text}"
+        if auc == 1:
+            reaches = f"every {positive} above every {negative} patient{p_text}"
+        by_text.setdefault(reaches, []).append(name)
+    ranks = "; ".join(f"{join_words(names)} {text}" for text, names in by_text.items())
+
+    p = of_models.loc[best, "p"]
+    if pd.isna(p):
+        start = "Within batches"
+    elif p < LEVEL:
+        start = "Genes do tell the classes apart where the batch cannot: within batches"
+    else:
+        start = (
+            "Where the batch cannot, genes are not shown to tell the classes apart: within batches"
+        )
+    pairs = sum(within.batches.values())
+    names = join_first(list(within.batches), MAX_NAMED)
+    return f"{start} ({pairs} pairs of {who} of {names}), models rank: {ranks}."
+
+
+def held_out_sentence(results: Results) -> str:
+    """Return what to expect of a new batch."""
+    correct = results.held_out.correct
+    without = ""
+    if results.held_out.impossible:
+        names = join_first(results.held_out.impossible, MAX_NAMED)
+        without = f" Without {names} too few patients of a class are left to train on."
+    if correct.empty:
+        return f"No batch can be held out, as a new one would be.{without}"
+    total = correct.sum()
+    share = total[classifier_names()] / total["patients"]
+    others = results.splits or results.nested
+    means = others.table.loc["accuracy", "mean"][classifier_names()]
+    names = join_first(list(correct.index), MAX_NAMED)
+    kind = "random splits of the same patients" if results.splits else "folds across batches"
+    return (
+        f"At a new batch expect {percent_range(share.min(), share.max())} by model, as with each "
+        f"batch held out ({names}; {total['patients']} patients); {kind} give "
+        f"{percent_range(means.min(), means.max())}.{without}"
+    )
+
+
+def permutation_sentence(permuted: Permuted) -> str:
+    """Return whether permuted classes do as well."""
+    return (
+        f"With shuffled classes {permuted.as_good} of {len(permuted.permuted)} runs of {QUICK} did "
+        f"as well on held-out training patients as with the true ones (p {permuted.p:.2g})."
+    )
+
+
+def warnings_of_test(data: ExpressionData, results: Results) -> list[str]:
+    """Return what a reader must beware of, where it is so."""
+    tested = results.tested
+    names = classifier_names()
+    sentences = []
+    calibration = evaluation.calibration_in_the_large(tested.y.cat.codes, tested.P[names])
+    wrong = calibration[(calibration["lower"] > 0) | (calibration["upper"] < 0)]
+    shares = data.patients.groupby("set")["class"].value_counts(normalize=True)[:, data.classes[1]]
+    shift = batches.associate(data.patients["class"], data.patients["set"])
+    if len(wrong):
+        means = ", ".join(f"{name} {tested.P[name].mean():.2f}" for name in wrong.index)
+        sentences.append(
+            f"Do not read these probabilities as risks: their mean is {means}, but "
+            f"{shares['test']:.2f} of the test patients have {data.classes[1]}."
+        )
+    if shift.p < LEVEL:
+        sentences.append(
+            f"Do not read a probability as a risk where the classes have other shares: "
+            f"{shares['train']:.0%} of the training patients have {data.classes[1]}, "
+            f"{shares['test']:.0%} of the test patients."
+        )
+    in_folds = results.nested.table.loc["accuracy"].loc[names]
+    on_test = tested.scores.loc["accuracy"].loc[names]
+    apart = (in_folds["lower"] > on_test["upper"]) | (in_folds["upper"] < on_test["lower"])
+    if apart.any():
+        differing = ", ".join(
+            f"{name} {in_folds.loc[name, 'mean']:.0%} and {on_test.loc[name, 'estimate']:.0%}"
+            for name in in_folds.index[apart]
+        )
+        sentences.append(
+            f"Held-out training patients and test patients disagree ({differing}; the intervals do "
+            "not overlap): the test patients are of another kind, or of another laboratory."
+        )
+    return sentences
 
 
 def add_training_figures(report: Report, data: ExpressionData, results: Results) -> None:
     """Add the figures of the training patients."""
     title = f"{len(data.y_train)} training patients, held out in folds (nested cross-validation)"
-    nested_cv = figures.draw_resampled(results.nested, title, "repetitions")
+    alone = held_out_accuracy(results) if results.splits is None else None
+    nested_cv = figures.draw_resampled(results.nested, title, "repetitions", alone)
     report.add_figure("nested_cv", nested_cv)
-    for name, figure in figures.draw_trees(results, data).items():
+    for name, figure in figures.draw_trees(results.fitted, data).items():
         report.add_figure(name, figure)
 
 
@@ -168,14 +463,23 @@ def add_test_figures(report: Report, data: ExpressionData, results: Results) -> 
     """Add the figures of the test patients, and of others in their place."""
     tested = results.tested
     P = tested.P.drop(columns=MAJORITY)
-    report.add_figure(
-        "confusion_matrices", figures.draw_confusion_matrices(P, data, tested.correct)
-    )
-    report.add_figure("roc_curves", figures.draw_roc_curves(P, data, tested.scores))
-    report.add_figure("patients", figures.draw_patients(P, data))
-    title = f"{len(data.y_test)} of all {len(data.y_all)} patients, held out in random splits"
-    monte_carlo_cv = figures.draw_resampled(results.splits, title, "splits")
+    matrices = figures.draw_confusion_matrices(P, tested.y, tested.correct)
+    report.add_figure("confusion_matrices", matrices)
+    report.add_figure("roc_curves", figures.draw_roc_curves(P, tested.y, tested.scores))
+    palette = style.class_palette(data)
+    report.add_figure("patients", figures.draw_patients(P, tested.y, palette))
+    title = f"{len(tested.y)} of all {len(data.patients)} patients, held out in random splits"
+    held_out = held_out_accuracy(results)
+    monte_carlo_cv = figures.draw_resampled(results.splits, title, "splits", held_out)
     report.add_figure("monte_carlo_cv", monte_carlo_cv)
+
+
+def held_out_accuracy(results: Results) -> pd.Series | None:
+    """Return the accuracy of each model on batches held out, where any could be."""
+    if results.held_out is None or results.held_out.correct.empty:
+        return None
+    correct = results.held_out.correct.sum().drop(MAJORITY)  # which would only widen the axis
+    return correct / correct["patients"]
 
 
 def report_test(report: Report, data: ExpressionData, tested: Tested) -> None:
@@ -183,14 +487,16 @@ def report_test(report: Report, data: ExpressionData, tested: Tested) -> None:
     negative, positive = data.classes
     report.add_section(
         "test",
-        f"The {len(data.y_test)} test patients",
+        f"The {len(tested.y)} test patients",
         tested.scores,
         note=f"Sensitivity: share of {positive} predicted correctly; specificity: of {negative}. "
         "95 % intervals: Wilson, Newcombe (ROC AUC; left out where a model has one threshold "
         f"only). No-calls of votes ({no_calls(tested.P).sum(axis=None)}) count as called.",
-        shown=brief_table(tested.scores, ["sensitivity", "specificity", "ROC AUC", "Brier score"]),
+        shown=brief_table(
+            tested.scores, ["sensitivity", "specificity", "ROC AUC", "Brier score"]
+        ).rename_axis(None),
     )
-    report.add_table("predictions", evaluation.prediction_table(data, tested.P, tested.states))
+    report.add_table("predictions", evaluation.prediction_table(tested))
     report.add_table("pairs", tested.pairs)
 
 
@@ -199,7 +505,7 @@ def report_probabilities(
 ) -> None:
     """Add how far the probabilities can be trusted."""
     positive = data.classes[1]
-    y = data.y_test.cat.codes
+    y = tested.y.cat.codes
     report.add_section(
         "probabilities",
         f"The probability of {positive}",
@@ -211,56 +517,112 @@ def report_probabilities(
     )
 
 
-def report_splits(report: Report, data: ExpressionData, splits: Resampled) -> None:
-    """Add what other patients would have said in the place of the test patients."""
-    report.add_section(
-        "monte_carlo",
-        "Monte-Carlo cross-validation",
-        splits.table,
-        note=f"Accuracy on {len(data.y_test)} held out of all {len(data.y_all)} patients, "
-        f"everything but the choice of grids repeated in {len(splits.scores)} random splits. 95 % "
-        "interval of the mean: approximate, for other patients of this kind (Nadeau & Bengio).",
-        shown=splits.table.drop(index=MAJORITY, level="model"),
-    )
-    patients = splits.patients
-    often = patients.loc[patients["mean"] > 0.5, ["held out", *classifier_names()]]
-    report.add_section(
-        "often_misclassified",
-        "Patients misclassified in most splits, on average over the models",
-        often,
-        shown=often.head(MAX_LISTED),
-    )
-    report.add_table("patients", patients)
-
-
-def report_training(report: Report, results: Results) -> None:
-    """Add what the training patients say: the nested cross-validation, and tuning."""
-    nested = results.nested
+def report_cross_validation(report: Report, results: Results) -> None:
+    """Add what patients say that were held out again: in folds of training, and of all."""
+    nested, splits = results.nested, results.splits
     tuning = tuning_table(results.fitted)
     shown = brief_table(nested.table, ["balanced accuracy", "Brier score"])
     shown["best inner"] = tuning.groupby(level="model")["Brier score"].min()
+    note = (
+        f"Nested: training patients held out in {evaluation.OUTER_FOLDS} folds, "
+        f"{len(nested.scores)} times over, all but the choice of grids repeated inside; mean, and "
+        "95 % interval of so many patients (Newcombe), as if the models were always the same. "
+        f"Parameters are chosen on {INNER_FOLDS} folds by the Brier score, whose best in the grid "
+        "(best inner) is an optimistic choice."
+    )
+    if splits is not None:
+        of_splits = splits.table.loc["accuracy"].loc[shown.index]
+        shown["Monte-Carlo accuracy"] = [
+            interval_text(row["mean"], row["lower"], row["upper"], digits=3)
+            for _, row in of_splits.iterrows()
+        ]
+        shown["sd"] = of_splits["sd"]
+        often = splits.patients["mean"][splits.patients["mean"] > 0.5]
+        note += (
+            f" Monte-Carlo: all repeated in {len(splits.scores)} random splits of all patients, "
+            "as many for training and test; 95 % interval of the mean for other patients of this "
+            "kind, approximate (Nadeau & Bengio). Misclassified in most splits, on average over "
+            f"the models: {join_first([str(patient) for patient in often.index], MAX_NAMED)}."
+        )
+        report.add_values("monte_carlo", splits.table)
+        report.add_values("often_misclassified", splits.patients.loc[often.index])
+        report.add_table("patients", splits.patients)
     report.add_section(
         "nested_cv",
-        "Nested cross-validation",
+        "Cross-validation",
         nested.table,
-        note=f"Chosen on {INNER_FOLDS} folds by the Brier score, whose best in the grid (best "
-        f"inner) is an optimistic choice. Nested: held out in {evaluation.OUTER_FOLDS} folds, "
-        f"{len(nested.scores)} times over, all but the choice of grids repeated inside; mean, and "
-        "95 % interval of so many patients (Newcombe), training sets taken as given.",
-        shown=shown,
+        note=note,
+        shown=shown.rename_axis(None),
     )
     report.add_section("tuning", "Hyper-parameters", chosen_parameters(results.fitted), GRIDS_NOTE)
     report.add_table("tuning", tuning)
+
+
+def report_batches(report: Report, data: ExpressionData, results: Results) -> None:
+    """Add how models fare across batches."""
+    columns = {}
+    tables = {}
+    if results.tested is not None:
+        counts = across_batches.count_correct(data, results.tested)
+        tables["test"] = counts
+        for title, seen in {"training batches": True, "other batches": False}.items():
+            columns[title] = counts[counts["in training"] == seen].drop(columns="in training")
+    if len(results.held_out.correct):
+        tables["held out"] = results.held_out.correct
+        columns["held out"] = results.held_out.correct
+
+    shown = pd.DataFrame(index=[name for name in MODELS if name != MAJORITY])
+    for title, correct in columns.items():
+        shown[title] = [share_text(correct.sum(), name) for name in shown.index]
+    shown["AUC within"] = [
+        "-" if pd.isna(auc) else f"{auc:.2f}" + ("" if pd.isna(p) else f" (p {p:.2g})")
+        for auc, p in results.within.auc.loc[shown.index].to_numpy()
+    ]
+    report.add_section(
+        "batches",
+        "Across batches",
+        {
+            "within": results.within.auc,
+            "pairs within": results.within.batches,
+            "correct": {kind: table.to_dict("index") for kind, table in tables.items()},
+            "cannot be held out": results.held_out.impossible,
+        },
+        note="Predicted correctly (Wilson's 95 % interval): test patients of batches seen in "
+        "training, and of others; every batch held out in turn that leaves "
+        f"{batches.MIN_PATIENTS} patients of each class. AUC within: of pairs of patients of one "
+        "batch; one-sided p, classes permuted within batches.",
+        shown=shown,
+    )
+    if tables:
+        report.add_table("batches", pd.concat(tables, names=["patients are"]))
+
+
+def share_text(correct: pd.Series, name: str) -> str:
+    """Return how many patients a model predicts correctly, with the interval of the share."""
+    n = correct["patients"]
+    if not n:
+        return "-"
+    limits = percent_range(*wilson_interval(correct[name] / n, n))
+    return f"{correct[name]:.0f} of {n:.0f} ({limits})"
+
+
+def rank_within(data: ExpressionData, results: Results) -> Within:
+    """Return how models rank test patients of one batch, or else held-out training patients."""
+    if results.tested is not None:
+        return across_batches.rank_within(data, results.tested.P, trained_on_others=True)
+    P = results.nested.P.groupby(level="patient").mean()
+    return across_batches.rank_within(data, P, trained_on_others=False)
 
 
 @command_line(parse_args)
 def main(args: argparse.Namespace) -> None:
     data = load_data(args)
     negative, positive = data.classes
-    patients = len(data.y_all)
+    patients = len(data.patients)
     random_states = args.random_states or RANDOM_STATES.for_patients(patients)
     repeats = args.repeats or NESTED_REPEATS.for_patients(patients)
     random_splits = args.monte_carlo or RANDOM_SPLITS.for_patients(patients)
+    permutations = args.permutations or PERMUTATIONS.for_patients(patients)
     report = start_report(
         args,
         data,
@@ -269,31 +631,43 @@ def main(args: argparse.Namespace) -> None:
         random_states=random_states,
         repeats=repeats,
         monte_carlo=random_splits,
+        permutations=permutations,
     )
 
     models = build_models(data.preprocessing, args.seed)
-    fitted = fit_models(models, data.X_train, data.y_train.cat.codes)
+    fitted = fit_models(models, data.X_train, data.y_train.cat.codes, data.groups)
     tested = None
-    splits = None
     if len(data.y_test):
         at_once = evaluation.measure_on_test(data, fitted, 1)
-        report.show_table("Predicted correctly", headline_rows(Results(fitted, at_once)))
+        report.show_table("Predicted correctly", headline_rows(data, Results(fitted, at_once)))
         tested = evaluation.measure_on_test(data, fitted, random_states)
-    nested = evaluation.nested_cv(data, models, repeats, args.seed)
+    results = Results(fitted, tested)
+    results = results._replace(nested=evaluation.nested_cv(data, models, repeats, args.seed))
     if tested is not None:
         splits = evaluation.monte_carlo_cv(data, models, tested, random_splits, args.seed)
-    results = Results(fitted, tested, nested, splits)
+        results = results._replace(splits=splits)
+    if data.batches is not None:
+        results = results._replace(
+            within=rank_within(data, results),
+            held_out=across_batches.hold_out(data, models, HELD_OUT_STATES),
+        )
+    permuted = evaluation.permuted_labels(data, models, permutations, args.seed)
+    results = results._replace(permuted=permuted)
 
     add_training_figures(report, data, results)
     if tested is not None:
         add_test_figures(report, data, results)
 
-    report.add_headline(TITLE, headline_rows(results), in_short(data, results))
+    report.add_headline(
+        headline_title(results), headline_rows(data, results), in_short(data, results)
+    )
     if tested is not None:
         report_test(report, data, tested)
-        report_probabilities(report, data, tested, splits)
-        report_splits(report, data, splits)
-    report_training(report, results)
+    if data.batches is not None:
+        report_batches(report, data, results)
+    if tested is not None:
+        report_probabilities(report, data, tested, results.splits)
+    report_cross_validation(report, results)
     report.write()
 
 

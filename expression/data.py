@@ -60,6 +60,30 @@ class ExpressionData:
         return self.y_all.astype(str) if self.subtypes is None else self.subtypes
 
     @property
+    def people(self) -> pd.Series | None:
+        """The person of every array of `X_all`, with the class where a person has several of them;
+        None where every array is of a person of its own."""
+        if self.groups is None:
+            return None
+        classes = self.y_all.astype(str)
+        has_several = classes.groupby(self.groups).transform("nunique") > 1
+        return self.groups.where(~has_several, self.groups + " (" + classes + ")")
+
+    @property
+    def patients(self) -> pd.DataFrame:
+        """The set, class and, where known, batch of every patient: of every array, or person."""
+        table = pd.DataFrame({"set": self.sample_set, "class": self.y_all})
+        if self.batches is not None:
+            table["batch"] = self.batches
+        if self.people is None:
+            return table
+        people = table.groupby(self.people.rename("patient"), sort=False)
+        patients = people.first()
+        if self.batches is not None:
+            patients["batch"] = people["batch"].agg(lambda names: " + ".join(sorted(set(names))))
+        return patients
+
+    @property
     def sample_set(self) -> pd.Series:
         """'train' or 'test' for every patient of `X_all`."""
         sets = ["train"] * len(self.X_train) + ["test"] * len(self.X_test)

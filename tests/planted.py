@@ -18,7 +18,8 @@ N_GENES = 300
 def simulate(effect: float, seed: int = 0) -> ExpressionData:
     """Return 40 + 40 patients and their genes, of which five differ by `effect` SDs."""
     rng = np.random.default_rng(seed)
-    patients, genes = [f"p{i:02}" for i in range(80)], [f"g{i:03}" for i in range(N_GENES)]
+    patients = pd.Index([f"p{i:02}" for i in range(80)], name="patient")
+    genes = [f"g{i:03}" for i in range(N_GENES)]
     y = np.tile([0, 1], 40)
     log2 = rng.normal(9, 1, (80, N_GENES))
     log2 = pd.DataFrame(log2, patients, pd.Index(genes, name="accession"))

@@ -26,6 +26,7 @@ RANDOM_TABLES = 999
 PERMUTATIONS = 9_999
 MOST_ARRANGEMENTS = 20_000  # of classes within batches, for an exact p
 LEVEL = 0.05
+HARDLY_APART = 0.5  # tau, from which on batch and class can hardly be told apart
 
 
 class Association(NamedTuple):
@@ -33,6 +34,17 @@ class Association(NamedTuple):
 
     tau: float  # the share of the uncertainty of the class that the batch takes away, 0 to 1
     p: float  # of as much where batch and class have nothing to do with each other
+
+    @property
+    def is_strong(self) -> bool:
+        """Whether batch and class cannot be told apart, or hardly."""
+        return self.p < LEVEL and self.tau >= HARDLY_APART
+
+    @property
+    def in_words(self) -> str:
+        if self.tau == 1:
+            return "every batch holds one class only"
+        return f"the batch takes away {self.tau:.0%} of the uncertainty about the class"
 
 
 def associate(y: pd.Series, batches: pd.Series) -> Association:
@@ -101,12 +113,14 @@ def leave_one_out(
 # --- within batches -------------------------------------------------------------------------------
 
 
-def pairs_within(is_positive: np.ndarray, batches: np.ndarray) -> int:
-    """Return how many pairs of a positive and another patient are of one batch."""
-    return sum(
-        int(is_positive[of_batch].sum() * (~is_positive[of_batch]).sum())
-        for of_batch in _members(batches)
-    )
+def pairs_by_batch(is_positive: np.ndarray, batches: np.ndarray) -> dict[str, int]:
+    """Return the number of pairs of a positive and another patient in each batch that has both."""
+    pairs = {}
+    for batch in np.unique(batches):
+        positive = is_positive[batches == batch]
+        if positive.any() and not positive.all():
+            pairs[str(batch)] = int(positive.sum() * (~positive).sum())
+    return pairs
 
 
 def auc_within(values: np.ndarray, is_positive: np.ndarray, batches: np.ndarray) -> np.ndarray:
@@ -115,7 +129,7 @@ def auc_within(values: np.ndarray, is_positive: np.ndarray, batches: np.ndarray)
     The share of the pairs of a positive and another patient of one batch in which the positive has
     the higher value; ties count half. NaN where there is no such pair.
     """
-    pairs = pairs_within(is_positive, batches)
+    pairs = sum(pairs_by_batch(is_positive, batches).values())
     if not pairs:
         return np.full(values.shape[1], np.nan)
     higher = np.zeros(values.shape[1])
@@ -174,8 +188,9 @@ def follow_batch(values: pd.DataFrame, y: pd.Series, batches: pd.Series) -> pd.D
         of_class = batches[y == label]
         parts = [values.loc[patients] for patients in of_class.groupby(of_class).groups.values()]
         if len(parts) > 1:
-            h = stats.kruskal(*(part.to_numpy() for part in parts), axis=0).statistic
-            statistic += np.nan_to_num(h)  # all values the same: no difference
+            with np.errstate(invalid="ignore"):  # 0 / 0 where all values are the same
+                h = stats.kruskal(*(part.to_numpy() for part in parts), axis=0).statistic
+            statistic += np.nan_to_num(h)
             degrees_of_freedom += len(parts) - 1
     if not degrees_of_freedom:
         return pd.DataFrame(np.nan, values.columns, ["batch_p", "batch_q"])

@@ -1,10 +1,12 @@
 """How good are predictions, and how sure is that? Scores, intervals and tests.
 
 y is a Series of 0 and 1 (the positive class) by patient, P a DataFrame of probabilities of the
-positive class, patients x models. All intervals are 95 % intervals.
+positive class, patients x models. Several arrays of one patient count as one, by their mean
+probability. All intervals are 95 % intervals.
 
 References: Golub et al. (1999) Science 286:531 (prediction strength); Collins et al. (2024) BMJ
-385:e078378 (TRIPOD+AI: calibration, instability); of the intervals: intervals.py.
+385:e078378 (TRIPOD+AI: calibration, instability); Golland & Fischl (2003) IPMI 2732:330 (permuted
+labels); of the intervals: intervals.py.
 """
 
 import itertools
@@ -12,20 +14,27 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
+from scipy.stats import binomtest, t
 from sklearn.metrics import brier_score_loss, roc_auc_score
-from sklearn.model_selection import RepeatedStratifiedKFold
 
-from expression.analysis import intervals
+from expression.analysis import batches, intervals, splits
 from expression.analysis.models import (
     MAJORITY,
     MODELS,
+    QUICK,
     Unfitted,
     classifier_names,
     predicts_positive,
 )
-from expression.analysis.tuning import Fitted, predict, predict_held_out
+from expression.analysis.tuning import (
+    Fitted,
+    people_of,
+    predict,
+    predict_held_out,
+    tune_and_fit,
+)
 from expression.data import ExpressionData
+from expression.parallel import run_parallel
 
 OUTER_FOLDS = 5
 CLASSIFIED_FROM = 0.3  # of the prediction strength, from which on Golub et al. classify a patient
@@ -35,6 +44,7 @@ BINS = (0, 0.2, 0.8, 1)  # of probabilities, to compare with how many patients a
 class Tested(NamedTuple):
     """What the test patients say; of the random states, -1 is the seed itself."""
 
+    y: pd.Series  # their classes, categorical
     P: pd.DataFrame  # probabilities, patients x models
     states: pd.DataFrame  # the same under other random states, (split, patient) x models
     scores: pd.DataFrame  # (measure, model) x estimate, lower, upper, lowest, highest
@@ -49,15 +59,24 @@ class Resampled(NamedTuple):
     scores: pd.DataFrame  # of every repeat or split, x (measure, model)
     table: pd.DataFrame  # (measure, model) x mean, lower, upper, and more
     patients: pd.DataFrame | None = None  # how often each was misclassified, of random splits
+    batch_alone: tuple[float, float] | None = None  # mean accuracy of the batch, at worst, at best
+    y: pd.Series | None = None  # classes of the patients of a nested cross-validation, categorical
 
 
-class Results(NamedTuple):
-    """All that is computed; `tested` and `splits` are None without test patients."""
+class Permuted(NamedTuple):
+    """What one quick model reaches with the true classes, and with permuted ones."""
 
-    fitted: dict[str, Fitted]  # on the training patients
-    tested: Tested | None
-    nested: Resampled | None = None
-    splits: Resampled | None = None
+    accuracy: float  # balanced, of patients held out in folds
+    permuted: np.ndarray  # the same with each permutation
+
+    @property
+    def as_good(self) -> int:
+        """How many permutations do as well as the true classes."""
+        return int((self.permuted >= self.accuracy - 1e-9).sum())
+
+    @property
+    def p(self) -> float:
+        return (1 + self.as_good) / (1 + len(self.permuted))
 
 
 # --- what is measured ----------------------------------------------------------------------------
@@ -68,13 +87,15 @@ def measure_on_test(data: ExpressionData, fitted: dict[str, Fitted], count: int)
 
     There are `count` states with the seed's own.
     """
-    P = predict(fitted, data.X_test)
-    y = data.y_test.cat.codes
+    P = average_arrays(predict(fitted, data.X_test), data)
+    classes = data.patients.loc[P.index, "class"]
+    y = classes.cat.codes
     states = pd.concat({-1: P}, names=["split", "patient"])
     if count > 1:
         states = pd.concat([states, predict_under_states(data, fitted, count - 1)])
     scores_of_states = score_splits(y, states)
     return Tested(
+        y=classes,
         P=P,
         states=states,
         scores=interval_table(score(y, P), y, scores_of_states),
@@ -88,15 +109,32 @@ def predict_under_states(
 ) -> pd.DataFrame:
     """Return the test patients' probabilities under other random states, tuning included."""
     models = {name: f.unfitted for name, f in fitted.items()}
-    patients = np.arange(len(data.y_all))
-    train, test = np.split(patients, [len(data.X_train)])
-    return predict_held_out(
+    arrays = np.arange(len(data.y_all))
+    train, test = np.split(arrays, [len(data.X_train)])
+    P = predict_held_out(
         models,
         data.X_all,
         data.y_all.cat.codes,
         splits=[(train, test)] * count,
         label="other random states",
+        groups=data.groups,
     )
+    return average_arrays(P, data)
+
+
+def average_arrays(P: pd.DataFrame, data: ExpressionData) -> pd.DataFrame:
+    """Return probabilities a patient from probabilities an array: the mean of each person's.
+
+    The last index level of P names the arrays, that of the result the patients.
+    """
+    if data.people is None:
+        return P
+    arrays = P.index.get_level_values("patient")
+    people = data.people.loc[arrays].to_numpy()
+    if P.index.nlevels == 1:
+        return P.groupby(pd.Index(people, name="patient"), sort=False).mean()
+    split = P.index.get_level_values(0)
+    return P.groupby([split, pd.Index(people, name="patient")], sort=False).mean()
 
 
 def nested_cv(
@@ -104,45 +142,115 @@ def nested_cv(
 ) -> Resampled:
     """Hold the training patients out in folds; the interval is that of the patients, pooled."""
     X = data.X_train
-    y = data.y_train.cat.codes
-    folds = RepeatedStratifiedKFold(n_splits=OUTER_FOLDS, n_repeats=repeats, random_state=seed)
-    P = predict_held_out(models, X, y, list(folds.split(X, y)), "nested cross-validation")
-    repeat = P.index.get_level_values("split") // OUTER_FOLDS
-    P = P.set_index([repeat.rename("repeat"), P.index.get_level_values("patient")])
+    codes = data.y_train.cat.codes
+    groups = people_of(X.index, data.groups)
+    partitions = splits.repeated_folds(codes.to_numpy(), groups, OUTER_FOLDS, repeats, seed)
+    folds = [fold for partition in partitions for fold in partition]
+    P = predict_held_out(models, X, codes, folds, "nested cross-validation", data.groups)
+
+    repeat_of_fold = np.repeat(np.arange(repeats), [len(partition) for partition in partitions])
+    repeat = pd.Index(repeat_of_fold[P.index.get_level_values("split")], name="repeat")
+    P = average_arrays(P.set_index([repeat, P.index.get_level_values("patient")]), data)
+    classes = data.patients.loc[data.patients["set"] == "train", "class"]
+    y = classes.cat.codes
+    if MAJORITY in P:
+        # The larger class of all patients: that of the others in a fold is, of 12 + 12 patients,
+        # the one that the held-out part has fewer of
+        P[MAJORITY] = y.mean()
     scores = score_splits(y, P)
     table = interval_table(scores.mean(), y, scores).rename(columns={"estimate": "mean"})
-    return Resampled(P, scores, table)
+    return Resampled(P, scores, table, batch_alone=batch_alone_in(data, X.index, folds), y=classes)
+
+
+def batch_alone_in(
+    data: ExpressionData, arrays: pd.Index, folds: list[splits.Split]
+) -> tuple[float, float] | None:
+    """Return the accuracy of the batch alone over splits of arrays, at worst and at best; None
+    where no batch is known."""
+    if data.batches is None:
+        return None
+    y = data.y_all[arrays]
+    of_arrays = data.batches[arrays]
+    correct = [
+        batches.batch_alone(
+            y_train=y.iloc[train],
+            batches_train=of_arrays.iloc[train],
+            y_test=y.iloc[test],
+            batches_test=of_arrays.iloc[test],
+        )
+        for train, test in folds
+    ]
+    held_out = sum(len(test) for _, test in folds)
+    lowest, highest = np.sum(correct, axis=0) / held_out
+    return float(lowest), float(highest)
+
+
+def permuted_labels(
+    data: ExpressionData, models: dict[str, Unfitted], permutations: int, seed: int
+) -> Permuted:
+    """Repeat all that is done to one quick model with permuted classes of the training patients.
+
+    With each of them patients are held out in other folds.
+    """
+    y = data.y_train.cat.codes.to_numpy()
+    groups = people_of(data.X_train.index, data.groups)
+    values = data.X_train.to_numpy()
+    quick = {QUICK: models[QUICK]}
+    tasks = [(quick, values, y, groups, seed)]
+    for number in range(permutations):
+        rng = np.random.default_rng([seed, 5, number])
+        permuted = splits.permute_labels(y, groups, rng)
+        tasks.append((quick, values, permuted, groups, int(rng.integers(2**31))))
+    accuracies = run_parallel(_balanced_accuracy_in_folds, tasks, "permuted labels")
+    return Permuted(accuracies[0], np.array(accuracies[1:]))
+
+
+def _balanced_accuracy_in_folds(models, X, y, groups, seed) -> float:
+    """Return the balanced accuracy of one model on the rows of X, held out in folds."""
+    called = np.zeros(len(y))
+    for train, test in splits.stratified_folds(y, groups, OUTER_FOLDS, seed):
+        groups_train = None if groups is None else groups[train]
+        [fitted] = tune_and_fit(models, X[train], y[train], groups_train).values()
+        called[test] = fitted.pipeline.predict(X[test])
+    return float(np.mean([(called[y == label] == label).mean() for label in np.unique(y)]))
 
 
 def monte_carlo_cv(
     data: ExpressionData, models: dict[str, Unfitted], given: Tested, count: int, seed: int
 ) -> Resampled:
     """Repeat everything on random splits, to compare with the given one."""
-    y = data.y_all.cat.codes
-    y_train = data.y_train.cat.codes
-    y_test = data.y_test.cat.codes
-    splits = random_splits(y_train, y_test, count, seed)
-    P = predict_held_out(models, data.X_all, y, splits, "Monte-Carlo cross-validation")
-    scores = score_splits(y, P)
-    table = intervals.summarise_splits(scores["accuracy"], len(y_train), len(y_test))
+    X = data.X_all
+    drawn = splits.random_splits(
+        data.y_train.cat.codes.to_numpy(),
+        data.y_test.cat.codes.to_numpy(),
+        people_of(X.index, data.groups),
+        count,
+        seed,
+    )
+    P = average_arrays(
+        predict_held_out(
+            models,
+            X,
+            data.y_all.cat.codes,
+            drawn,
+            "Monte-Carlo cross-validation",
+            data.groups,
+        ),
+        data,
+    )
+    patients = data.patients
+    scores = score_splits(patients["class"].cat.codes, P)
+    n_test = len(given.y)
+    table = intervals.summarise_splits(scores["accuracy"], len(patients) - n_test, n_test)
     table["given split"] = given.scores.loc["accuracy", "estimate"]
     table = pd.concat({"accuracy": table}, names=["measure", "model"])
-    return Resampled(P, scores, table, patient_table(data, P))
-
-
-def random_splits(y_train: pd.Series, y_test: pd.Series, count: int, seed: int) -> list[tuple]:
-    """Return random (train, test) positions in y_train then y_test, the class counts kept."""
-    y = np.concatenate([y_train, y_test])
-    rng = np.random.default_rng(seed)
-    splits = []
-    for _ in range(count):
-        drawn = [
-            rng.choice(np.flatnonzero(y == label), (y_train == label).sum(), replace=False)
-            for label in (0, 1)
-        ]
-        train = np.sort(np.concatenate(drawn))
-        splits.append((train, np.setdiff1d(np.arange(len(y)), train)))
-    return splits
+    return Resampled(
+        P,
+        scores,
+        table,
+        patients=patient_table(data, P),
+        batch_alone=batch_alone_in(data, X.index, drawn),
+    )
 
 
 # --- scores --------------------------------------------------------------------------------------
@@ -266,6 +374,19 @@ def probability_table(y: pd.Series, tested: Tested, splits: Resampled) -> pd.Dat
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
 
+def calibration_in_the_large(y: pd.Series, P: pd.DataFrame) -> pd.DataFrame:
+    """Return by how much each model's mean probability exceeds the share of positive patients.
+
+    models x (excess, lower, upper): t intervals of the mean of p - y, which together, with a
+    probability of 95 %, all cover 0 where the probabilities are right on average (Bonferroni).
+    """
+    excess = P.drop(columns=MAJORITY, errors="ignore").sub(y, axis=0)
+    mean = excess.mean()
+    level = 1 - 0.025 / excess.shape[1]
+    margin = t.ppf(level, len(y) - 1) * excess.std() / np.sqrt(len(y))
+    return pd.DataFrame({"excess": mean, "lower": mean - margin, "upper": mean + margin})
+
+
 def prediction_strength(p):
     """Return the prediction strength, 0 to 1, of Golub et al. from a share of votes."""
     return (2 * p - 1).abs()
@@ -276,23 +397,23 @@ def no_calls(P: pd.DataFrame) -> pd.DataFrame:
     return (prediction_strength(P) < CLASSIFIED_FROM) & [MODELS[name].votes for name in P]
 
 
-def prediction_table(data: ExpressionData, P: pd.DataFrame, states: pd.DataFrame) -> pd.DataFrame:
+def prediction_table(tested: Tested) -> pd.DataFrame:
     """Return what all models predict for each test patient, the hardest for classifiers first.
 
     With the sd of each probability over random states.
     """
-    y = data.y_test.cat.codes
-    negative, positive = data.classes
-    sd = states.groupby(level="patient").std()
-    table = pd.DataFrame({"class": data.y_test, "errors": count_errors(y, P)})
-    for name, p in P.items():
+    y = tested.y.cat.codes
+    negative, positive = tested.y.cat.categories
+    sd = tested.states.groupby(level="patient").std()
+    table = pd.DataFrame({"class": tested.y, "errors": count_errors(y, tested.P)})
+    for name, p in tested.P.items():
         table[f"{name}: probability of {positive}"] = p
         table[f"{name}: sd over random states"] = sd[name]
         table[f"{name}: predicted class"] = np.where(predicts_positive(p), positive, negative)
         if MODELS[name].votes:
             table[f"{name}: prediction strength"] = prediction_strength(p)
-            table[f"{name}: classified"] = ~no_calls(P)[name]
-    return table.loc[hardest_first(y, P)]
+            table[f"{name}: classified"] = ~no_calls(tested.P)[name]
+    return table.loc[hardest_first(y, tested.P)]
 
 
 def count_errors(y: pd.Series, P: pd.DataFrame) -> pd.Series:
@@ -313,10 +434,10 @@ def patient_table(data: ExpressionData, held_out: pd.DataFrame) -> pd.DataFrame:
     With the mean error rate of the classifiers, and the sd of each model's probability.
     """
     patients = held_out.index.get_level_values("patient")
-    y = data.y_all.cat.codes.loc[patients].to_numpy()
+    table = data.patients
+    y = table["class"].cat.codes.loc[patients].to_numpy()
     errors = predicts_positive(held_out).ne(y, axis=0).groupby(patients)
     error_rates = errors.mean()
-    table = pd.DataFrame({"set": data.sample_set, "class": data.y_all})
     table["held out"] = errors.size().reindex(table.index, fill_value=0)
     table = table.join(error_rates)
     table["mean"] = error_rates.filter(classifier_names()).mean(axis=1)

@@ -36,7 +36,9 @@ def find_people(y: np.ndarray, groups: Iterable) -> People:
     """Return the people behind arrays; classes that only one person has join the largest stratum,
     as one person alone cannot be split."""
     numbers = pd.factorize(np.asarray(groups))[0]
-    classes = [str(sorted(set(y[numbers == number]))) for number in range(numbers.max() + 1)]
+    classes = [
+        str(sorted(set(y[numbers == number].tolist()))) for number in range(numbers.max() + 1)
+    ]
     counts = Counter(classes)
     largest = counts.most_common(1)[0][0]
     strata = [classes_of if counts[classes_of] > 1 else largest for classes_of in classes]

@@ -7,14 +7,9 @@ from sklearn.metrics import ConfusionMatrixDisplay, roc_curve
 from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier, plot_tree
 
-from expression.analysis.evaluation import (
-    CLASSIFIED_FROM,
-    Resampled,
-    Results,
-    hardest_first,
-    no_calls,
-)
+from expression.analysis.evaluation import CLASSIFIED_FROM, Resampled, hardest_first, no_calls
 from expression.analysis.models import MODELS, classifier_names, file_name, predicts_positive
+from expression.analysis.tuning import Fitted
 from expression.data import ExpressionData
 from expression.running import style
 from expression.running.report import interval_text, range_text
@@ -22,28 +17,29 @@ from expression.running.report import interval_text, range_text
 MAX_SHOWN = 60  # patients
 
 
-def draw_trees(results: Results, data: ExpressionData) -> dict[str, plt.Figure]:
+def draw_trees(fitted: dict[str, Fitted], data: ExpressionData) -> dict[str, plt.Figure]:
     """Return a figure of each classifier that is a single tree, by a name for its file."""
     figures = {}
     for name in classifier_names():
-        pipeline = results.fitted[name].pipeline
+        pipeline = fitted[name].pipeline
         if isinstance(pipeline[-1], DecisionTreeClassifier):
             figures[file_name(name)] = draw_decision_tree(pipeline, data)
     return figures
 
 
 def draw_confusion_matrices(
-    P: pd.DataFrame, data: ExpressionData, correct: pd.DataFrame
+    P: pd.DataFrame, classes: pd.Series, correct: pd.DataFrame
 ) -> plt.Figure:
-    """Draw the counts; `correct`: how many are, under other random states, states x models."""
-    y = data.y_test.cat.codes
+    """Draw the counts; `classes`: of the patients of P; `correct`: how many are, under other random
+    states, states x models."""
+    y = classes.cat.codes
     figure, axes = style.panel_grid(P.shape[1], columns=3, height=2.5)
     for ax, (name, p) in zip(axes, P.items(), strict=True):
         called = predicts_positive(p).astype(int)
         ConfusionMatrixDisplay.from_predictions(
             y,
             called,
-            display_labels=[style.wrap_name(label) for label in data.classes],
+            display_labels=[style.wrap_name(label) for label in classes.cat.categories],
             cmap="Greys",
             colorbar=False,
             im_kw={"vmin": 0, "vmax": y.value_counts().max()},  # one grey in all panels
@@ -57,9 +53,9 @@ def draw_confusion_matrices(
     return figure
 
 
-def draw_roc_curves(P: pd.DataFrame, data: ExpressionData, scores: pd.DataFrame) -> plt.Figure:
+def draw_roc_curves(P: pd.DataFrame, classes: pd.Series, scores: pd.DataFrame) -> plt.Figure:
     """Draw models, and baselines dashed; `scores` holds the AUC of each and its interval."""
-    y = data.y_test.cat.codes
+    y = classes.cat.codes
     figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 4.2))
     for name, series in style.series_styles(P).items():
         auc = "one threshold only"
@@ -101,11 +97,14 @@ def draw_decision_tree(pipeline: Pipeline, data: ExpressionData) -> plt.Figure:
     return figure
 
 
-def draw_patients(P: pd.DataFrame, data: ExpressionData) -> plt.Figure:
-    """Draw P of the test patients, the hardest first; errors and no-calls of a vote are marked."""
+def draw_patients(P: pd.DataFrame, classes: pd.Series, palette: dict[str, str]) -> plt.Figure:
+    """Draw P of the test patients, the hardest first; errors and no-calls of a vote are marked.
+
+    `classes`: of the patients of P; `palette`: the colour of each class.
+    """
     import seaborn as sns  # here, as --help need not wait for it
 
-    y = data.y_test.cat.codes
+    y = classes.cat.codes
     shown = hardest_first(y, P)[:MAX_SHOWN]
     baselines_last = sorted(P, key=lambda name: MODELS[name].baseline)
     y = y[shown]
@@ -114,7 +113,7 @@ def draw_patients(P: pd.DataFrame, data: ExpressionData) -> plt.Figure:
     errors = np.where(predicts_positive(P).ne(y, axis=0), "×", "").astype(object)
     doubts = np.where(no_calls(P), "?", "")
     no_marks = [""] * len(shown)
-    negative_color, positive_color = style.class_palette(data).values()
+    negative_color, positive_color = palette.values()
 
     figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 1.9 + 0.2 * P.shape[1]))
     sns.heatmap(
@@ -133,13 +132,19 @@ def draw_patients(P: pd.DataFrame, data: ExpressionData) -> plt.Figure:
     no_call = f"? no-call: prediction strength below {CLASSIFIED_FROM:g}"
     ax.set(xlabel=f"test patient, the hardest first (× error; {no_call})", ylabel="")
     style.name_ticks(ax.xaxis, shown, 0.8 * style.PAGE_WIDTH, first=0.5)
-    count = f"{len(y)} hardest of {len(data.y_test)}" if len(y) < len(data.y_test) else len(y)
-    figure.suptitle(f"{count} test patients: probability of {style.wrap_name(data.classes[1], 40)}")
+    count = f"{len(y)} hardest of {len(classes)}" if len(y) < len(classes) else len(y)
+    positive = style.wrap_name(classes.cat.categories[1], 40)
+    figure.suptitle(f"{count} test patients: probability of {positive}")
     return figure
 
 
-def draw_resampled(resampled: Resampled, title: str, label: str) -> plt.Figure:
-    """Draw the accuracy of every split with mean and interval, and that of the given split."""
+def draw_resampled(
+    resampled: Resampled, title: str, label: str, held_out_batches: pd.Series | None = None
+) -> plt.Figure:
+    """Draw the accuracy of every split with mean and interval, and that of the given split.
+
+    `held_out_batches`: the accuracy of each model on batches held out, where there are any.
+    """
     scores = resampled.scores["accuracy"]
     table = resampled.table.loc["accuracy"].loc[scores.columns]
     rows = np.arange(scores.shape[1])
@@ -172,6 +177,26 @@ def draw_resampled(resampled: Resampled, title: str, label: str) -> plt.Figure:
             marker="^",
             color=style.COLORS["green"],
             label="given split",
+        )
+    if held_out_batches is not None:
+        ax.scatter(
+            held_out_batches.reindex(scores.columns),
+            rows - 0.25,
+            marker="D",
+            s=18,
+            color=style.COLORS["purple"],
+            label="each batch held out",
+        )
+    if resampled.batch_alone is not None:
+        worst, best = resampled.batch_alone
+        ax.axvspan(
+            worst - 0.002,  # to be seen also where both are the same
+            best + 0.002,
+            color=style.COLORS["yellow"],
+            alpha=0.4,
+            linewidth=0,
+            zorder=0,
+            label="the batch alone",
         )
     ax.set(xlabel="accuracy on the held-out patients", yticks=rows, yticklabels=scores.columns)
     ax.set_ylim(len(rows) - 0.3, -0.7)  # room for the largest bubbles, the first row on top

@@ -26,6 +26,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 from tqdm import tqdm
 
+from expression.analysis.batches import associate
 from expression.data import ExpressionData
 from expression.errors import DataError, refusal
 from expression.preprocessing import MIN_CPM
@@ -34,6 +35,8 @@ FIGURE_FORMATS = ("png", "pdf", "svg")
 DATES = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}  # left out: the same bytes again
 HIDDEN = ".writing."
 LINE_LENGTH = 100  # of metrics.txt, in characters
+SET_NAMES = {"train": "training", "test": "test"}
+MAX_BATCHES = 10  # of a class, in a sentence
 PACKAGES = ("matplotlib", "numpy", "pandas", "scikit-learn", "scipy", "seaborn", "shap", "xgboost")
 
 
@@ -133,11 +136,15 @@ class Report:
         """Add values to both metrics files: for people under `title` and `note`, or what is `shown`
         of them instead; and for programs under `key`.
         """
-        self.record["results"][key] = to_plain(values)
+        self.add_values(key, values)
         self.sections += under_line(title, "-")
         if note:
             self.sections += [wrap(note), ""]
         self.sections += [to_text(values if shown is None else shown), ""]
+
+    def add_values(self, key: str, values: dict | pd.Series | pd.DataFrame) -> None:
+        """Add values to metrics.json only, for programs."""
+        self.record["results"][key] = to_plain(values)
 
     def metrics_text(self) -> str:
         """Return metrics.txt: the title, the headline, the data, then the sections."""
@@ -228,17 +235,48 @@ def written_files(folder: Path) -> set[str]:
 
 def describe(data: ExpressionData) -> list[str]:
     """Return lines on what is analysed: patients, classes, genes, and what was read for them."""
-    train = _count_patients(data, "training", data.y_train)
-    test = _count_patients(data, "test", data.y_test)
-    sentences = [f"Data: {train}, {test}.", *data.origin, f"Genes: {_count_genes(data)}."]
+    sentences = [
+        f"Data: {_count_patients(data, 'train')}, {_count_patients(data, 'test')}.",
+        *data.origin,
+        *describe_batches(data),
+        f"Genes: {_count_genes(data)}.",
+    ]
     return "\n".join(map(wrap, sentences)).splitlines()
 
 
-def _count_patients(data: ExpressionData, name: str, y: pd.Series) -> str:
+def _count_patients(data: ExpressionData, part: str) -> str:
+    """Return how many patients a part has, of which classes, and how many arrays if more."""
+    y = data.patients.loc[data.patients["set"] == part, "class"]
+    name = SET_NAMES[part]
     if y.empty:
         return f"no {name} patients (what needs them is not computed)"
     counts = ", ".join(f"{(y == label).sum()} {label}" for label in data.classes)
-    return f"{len(y)} {name} patients ({counts})"
+    arrays = (data.sample_set == part).sum()
+    more_arrays = f"; {arrays} arrays" if arrays > len(y) else ""
+    return f"{len(y)} {name} patients ({counts}{more_arrays})"
+
+
+def describe_batches(data: ExpressionData) -> list[str]:
+    """Return sentences that count patients by class and batch, and say where these go together."""
+    if data.batches is None:
+        return []
+    counts = []
+    warnings = []
+    for part, patients in data.patients.groupby("set", sort=False):
+        of_classes = []
+        for label in data.classes:
+            by_batch = patients.loc[patients["class"] == label, "batch"].value_counts()
+            batches = [f"{count} {batch}" for batch, count in sorted(by_batch.items())]
+            of_classes.append(f"{label} {join_first(batches, MAX_BATCHES)}")
+        counts.append(f"{SET_NAMES[part]}: {'; '.join(of_classes)}")
+
+        association = associate(patients["class"], patients["batch"])
+        if association.is_strong:
+            warnings.append(f"in {SET_NAMES[part]} {association.in_words}")
+    sentences = [f"Patients by class and batch, {'. In '.join(counts)}."]
+    if warnings:
+        sentences.append(f"Batch and class can hardly be told apart: {'; '.join(warnings)}.")
+    return sentences
 
 
 def _count_genes(data: ExpressionData) -> str:
@@ -325,6 +363,12 @@ def to_plain(value):
     if isinstance(value, float):
         return float(f"{value:.6g}") if np.isfinite(value) else None
     return value
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Return words as in a sentence: one, two and three."""
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def join_first(words: Sequence[str], most: int, separator: str = ", ") -> str:

@@ -1,16 +1,26 @@
 """Scores, splits and tables, held to hand-computed values."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import roc_auc_score
 
 from expression.analysis import evaluation
 from expression.analysis.intervals import auc_interval, newcombe_interval, wilson_interval
-from expression.analysis.models import MAJORITY, Model, Unfitted, classifier_names
+from expression.analysis.models import (
+    MAJORITY,
+    Model,
+    Unfitted,
+    build_models,
+    classifier_names,
+)
 from expression.analysis.tuning import fit_models, predict_held_out
 from expression.preprocessing import Preprocessing
+from planted import simulate
 
 
 @pytest.fixture
@@ -88,17 +98,6 @@ def test_a_split_may_lack_an_auc(example):
     assert scores["accuracy"].columns.to_list() == ["A", "B"]
 
 
-def test_random_splits_keep_the_class_counts(data):
-    y, y_test = data.y_train.cat.codes, data.y_test.cat.codes
-    splits = evaluation.random_splits(y, y_test, 3, seed=1)
-    everyone = np.concatenate([y, y_test])
-    for train, test in splits:
-        assert np.bincount(everyone[train]).tolist() == [27, 11]
-        assert np.bincount(everyone[test]).tolist() == [20, 14]
-        assert sorted([*train, *test]) == list(range(72))
-    assert len({tuple(train) for train, _ in splits}) == 3
-
-
 @pytest.fixture
 def prior():
     model = Model([("model", DummyClassifier())], baseline=True)
@@ -127,7 +126,7 @@ def test_monte_carlo_cv_compares_the_given_split_with_others(few_genes, prior):
     P = pd.DataFrame({"prior": 0.0}, few_genes.X_test.index)
     scores = evaluation.score(few_genes.y_test.cat.codes, P)
     table = evaluation.interval_table(scores, few_genes.y_test.cat.codes, scores.to_frame().T)
-    given = evaluation.Tested(P, P, table, P, P)
+    given = evaluation.Tested(few_genes.y_test, P, P, table, P, P)
     found = evaluation.monte_carlo_cv(few_genes, prior, given, 3, seed=0)
     row = found.table.loc[("accuracy", "prior")]
     assert row[["mean", "given split"]].to_list() == pytest.approx([20 / 34] * 2)
@@ -153,7 +152,7 @@ def test_trust_in_probabilities_by_hand():
     other = P.assign(A=[0.0, 0.6, 0.4, 1.0])
     states = pd.concat({0: P, 1: other}, names=["state", "patient"])
     empty = pd.DataFrame()
-    tested = evaluation.Tested(P, states, empty, empty, empty)
+    tested = evaluation.Tested(y, P, states, empty, empty, empty)
     splits = evaluation.Resampled(states.loc[:, ["A"]] / 2, empty, empty)
     row = evaluation.probability_table(y, tested, splits).loc["A"]
     assert row["mean"] == pytest.approx(0.4)  # half of them are positive: not calibrated
@@ -182,9 +181,9 @@ def test_a_vote_below_the_strength_of_the_paper_is_no_call(share, no_call):
 def test_a_fifth_of_the_training_patients_is_held_out_at_a_time(few_genes, prior, monkeypatch):
     sizes = []
 
-    def record(models, X, y, splits, label):
+    def record(models, X, y, splits, label, groups):
         sizes.extend(len(held_out) for _, held_out in splits)
-        return predict_held_out(models, X, y, splits, label)
+        return predict_held_out(models, X, y, splits, label, groups)
 
     monkeypatch.setattr(evaluation, "predict_held_out", record)
     evaluation.nested_cv(few_genes, prior, 1, seed=0)
@@ -199,7 +198,9 @@ def test_hard_patients_come_first(data):
     P.loc[40, "One gene"] = 0.9  # a baseline's error makes no patient hard
     P["Weighted voting"] = 0.6
     states = pd.concat({0: P, 1: P}, names=["state", "patient"])
-    table = evaluation.prediction_table(data, P, states)
+    empty = pd.DataFrame()
+    tested = evaluation.Tested(data.y_test, P, states, empty, empty, empty)
+    table = evaluation.prediction_table(tested)
     assert table.index[:2].tolist() == [66, 39]
     assert table["errors"].tolist()[:3] == [2, 1, 0]
     row = table.loc[66]
@@ -210,3 +211,94 @@ def test_hard_patients_come_first(data):
     assert list(classified) == ["Weighted voting: classified"]
     assert not classified.to_numpy().any()
     assert evaluation.no_calls(P).sum()[["Decision Tree", "Weighted voting"]].to_list() == [0, 34]
+
+
+def test_the_majority_class_is_that_of_all_training_patients(few_genes):
+    """Of 12 + 12 patients without signal a stratified fold's own majority is right for 42 %."""
+    y = few_genes.y_train
+    even = y.index[y == "ALL"][:11].union(y.index[y == "AML"])
+    halved = replace(few_genes, X_train=few_genes.X_train.loc[even], y_train=y[even])
+    model = {MAJORITY: build_models(Preprocessing(), 0)[MAJORITY]}
+    found = evaluation.nested_cv(halved, model, 1, seed=0)
+    assert found.table.loc[("accuracy", MAJORITY), "mean"] == 0.5
+
+
+def test_calibration_in_the_large_by_hand():
+    y = pd.Series([0, 0, 1, 1])
+    P = pd.DataFrame({"right": [0.1, 0.2, 0.8, 0.9], "high": [0.5, 0.6, 1.0, 1.0]})
+    table = evaluation.calibration_in_the_large(y, P.assign(**{MAJORITY: 0.1}))
+    assert table.index.to_list() == ["right", "high"]
+    assert table["excess"].to_list() == pytest.approx([0, 0.275])
+    excess = P["high"] - y
+    expected = stats.ttest_1samp(excess, 0).confidence_interval(1 - 0.05 / 2)
+    assert table.loc["high", ["lower", "upper"]].to_list() == pytest.approx(list(expected))
+
+
+def test_permuted_classes_do_as_well_only_where_there_is_nothing_to_learn(few_genes):
+    models = build_models(Preprocessing(), 0)
+    found = evaluation.permuted_labels(few_genes, models, 19, seed=0)
+    assert found.accuracy > 0.9
+    assert (found.as_good, found.p) == (0, 1 / 20)
+    assert 0.3 < found.permuted.mean() < 0.7
+    shuffled = few_genes.y_train.sample(frac=1, random_state=1).set_axis(few_genes.y_train.index)
+    nothing = evaluation.permuted_labels(replace(few_genes, y_train=shuffled), models, 19, seed=0)
+    assert nothing.as_good >= 1
+    assert len(set(nothing.permuted)) > 5
+
+
+# --- several arrays of one person -----------------------------------------------------------------
+
+
+@pytest.fixture
+def measured_twice():
+    """40 + 40 arrays, each person's two in a row; p0 and p1 are of one person, of both classes."""
+    data = simulate(effect=0)
+    arrays = data.y_all.index
+    by_class = data.y_all.sort_values(kind="stable").index
+    groups = pd.Series([f"person {i // 2}" for i in range(80)], by_class).loc[arrays]
+    train = groups[groups.isin(groups.unique()[:20])].index
+    X, y = data.X_all, data.y_all
+    return replace(
+        data,
+        X_train=X.loc[train],
+        X_test=X.drop(train),
+        y_train=y[train],
+        y_test=y.drop(train),
+        groups=pd.concat([groups[train], groups.drop(train)]),
+    )
+
+
+def test_two_arrays_of_a_person_count_once_by_their_mean_probability(measured_twice):
+    arrays = measured_twice.X_test.index
+    P = pd.DataFrame({"A": np.linspace(0, 1, len(arrays))}, arrays.rename("patient"))
+    found = evaluation.average_arrays(P, measured_twice)
+    people = measured_twice.groups[arrays]
+    assert sorted(found.index) == sorted(people.unique())
+    for person, arrays_of in people.groupby(people).groups.items():
+        assert found.loc[person, "A"] == pytest.approx(P.loc[arrays_of, "A"].mean())
+    twice = evaluation.average_arrays(pd.concat({0: P, 1: P}, names=["split"]), measured_twice)
+    pd.testing.assert_frame_equal(twice.loc[1], found)
+
+
+def test_no_person_is_on_both_sides_and_intervals_count_people(measured_twice, prior, monkeypatch):
+    straddling = []
+
+    def record(models, X, y, splits, label, groups):
+        for train, test in splits:
+            straddling.append(set(groups[X.index[train]]) & set(groups[X.index[test]]))
+        return predict_held_out(models, X, y, splits, label, groups)
+
+    monkeypatch.setattr(evaluation, "predict_held_out", record)
+    fitted = fit_models(prior, measured_twice.X_train, measured_twice.y_train.cat.codes)
+    tested = evaluation.measure_on_test(measured_twice, fitted, 2)
+    nested = evaluation.nested_cv(measured_twice, prior, 2, seed=0)
+    splits = evaluation.monte_carlo_cv(measured_twice, prior, tested, 3, seed=0)
+    assert len(straddling) == 1 + 2 * 5 + 3
+    assert not any(straddling)
+    people = measured_twice.groups[measured_twice.y_train.index].nunique()
+    assert nested.P.groupby("repeat").size().to_list() == [people] * 2
+    accuracy = nested.table.loc[("accuracy", "prior")]
+    assert accuracy[["lower", "upper"]].to_list() == pytest.approx(
+        wilson_interval(accuracy["mean"], people)
+    )
+    assert set(splits.patients.index) == set(measured_twice.groups)

@@ -13,6 +13,7 @@ from expression.figures.classifier_models import (
     draw_resampled,
     draw_roc_curves,
 )
+from expression.running.style import class_palette
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def planted(data):
 
 
 def test_patients_figure_marks_errors_and_no_calls_of_a_vote(planted, data):
-    figure = draw_patients(planted, data)
+    figure = draw_patients(planted, data.y_test, class_palette(data))
     ax = figure.axes[0]
     rows = [tick.get_text() for tick in ax.get_yticklabels()]
     marks = np.array([text.get_text() for text in ax.texts]).reshape(len(rows), 34)
@@ -44,7 +45,7 @@ def test_patients_figure_marks_errors_and_no_calls_of_a_vote(planted, data):
 def test_an_added_model_is_drawn_above_the_baselines(planted, data, monkeypatch):
     monkeypatch.setitem(models.MODELS, "Added", models.MODELS["XGBoost"])  # the last entry
     P = planted.assign(Added=planted["XGBoost"])
-    figure = draw_patients(P, data)
+    figure = draw_patients(P, data.y_test, class_palette(data))
     names = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     assert names[0] == "true class"
     assert names.index("Added") < names.index("Weighted voting")
@@ -52,7 +53,7 @@ def test_an_added_model_is_drawn_above_the_baselines(planted, data, monkeypatch)
 
 def test_confusion_matrices_show_counts_and_the_range_over_states(planted, data):
     correct = pd.DataFrame({name: [33, 33] for name in planted} | {"Decision Tree": [33, 30]})
-    figure = draw_confusion_matrices(planted, data, correct)
+    figure = draw_confusion_matrices(planted, data.y_test, correct)
     panels = {ax.get_title().split("\n")[0]: ax for ax in figure.axes if ax.images}
     assert list(panels) == list(planted)
     regression, tree, forest = (
@@ -70,7 +71,7 @@ def test_roc_curves_tell_the_auc_where_there_is_more_than_one_threshold(planted,
     planted["XGBoost"] = 1 - y  # as wrong as can be, with one threshold
     scores = evaluation.score(y, planted)
     table = evaluation.interval_table(scores, y, scores.to_frame().T)
-    figure = draw_roc_curves(planted, data, table)
+    figure = draw_roc_curves(planted, data.y_test, table)
     labels = {line.get_label().split(":")[0]: line for line in figure.axes[0].lines}
     assert labels["XGBoost"].get_label() == "XGBoost: one threshold only"
     assert labels["Weighted voting"].get_label().startswith("Weighted voting: 1.000 (0.")
@@ -89,6 +90,23 @@ def test_split_scores_are_drawn_as_often_as_they_come():
     assert bubbles[0].get_offsets().tolist() == [[0.5, 0], [1.0, 0]]
     assert bubbles[0].get_sizes().tolist() == [300, 100]
     assert figure.axes[0].lines[0].get_xdata().tolist() == [0.625, 0.75]
+
+
+def test_batches_held_out_and_the_batch_alone_are_drawn_where_they_are_known():
+    scores = pd.DataFrame({"a": [0.5, 1.0], "b": [0.75, 0.75]})
+    table = pd.DataFrame({"mean": scores.mean(), "lower": 0.4, "upper": 0.9})
+    resampled = evaluation.Resampled(
+        scores, pd.concat({"accuracy": scores}, axis=1), pd.concat({"accuracy": table})
+    )
+    held_out = pd.Series({"b": 0.6, "patients": 1.0, "a": 0.3})
+    figure = draw_resampled(resampled._replace(batch_alone=(0.7, 0.9)), "", "splits", held_out)
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "each batch held out" in labels
+    assert "the batch alone" in labels
+    [diamonds] = [c for c in figure.axes[0].collections if c.get_label() == "each batch held out"]
+    assert diamonds.get_offsets()[:, 0].tolist() == [0.3, 0.6]
+    without = draw_resampled(resampled, "", "splits")
+    assert len(without.legends[0].get_texts()) == 2
 
 
 def test_the_tree_is_drawn_with_gene_names_and_class_names(data):

@@ -1,0 +1,113 @@
+"""How models fare across batches: in those they were trained on, in others, within one, held out.
+
+P holds probabilities of the positive class, patients x models; a patient is a person, as in
+evaluation.py. What is measured, and why nothing is corrected: see batches.py.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from expression.analysis import batches
+from expression.analysis.evaluation import Tested, average_arrays
+from expression.analysis.models import MAJORITY, Unfitted, predicts_positive
+from expression.analysis.tuning import predict_held_out
+from expression.data import ExpressionData
+
+
+class Within(NamedTuple):
+    """How models rank the patients of one batch."""
+
+    batches: dict[str, int]  # that hold both classes: pairs of a patient of either class
+    auc: pd.DataFrame  # models x auc, p (NaN where the models were trained on these patients)
+
+
+class HeldOut(NamedTuple):
+    """What models say of each batch when they are trained on the others."""
+
+    correct: pd.DataFrame  # batches x patients, then models: correct ones, median over states
+    states: pd.DataFrame  # random states x models: correct ones of all batches
+    impossible: list[str]  # batches without which too few patients of a class are left
+
+
+def count_correct(data: ExpressionData, tested: Tested) -> pd.DataFrame:
+    """Return how many test patients of each batch are predicted correctly.
+
+    Batches x (whether models saw it in training, patients, then models).
+    """
+    patients = data.patients
+    in_training = set(data.batches[data.X_train.index])
+    of_test = patients.loc[tested.y.index, "batch"]
+    table = _count_by_batch(tested.P, tested.y.cat.codes, of_test)
+    seen = [set(batch.split(" + ")) <= in_training for batch in table.index]
+    table.insert(0, "in training", seen)
+    return table.sort_values("in training", ascending=False, kind="stable")
+
+
+def _count_by_batch(P: pd.DataFrame, y: pd.Series, of_patients: pd.Series) -> pd.DataFrame:
+    correct = predicts_positive(P).eq(y.loc[P.index], axis=0).groupby(of_patients.loc[P.index])
+    table = correct.sum()
+    table.insert(0, "patients", correct.size())
+    return table.rename_axis("batch")
+
+
+def batch_alone(data: ExpressionData, tested: Tested) -> tuple[int, int]:
+    """Return how many test patients the batch alone tells, at worst and at best."""
+    patients = data.patients
+    train = patients[patients["set"] == "train"]
+    test = patients.loc[tested.y.index]
+    return batches.batch_alone(
+        y_train=train["class"],
+        batches_train=train["batch"],
+        y_test=test["class"],
+        batches_test=test["batch"],
+    )
+
+
+def rank_within(data: ExpressionData, P: pd.DataFrame, *, trained_on_others: bool) -> Within:
+    """Return how models rank patients of different classes within the same batch.
+
+    P: of patients that the models had not seen. Where those of `P` trained the models of one
+    another, as in cross-validation, permuting their classes gives no p: it is NaN.
+    """
+    patients = data.patients.loc[P.index]
+    is_positive = (patients["class"].cat.codes == 1).to_numpy()
+    of_patients = patients["batch"].to_numpy()
+    names = P.columns.drop(MAJORITY, errors="ignore")
+    auc = batches.auc_within(P[names].to_numpy(), is_positive, of_patients)
+    table = pd.DataFrame({"auc": auc, "p": np.nan}, names)
+    pairs = batches.pairs_by_batch(is_positive, of_patients)
+    if pairs and trained_on_others:
+        table["p"] = [
+            batches.auc_within_p(P[name].to_numpy(), is_positive, of_patients) for name in names
+        ]
+    return Within(pairs, table)
+
+
+def hold_out(data: ExpressionData, models: dict[str, Unfitted], states: int) -> HeldOut:
+    """Train on all patients but those of a batch, and predict these, for each batch.
+
+    Under so many random states, an odd number, as on few patients the count hangs on them.
+    """
+    splits, impossible = batches.leave_one_out(data.y_all, data.batches, data.groups)
+    if not splits:
+        return HeldOut(pd.DataFrame(), pd.DataFrame(), impossible)
+    P = predict_held_out(
+        models,
+        data.X_all,
+        data.y_all.cat.codes,
+        list(splits.values()) * states,
+        "batches held out",
+        data.groups,
+    )
+    P = average_arrays(P, data)
+    y = data.patients["class"].cat.codes
+    is_correct = predicts_positive(P).eq(y[P.index.get_level_values("patient")].to_numpy(), axis=0)
+    correct = is_correct.groupby(level=0).sum()
+    correct.index = pd.MultiIndex.from_product([range(states), splits], names=["state", "batch"])
+    table = correct.groupby(level="batch").median().astype(int)
+    table.insert(
+        0, "patients", is_correct.loc[: len(splits) - 1].groupby(level=0).size().to_numpy()
+    )
+    return HeldOut(table, correct.groupby(level="state").sum(), impossible)
