@@ -294,7 +294,7 @@ def in_short_of_test(results: Results) -> list[str]:
     return [
         f"Test patients predicted correctly (95 % interval): {counts}; with other random states "
         f"{varying or 'the same'}.",
-        f"All models miss {by_all or 'no test patient'}; some miss {by_some or 'no other'}.",
+        f"Missed by all models: {by_all or 'no test patient'}; by some: {by_some or 'none'}.",
     ]
 
 
@@ -322,12 +322,12 @@ def confounding_sentence(data: ExpressionData, results: Results) -> str:
     else:
         right = f"{percent_range(*results.nested.batch_alone)} of held-out patients"
     rule = f"a rule that knows only the batch is right for {right}"
-    if association.is_strong:
+    if association.matters:
         return (
-            "That alone does not show that genes tell the classes apart: in training "
-            f"{association.in_words}, and {rule}."
+            "That alone does not show that genes tell the classes apart: in training batch and "
+            f"class {association.in_words}, and {rule}."
         )
-    return f"Batch and class do not stand for one another in training: {rule}."
+    return f"Batch and class do not go together in training: {rule}."
 
 
 def new_batches_sentence(data: ExpressionData, tested: Tested) -> list[str]:

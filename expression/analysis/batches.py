@@ -26,7 +26,9 @@ RANDOM_TABLES = 999
 PERMUTATIONS = 9_999
 MOST_ARRANGEMENTS = 20_000  # of classes within batches, for an exact p
 LEVEL = 0.05
-HARDLY_APART = 0.5  # tau, from which on batch and class can hardly be told apart
+# Of tau, from which on batch and class go together in part, and can hardly be told apart
+IN_PART = 0.1
+HARDLY_APART = 0.5
 
 
 class Association(NamedTuple):
@@ -36,15 +38,17 @@ class Association(NamedTuple):
     p: float  # of as much where batch and class have nothing to do with each other
 
     @property
-    def is_strong(self) -> bool:
-        """Whether batch and class cannot be told apart, or hardly."""
-        return self.p < LEVEL and self.tau >= HARDLY_APART
+    def matters(self) -> bool:
+        """Whether the two go together, beyond chance and so far that results may hang on it."""
+        return self.p < LEVEL and self.tau >= IN_PART
 
     @property
     def in_words(self) -> str:
+        """How far the two can be told apart, and why, where it matters."""
         if self.tau == 1:
-            return "every batch holds one class only"
-        return f"the batch takes away {self.tau:.0%} of the uncertainty about the class"
+            return "cannot be told apart (every batch holds one class only)"
+        degree = "can hardly be told apart" if self.tau >= HARDLY_APART else "go together in part"
+        return f"{degree} (the batch takes away {self.tau:.0%} of the uncertainty about the class)"
 
 
 def associate(y: pd.Series, batches: pd.Series) -> Association:

@@ -271,11 +271,11 @@ def describe_batches(data: ExpressionData) -> list[str]:
         counts.append(f"{SET_NAMES[part]}: {'; '.join(of_classes)}")
 
         association = associate(patients["class"], patients["batch"])
-        if association.is_strong:
+        if association.matters:
             warnings.append(f"in {SET_NAMES[part]} {association.in_words}")
     sentences = [f"Patients by class and batch, {'. In '.join(counts)}."]
     if warnings:
-        sentences.append(f"Batch and class can hardly be told apart: {'; '.join(warnings)}.")
+        sentences.append(f"Batch and class: {'; '.join(warnings)}.")
     return sentences
 
 
