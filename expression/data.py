@@ -99,7 +99,7 @@ class ExpressionData:
             digest.update(repr((list(X.index), list(X.columns), list(y))).encode())
         for known in (self.subtypes, self.informative_genes):
             digest.update(repr(None if known is None else known.to_dict()).encode())
-        for known in (self.batches, self.groups):
+        for kind, known in (("batches", self.batches), ("groups", self.groups)):
             if known is not None:
-                digest.update(repr((known.name, known.to_dict())).encode())
+                digest.update(repr((kind, known.to_dict())).encode())
         return digest.hexdigest()
