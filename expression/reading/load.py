@@ -127,6 +127,8 @@ def load_expression_data(
         scale=scale.filtered_as,
         min_share=float(y_train.value_counts(normalize=True).min()),
     )
+    if "group" not in cohort.columns:
+        checks.check_near_copies(X_train, X_test, preprocessing, tables)
 
     patients = [*X_train.index, *X_test.index]
     known = _known_of_patients(cohort, companions, identifier, patients)

@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from expression.preprocessing import Preprocessing
+from expression.reading import checks
 from expression.reading.load import SAMPLES_FILE, load_expression_data
 from expression.reading.samples import NO_BATCHES
 from small_cohort import (
@@ -22,6 +25,7 @@ from small_cohort import (
     cls,
     gct,
     load,
+    published,
     refused,
     to_bytes,
     write,
@@ -321,3 +325,62 @@ def test_people_are_counted_not_their_arrays(tmp_path):
     with_both_classes = PEOPLE | {"3": "one", "1": "one"}  # as tumour and normal of one person
     data = load_files(tmp_path, sheet(people=with_both_classes), **COLUMNS)
     assert set(data.y_all[data.groups == "one"]) == {"ALL", "AML"}
+
+
+# --- near copies ----------------------------------------------------------------------------------
+
+
+def replicates(genes, noise, seed=0):
+    """Log2 values, genes x patients, of 13 people without signal, each measured twice."""
+    rng = np.random.default_rng(seed)
+    people = rng.normal(9, 1.5, (genes, 1)) + rng.normal(0, 1, (genes, 13))
+    log = np.repeat(people, 2, axis=1) + rng.normal(0, noise, (genes, 26))
+    return pd.DataFrame(log, [f"g{number}" for number in range(genes)], list(CLASSES))
+
+
+def load_replicates(folder, log, **options):
+    values = np.exp2(log).map(repr)
+    tables = {
+        TRAIN: published(TRAIN_PATIENTS, values, None),
+        TEST: published([p for p in CLASSES if p not in TRAIN_PATIENTS], values, None),
+    }
+    return load_files(folder, sheet(), tables, drop=["Site", "stage"], **options)
+
+
+def test_near_copies_are_refused_until_it_is_said_who_is_who(tmp_path):
+    log = replicates(genes=200, noise=0.05)
+    with refused(
+        r"train.csv and .*independent.csv: profiles of two patients must not correlate above 0.98 "
+        r"- 13 pairs do, as arrays of one person: \d+ and \d+ \(r = 0.99\d\), \d+ and \d+ \(r = "
+        r".*--group-column NAME.*--drop NAME"
+    ):
+        load_replicates(tmp_path, log, class_column="cancer")
+    data = load_replicates(tmp_path, log, group_column="person")
+    assert data.groups.nunique() == 13
+
+
+def test_near_copies_are_found_across_training_and_test(tmp_path):
+    log = replicates(genes=200, noise=1)
+    options = {"class_column": "cancer"}
+    load_replicates(tmp_path, log, **options)
+    log["20"] = log["3"] + 0.1 * log["4"]
+    with refused(r"- 1 pairs do, as arrays of one person: 3 and 20 \(r = 0.99\d\); name"):
+        load_replicates(tmp_path, log, **options)
+
+
+def test_of_few_genes_none_are_near_copies(tmp_path):
+    load_replicates(tmp_path, replicates(genes=90, noise=0.05), class_column="cancer")
+
+
+def test_of_very_many_genes_a_part_tells_near_copies(tmp_path):
+    X = np.exp2(replicates(genes=25_000, noise=1).T)
+    checks.check_near_copies(X[:16], X[16:], Preprocessing(), [])
+    X.loc["20"] = X.loc["3"] * 1.1
+    with refused("1 pairs do, as arrays of one person: 3 and 20"):
+        checks.check_near_copies(X[:16], X[16:], Preprocessing(), [])
+
+
+def test_the_shipped_patients_are_no_near_copies(data, monkeypatch):
+    monkeypatch.setattr(checks, "NEAR_COPY", 0.89)
+    with refused(r"- 1 pairs do, as arrays of one person: \d+ and \d+ \(r = 0.896\)"):
+        checks.check_near_copies(data.X_train, data.X_test, data.preprocessing, [])
