@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 from expression.data import MIN_PATIENTS
 from expression.errors import DataError, refusal, shortlist
+from expression.reading.samples import KINDS, Column, find_columns, read_columns
 from expression.reading.sheets import (
     PATIENT_HEADERS,
     ReadingOptions,
     Sheet,
+    check_last,
     check_names,
     clean,
-    cut_off,
     plain,
     read_bytes,
     read_sheet,
@@ -38,7 +39,8 @@ class Source(NamedTuple):
 
     path: Path
     classes: dict[str, str]  # by patient
-    column: str = ""  # that holds them
+    column: str  # that holds them; empty of a CLS file
+    columns: dict[str, Column]  # what else the file says of the patients, by kind
 
 
 def read_labels(path: Path, options: ReadingOptions) -> Labels:
@@ -69,7 +71,7 @@ def _read_cls(path: Path, lines: list[str], ended: bool) -> list[str]:
             f"{len(codes)} codes, {len(names)} names, and {lines[0][:40]!r} above them",
             "export it again",
         )
-    _check_last(path, ended, codes)
+    check_last(path, ended, codes)
 
     classes = [name_of[code] for code in codes]
     if list(dict.fromkeys(classes)) != names[: len(set(classes))]:
@@ -103,7 +105,7 @@ def match_codes(labels: list[Labels], in_order: list[list[str]]) -> list[Source]
                 "give one a file, training first, or a table of patient and class",
             )
         classes = dict(zip(patients, label.in_order, strict=True))
-        sources.append(Source(label.path, classes))
+        sources.append(Source(label.path, classes, column="", columns={}))
     return sources
 
 
@@ -116,12 +118,16 @@ def name_patients(labels: Labels, expression: list[Sheet], options: ReadingOptio
             "its classes are read anyway",
             "leave --labels out, and see --class-column",
         )
+    sheet = labels.sheet
     known = _names_in(expression)
-    key = _patient_column(labels.sheet, known, expression)
-    column = choose_classes(labels.sheet, labels.sheet.text.keys() - {key}, options)
-    _check_header(labels.sheet, key, column, known)
-    _check_end(labels.sheet, key, column)
-    return _read_classes(labels.sheet, key, column, options)
+    columns = find_columns(sheet, options.named_columns)
+    key = _patient_column(sheet, known, columns, expression)
+    column = choose_classes(sheet, sheet.text.keys() - {key}, columns, options)
+    _check_header(sheet, key, column, known)
+    _check_end(sheet, key, column, columns)
+
+    classes = _read_classes(sheet, key, column, options)
+    return Source(sheet.path, classes, sheet.header[column], read_columns(sheet, key, columns))
 
 
 def _names_in(sheets: list[Sheet]) -> set[str]:
@@ -135,17 +141,23 @@ def _names_in(sheets: list[Sheet]) -> set[str]:
     return known
 
 
-def _patient_column(sheet: Sheet, known: set[str], expression: list[Sheet]) -> int:
-    """Return the column that shares most entries with the expression files."""
+def _patient_column(
+    sheet: Sheet, known: set[str], columns: dict[str, int], expression: list[Sheet]
+) -> int:
+    """Return the column that shares most entries with the expression files.
+
+    Of equals, one that the user did not name for something else (`columns`, by kind).
+    """
+    named = set(columns.values())
     shared = {j: len(known.intersection(cells) - {""}) for j, cells in sheet.text.items()}
-    key = max(shared, key=shared.get, default=None)
+    key = max(shared, key=lambda j: (shared[j], j not in named), default=None)
     if not shared.get(key):
         raise _no_patient(sheet, expression)
 
     rivals = [
         j
         for j, cells in sheet.text.items()
-        if shared[j] == shared[key] and cells != sheet.text[key]
+        if shared[j] == shared[key] and cells != sheet.text[key] and j not in named
     ]
     if rivals:
         columns = shortlist(sheet.header[j] for j in (key, *rivals))
@@ -185,16 +197,17 @@ def _check_header(sheet: Sheet, key: int, column: int, known: set[str]) -> None:
         )
 
 
-def _check_end(sheet: Sheet, key: int, column: int) -> None:
-    """Raise when the file may have ended within the last name of a patient, or of a class.
+def _check_end(sheet: Sheet, key: int, column: int, columns: dict[str, int]) -> None:
+    """Raise when the file may have ended within the last cell that is used.
 
     Where another column is the last, its end cannot be told; the last class then stands for it.
     """
     last = max(sheet.text)
-    _check_last(sheet.path, sheet.ended, sheet.text[key if key == last else column])
+    is_used = last in (key, *columns.values())
+    check_last(sheet.path, sheet.ended, sheet.text[last if is_used else column])
 
 
-def _read_classes(sheet: Sheet, key: int, column: int, options: ReadingOptions) -> Source:
+def _read_classes(sheet: Sheet, key: int, column: int, options: ReadingOptions) -> dict[str, str]:
     """Return the classes of a column, by the patients of another."""
     rows = [
         (patient, label)
@@ -206,7 +219,7 @@ def _read_classes(sheet: Sheet, key: int, column: int, options: ReadingOptions) 
     classes = {patient: label for patient, label in rows if label or not options.classes}
     check_classes(sheet.path, "every patient must have a class", classes)
     check_names(sheet.path, sheet.header[column] or "class", set(classes.values()))
-    return Source(sheet.path, classes, sheet.header[column])
+    return classes
 
 
 def check_classes(where: object, rule: str, classes: dict[str, str]) -> None:
@@ -216,11 +229,17 @@ def check_classes(where: object, rule: str, classes: dict[str, str]) -> None:
         raise refusal(where, rule, f"{shortlist(without)} have none", advice)
 
 
-def choose_classes(sheet: Sheet, among: Collection[int], options: ReadingOptions) -> int:
-    """Return the one column that can hold the classes."""
+def choose_classes(
+    sheet: Sheet, among: Collection[int], columns: dict[str, int], options: ReadingOptions
+) -> int:
+    """Return the one column that can hold the classes, and none of the `columns`, by kind."""
     if options.class_column is not None:
-        return _named_column(sheet, among, options.class_column)
+        column = _named_column(sheet, among, options.class_column)
+        _check_classes_alone(sheet, {column}, columns)
+        return column
 
+    _check_classes_alone(sheet, among, columns)
+    among = set(among).difference(columns.values())
     possible = list(among)
     if len(among) != 1:
         possible = possible_classes(sheet, among, options)
@@ -232,6 +251,19 @@ def choose_classes(sheet: Sheet, among: Collection[int], options: ReadingOptions
             "choose one with --class-column NAME",
         )
     return possible[0]
+
+
+def _check_classes_alone(sheet: Sheet, among: Collection[int], columns: dict[str, int]) -> None:
+    """Raise when all columns that may hold the classes are named for something else."""
+    if not among or not set(among).issubset(columns.values()):
+        return
+    kind = next(kind for kind, j in columns.items() if j in among)
+    raise refusal(
+        KINDS[kind].option,
+        f"must be another column of {sheet.path} than that of classes",
+        f"found {sheet.header[columns[kind]]}",
+        "choose another",
+    )
 
 
 def _named_column(sheet: Sheet, among: Collection[int], name: str) -> int:
@@ -273,10 +305,13 @@ def join_classes(sources: list[Source]) -> dict[str, str]:
     return classes
 
 
-def order_classes(counts: list[Counter], where: str, positive: str | None) -> tuple[list[str], str]:
+def order_classes(
+    counts: list[Counter], where: str, positive: str | None, who: str = "patients"
+) -> tuple[list[str], str]:
     """Return the two classes, the positive one last, and why it is that one.
 
-    `counts`: patients by class, of the training and the test file; `where`: the files.
+    `counts`: patients (or people, `who`) by class, of the training and the test file; `where`: the
+    files.
     """
     names = sorted(set().union(*counts))
     if len(names) != 2:
@@ -288,7 +323,7 @@ def order_classes(counts: list[Counter], where: str, positive: str | None) -> tu
     for count, least, part in zip(counts, (MIN_PATIENTS, 1), ("training", "test"), strict=False):
         for name in names:
             if count[name] < least:
-                rule = f"must hold at least {least} {part} patients of each class"
+                rule = f"must hold at least {least} {part} {who} of each class"
                 raise refusal(where, rule, f"found {count[name]} of {name}", "add patients of it")
     [negative] = set(names) - {chosen}
     return [negative, chosen], why
@@ -327,14 +362,6 @@ def read_annotation(path: Path, keys: set[str], values: set[str]) -> dict[str, s
         found = f"found {shortlist(sheet.header.values())}"
         raise refusal(path, rule, found, "rename its header")
     check_names(path, sheet.header[key] or "row", sheet.text[key])
-    _check_last(path, sheet.ended, sheet.text[value])
+    check_last(path, sheet.ended, sheet.text[value])
     check_names(path, sheet.header[value], set(sheet.text[value]))
     return dict(zip(sheet.text[key], sheet.text[value], strict=True))
-
-
-def _check_last(path: Path, ended: bool, values: list[str]) -> None:
-    """Raise when a file may have ended within the last value."""
-    *others, last = values
-    longer = any(other.startswith(last) and other != last for other in others)
-    if not ended and (longer or last not in others):
-        raise cut_off(path, f"it ends in {last!r}")

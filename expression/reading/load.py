@@ -7,7 +7,8 @@ Files of a data folder (see AML_ALL_data/README.md, and `tables.py` for other la
     data_set_ALL_AML_train.csv          expression of the training patients
     data_set_ALL_AML_independent.csv    expression of the test patients                (optional)
     actual.csv                          patient, class
-    subtypes.csv                        patient, subtype                               (optional)
+    samples.csv                         patient, subtype, source (the batch), ...      (optional)
+    subtypes.csv                        patient, subtype; read if samples.csv has none (optional)
     gene_symbols.csv                    accession, symbol                              (optional)
     golub_1999_informative_genes.csv    accession, higher_in                           (optional)
     caveats.txt                         what a reader of results must know             (optional)
@@ -29,6 +30,7 @@ from expression.errors import refusal, shortlist
 from expression.preprocessing import MAX_GENES, SCALES, Preprocessing, Scale
 from expression.reading import checks
 from expression.reading.labels import order_classes, read_annotation
+from expression.reading.samples import Samples, read_samples
 from expression.reading.sheets import PATIENT_HEADERS, ReadingOptions, clean, read_bytes
 from expression.reading.tables import Cohort, Table, patients_of, read_cohort
 
@@ -36,6 +38,7 @@ DATA_DIR = Path(__file__).resolve().parents[2] / "AML_ALL_data"
 TRAIN_FILE = "data_set_ALL_AML_train.csv"
 TEST_FILE = "data_set_ALL_AML_independent.csv"
 LABELS_FILE = "actual.csv"
+SAMPLES_FILE = "samples.csv"
 SUBTYPES_FILE = "subtypes.csv"
 SYMBOLS_FILE = "gene_symbols.csv"
 INFORMATIVE_GENES_FILE = "golub_1999_informative_genes.csv"
@@ -52,6 +55,9 @@ def load_expression_data(
     test: str | Path | None = None,
     labels: str | Path | Sequence[str | Path] | None = None,
     class_column: str | None = None,
+    batch_column: str | None = None,
+    group_column: str | None = None,
+    subtype_column: str | None = None,
     classes: Sequence[str] | None = None,
     positive_class: str | None = None,
     common_genes: bool = False,
@@ -64,9 +70,12 @@ def load_expression_data(
 
     The parameters are the options of the same names (running/command.py). Logarithms are turned
     back here, and counts scaled to a million for each patient. With `train`, nothing comes from the
-    folder; subtypes, gene symbols, informative genes and caveats are left out when any of `train`,
-    `test` and `labels` is given. Files given so may name more patients than the tables hold; those
-    of a folder belong together.
+    folder; its sample sheet, subtypes, gene symbols, informative genes and caveats are left out
+    when any of `train`, `test` and `labels` is given. Files given so may name more patients than
+    the tables hold; those of a folder belong together.
+
+    The columns named are those of the sample sheet: of samples.csv, and of every file of classes
+    and every expression table with a row a patient.
 
     Raises DataError, in one line, for everything that cannot be trusted.
     """
@@ -75,15 +84,22 @@ def load_expression_data(
     train, test, label_paths = _find_files(folder, train, test, labels)
     options = ReadingOptions(
         class_column=class_column,
+        batch_column=batch_column,
+        group_column=group_column,
+        subtype_column=subtype_column,
         classes=tuple(map(clean, classes or ())),
         drop=drop or (),
         keep=keep or (),
     )
     scale = SCALES[expression]
 
-    cohort = read_cohort([train] if test is None else [train, test], label_paths, options)
+    samples = None
+    if only_the_folder and (path := _path_if_exists(folder / SAMPLES_FILE)):
+        samples = read_samples(path, options)
+    files = [train] if test is None else [train, test]
+    cohort = read_cohort(files, label_paths, options, samples)
     if only_the_folder and not options.classes:
-        _check_folder_is_complete(cohort, options)
+        _check_folder_is_complete(cohort, samples, options)
     tables = cohort.tables
     incomplete, missing_note = checks.find_missing(tables, accept=missing == "drop")
     genes, gene_note = checks.find_common_genes(tables, common_genes, incomplete)
@@ -92,7 +108,7 @@ def load_expression_data(
 
     companions = _Companions()
     if only_the_folder:
-        companions = _read_companions(folder, tables, genes, order, options)
+        companions = _read_companions(folder, cohort, genes, order, options)
     descriptions = checks.merge_descriptions(tables, genes)
     gene_names = short_gene_names(descriptions, companions.symbols or {})
 
@@ -106,10 +122,16 @@ def load_expression_data(
     y = _classes_of(cohort, order, identifier)
     y_train = y.loc[X_train.index]
     y_test = y.loc[X_test.index]
-    subtypes = companions.subtypes
-    if subtypes is not None:
-        subtypes = subtypes.rename(identifier).loc[[*X_train.index, *X_test.index]]
+    preprocessing = Preprocessing(
+        max_genes=max_genes,
+        scale=scale.filtered_as,
+        min_share=float(y_train.value_counts(normalize=True).min()),
+    )
+    if "group" not in cohort.columns:
+        checks.check_near_copies(X_train, X_test, preprocessing, tables)
 
+    patients = [*X_train.index, *X_test.index]
+    known = _known_of_patients(cohort, companions, identifier, patients)
     in_file = tables[0].values.index
     return ExpressionData(
         X_train=X_train,
@@ -118,14 +140,12 @@ def load_expression_data(
         y_test=y_test,
         descriptions=pd.Series(descriptions.values(), X_train.columns, str, "description"),
         gene_names=pd.Series(gene_names.values(), X_train.columns, str, "gene"),
-        subtypes=subtypes,
+        subtypes=known.get("subtype"),
+        batches=known.get("batch"),
+        groups=known.get("group"),
         informative_genes=companions.informative_genes,
         caveats=companions.caveats,
-        preprocessing=Preprocessing(
-            max_genes=max_genes,
-            scale=scale.filtered_as,
-            min_share=float(y_train.value_counts(normalize=True).min()),
-        ),
+        preprocessing=preprocessing,
         origin=(
             *cohort.notes,
             f"The positive class: {order[1]}, {why}.",
@@ -156,19 +176,31 @@ def _path_if_exists(path: Path) -> Path | None:
     return path if os.path.exists(path) else None  # which, unlike Path.exists, takes any name
 
 
-def _check_folder_is_complete(cohort: Cohort, options: ReadingOptions) -> None:
+def _check_folder_is_complete(
+    cohort: Cohort, samples: Samples | None, options: ReadingOptions
+) -> None:
     wanted = [patient for patient in cohort.classes if not options.leaves_out(patient)]
     checks.check_complete(cohort.where, "class", wanted, cohort.tables)
+    if samples is not None:
+        checks.check_complete(samples.sheet.path, "row", samples.patients, cohort.tables)
 
 
 def _order_classes(cohort: Cohort, positive: str | None) -> tuple[list[str], str]:
-    """Return the two classes, the positive one last, and why it is that one."""
+    """Return the two classes, the positive one last, and why it is that one.
+
+    Where the person of each array is known, people count, not arrays.
+    """
     files = ", ".join([cohort.where, *(str(table.path) for table in cohort.tables)])
-    counts = [
-        Counter(cohort.classes[patient] for patient in table.values.columns)
-        for table in cohort.tables
-    ]
-    return order_classes(counts, files, positive)
+    groups = cohort.columns.get("group")
+    counts = []
+    for table in cohort.tables:
+        patients = list(table.values.columns)
+        people = patients if groups is None else [groups.entries[patient] for patient in patients]
+        classes = [cohort.classes[patient] for patient in patients]
+        of_people = set(zip(people, classes, strict=True))
+        counts.append(Counter(name for _, name in of_people))
+    who = "patients" if groups is None else "people"
+    return order_classes(counts, files, positive, who)
 
 
 # --- what lies beside the tables ------------------------------------------------------------------
@@ -177,18 +209,20 @@ def _order_classes(cohort: Cohort, positive: str | None) -> tuple[list[str], str
 class _Companions(NamedTuple):
     """What a folder says beside its tables; fields as of `ExpressionData`, but `symbols`."""
 
-    subtypes: pd.Series | None = None
+    subtypes: dict[str, str] | None = None  # by patient
     symbols: dict[str, str] | None = None  # by accession
     informative_genes: pd.Series | None = None
     caveats: str = ""
 
 
 def _read_companions(
-    folder: Path, tables: list[Table], genes: list[str], classes: list[str], options: ReadingOptions
+    folder: Path, cohort: Cohort, genes: list[str], classes: list[str], options: ReadingOptions
 ) -> _Companions:
-    """Return what lies beside the tables, checked against them."""
+    """Return what lies beside the tables and the sample sheet, checked against the tables."""
+    tables = cohort.tables
     companions = _Companions()
-    if path := _path_if_exists(folder / SUBTYPES_FILE):
+    path = _path_if_exists(folder / SUBTYPES_FILE)
+    if path and "subtype" not in cohort.columns:
         companions = companions._replace(subtypes=_read_subtypes(path, tables, options))
     if path := _path_if_exists(folder / SYMBOLS_FILE):
         companions = companions._replace(symbols=read_annotation(path, {"accession"}, {"symbol"}))
@@ -200,13 +234,13 @@ def _read_companions(
     return companions
 
 
-def _read_subtypes(path: Path, tables: list[Table], options: ReadingOptions) -> pd.Series:
+def _read_subtypes(path: Path, tables: list[Table], options: ReadingOptions) -> dict[str, str]:
     subtypes = read_annotation(path, PATIENT_HEADERS, {"subtype"})
     given = set(subtypes)
     if options.classes or options.drop:  # the file may name the patients that are left out
         given &= set(patients_of(tables))
     checks.check_complete(path, "subtype", given, tables)
-    return pd.Series(subtypes, name="subtype").rename_axis("patient")
+    return subtypes
 
 
 def _read_informative_genes(
@@ -243,6 +277,24 @@ def _classes_of(cohort: Cohort, order: list[str], identifier: type) -> pd.Series
     y = pd.Series(cohort.classes, name="class").loc[patients_of(cohort.tables)]
     y = y.rename(identifier).rename_axis("patient")
     return y.astype(pd.CategoricalDtype(order, ordered=True))
+
+
+def _known_of_patients(
+    cohort: Cohort, companions: _Companions, identifier: type, patients: list
+) -> dict[str, pd.Series]:
+    """Return batches, groups and subtypes, as far as they are known, of patients in this order."""
+    entries = {kind: column.entries for kind, column in cohort.columns.items()}
+    names = {kind: column.name or kind for kind, column in cohort.columns.items()}
+    if companions.subtypes is not None:
+        entries["subtype"] = companions.subtypes
+    names["subtype"] = "subtype"
+    return {
+        kind: pd.Series(by_patient, name=names[kind])
+        .rename(identifier)
+        .rename_axis("patient")
+        .loc[patients]
+        for kind, by_patient in entries.items()
+    }
 
 
 def _align(values: pd.DataFrame, genes: list[str], identifier: type, scale: Scale) -> pd.DataFrame:

@@ -149,6 +149,14 @@ def check_names(where: object, kind: str, names: Iterable[str]) -> None:
         raise refusal(where, rule, f"found {shortlist(odd)}", "rename it")
 
 
+def check_last(path: Path, ended: bool, values: list[str]) -> None:
+    """Raise when a file may have ended within the last value."""
+    *others, last = values
+    longer = any(other.startswith(last) and other != last for other in others)
+    if not ended and (longer or last not in others):
+        raise cut_off(path, f"it ends in {last!r}")
+
+
 def cut_off(path: Path, found: str) -> DataError:
     """Return the refusal of a file that may have ended within its last cell."""
     advice = "copy it again, or if it is whole, end it with a line break"
@@ -162,9 +170,22 @@ class ReadingOptions(NamedTuple):
     """What the user decided where files can be read in more than one way."""
 
     class_column: str | None = None
+    batch_column: str | None = None
+    group_column: str | None = None
+    subtype_column: str | None = None
     classes: Collection[str] = ()  # two of several
     drop: Collection[str] = ()  # columns and rows that are left out; * stands for anything
     keep: Collection[str] = ()  # genes, though their names look otherwise
+
+    @property
+    def named_columns(self) -> dict[str, str]:
+        """The columns of a sample sheet besides that of classes, by kind (`samples.KINDS`)."""
+        columns = {
+            "batch": self.batch_column,
+            "group": self.group_column,
+            "subtype": self.subtype_column,
+        }
+        return {kind: name for kind, name in columns.items() if name is not None}
 
     def leaves_out(self, name: str) -> bool:
         return matches(name, self.drop)
@@ -550,7 +571,7 @@ def _name_columns(
     if 2 * len(others) <= len(header):  # the patients are columns
         return others
 
-    headers = set(NAME_HEADERS)
+    headers = NAME_HEADERS.union(map(plain, options.named_columns.values()))
     if options.class_column is not None:
         headers.add(plain(options.class_column))
     names = {

@@ -4,7 +4,8 @@ The file of classes names the patients. So in an expression file the columns, or
 those names are the patients; the first other column of text whose entries are unique names the
 genes; what is left is annotation, ignored and mentioned. A table with a row a patient may hold the
 classes itself, in the one column of few different texts. A CLS file names nobody: its codes follow
-the order of the patients, who are then all columns of numbers.
+the order of the patients, who are then all columns of numbers. Columns that the user names (see
+`samples.py`) hold neither classes nor genes, though they may hold numbers.
 
 Where more than one reading is possible, the file is refused, and the refusal names the option that
 decides.
@@ -21,6 +22,7 @@ import pandas as pd
 from expression.errors import refusal, shortlist
 from expression.reading import sheets
 from expression.reading.labels import (
+    Labels,
     Source,
     check_classes,
     choose_classes,
@@ -29,6 +31,21 @@ from expression.reading.labels import (
     name_patients,
     possible_classes,
     read_labels,
+)
+from expression.reading.samples import (
+    KINDS,
+    NO_BATCHES,
+    Column,
+    Samples,
+    check_batches,
+    check_groups,
+    check_named,
+    describe_columns,
+    find_columns,
+    join_columns,
+    no_column,
+    patient_column,
+    read_columns,
 )
 from expression.reading.sheets import (
     MISSING,
@@ -64,6 +81,7 @@ class Table(NamedTuple):
     descriptions: dict[str, str]  # by accession
     classes: dict[str, str]  # by patient; empty when the file has no column of them
     class_column: str  # the name of that column
+    columns: dict[str, Column]  # what else the file says of its patients, by kind
     layout: str  # in words
     ignored: list[str]  # columns of annotation
 
@@ -73,6 +91,7 @@ class Cohort(NamedTuple):
 
     tables: list[Table]  # of patients whose class is known
     classes: dict[str, str]  # of every patient that is named
+    columns: dict[str, Column]  # what else is known of every patient of the tables, by kind
     where: str  # the files of classes, for messages
     notes: list[str]  # what was read, and what was left out
 
@@ -82,21 +101,41 @@ class _Layout(NamedTuple):
 
     key: int  # the column of genes, or of patients when each has a row
     numbers: list[int]
+    columns: dict[str, int]  # that the user names in a table with a row a patient, by kind
     by_row: bool = False  # a row a patient
     unlabelled: Collection[str] = ()  # patients without a class
     description: int | None = None
     classes: int | None = None
 
 
-def read_cohort(paths: list[Path], label_paths: list[Path], options: ReadingOptions) -> Cohort:
-    """Read the tables and the classes of their patients, by name or by the order of a CLS file."""
+def read_cohort(
+    paths: list[Path],
+    label_paths: list[Path],
+    options: ReadingOptions,
+    samples: Samples | None = None,
+) -> Cohort:
+    """Read the tables and the classes of their patients, by name or by the order of a CLS file.
+
+    `samples`: the sample sheet of a data folder.
+    """
     where = ", ".join(map(str, label_paths or paths))
-    tables, sources = _read_files(paths, label_paths, where, options)
+    labels = [read_labels(path, options) for path in label_paths]
+    sample_sheets = [label.sheet for label in labels if label.sheet is not None]
+    if samples is not None:
+        sample_sheets.insert(0, samples.sheet)
+    tables, sources = _read_files(paths, labels, sample_sheets, where, options)
+
     classes = join_classes(sources[::-1])
     if options.classes:
         tables = _choose_two_classes(tables, classes, options)
     _check_patients(tables, classes, where)
-    return Cohort(tables, classes, where, _describe(tables, classes, sources, label_paths))
+
+    of_files = [source.columns for source in sources]
+    if samples is not None:
+        of_files.insert(0, samples.columns)
+    columns, column_notes = _join_columns(of_files, tables, sample_sheets, options)
+    notes = _describe(tables, classes, sources, label_paths, column_notes)
+    return Cohort(tables, classes, columns, where, notes)
 
 
 def patients_of(tables: list[Table]) -> list[str]:
@@ -105,23 +144,56 @@ def patients_of(tables: list[Table]) -> list[str]:
 
 
 def _read_files(
-    paths: list[Path], label_paths: list[Path], where: str, options: ReadingOptions
+    paths: list[Path],
+    labels: list[Labels],
+    sample_sheets: list[Sheet],
+    where: str,
+    options: ReadingOptions,
 ) -> tuple[list[Table], list[Source]]:
     """Return the expression files as tables, and the classes that any file gives."""
-    labels = [read_labels(path, options) for path in label_paths]
     named = [label for label in labels if label.sheet is not None]
     ordered = [label for label in labels if label.sheet is None]
 
     patients = {cell for label in named for cells in label.sheet.text.values() for cell in cells}
     patients.discard("")
     in_files = [read_sheet(path, patients, options) for path in paths]
+    check_named(options, sample_sheets, in_files)
     sources = [name_patients(label, in_files, options) for label in named]
 
     classes = join_classes(sources)
     tables = [find_table(sheet, classes, bool(labels), options, where) for sheet in in_files]
     sources += match_codes(ordered, [list(table.values.columns) for table in tables])
-    sources += [Source(table.path, table.classes, table.class_column) for table in tables]
+    sources += [
+        Source(table.path, table.classes, table.class_column, table.columns) for table in tables
+    ]
     return tables, sources
+
+
+def _join_columns(
+    of_files: list[dict[str, Column]],
+    tables: list[Table],
+    sample_sheets: list[Sheet],
+    options: ReadingOptions,
+) -> tuple[dict[str, Column], list[str]]:
+    """Return what the files say of the patients of the tables, by kind, and sentences on it."""
+    patients = patients_of(tables)
+    joined = {}
+    notes = []
+    for kind in KINDS:
+        columns = [of_file[kind] for of_file in of_files if kind in of_file]
+        if columns:
+            joined[kind] = join_columns(kind, columns, patients)
+            notes.append(describe_columns(kind, columns, joined[kind]))
+        elif kind in options.named_columns:
+            raise no_column(kind, sample_sheets)
+        elif kind == "batch":
+            notes.append(NO_BATCHES)
+
+    if "batch" in joined:
+        check_batches(joined["batch"], is_named="batch" in options.named_columns)
+    if "group" in joined:
+        check_groups(joined["group"], patients_of(tables[:1]), patients_of(tables[1:]))
+    return joined, notes
 
 
 def _choose_two_classes(
@@ -155,7 +227,11 @@ def _check_patients(tables: list[Table], classes: dict[str, str], where: str) ->
 
 
 def _describe(
-    tables: list[Table], classes: dict[str, str], sources: list[Source], label_paths: list[Path]
+    tables: list[Table],
+    classes: dict[str, str],
+    sources: list[Source],
+    label_paths: list[Path],
+    column_notes: list[str],
 ) -> list[str]:
     """Return sentences on what was read, and what was left out."""
     files = {}  # by layout
@@ -165,6 +241,7 @@ def _describe(
 
     columns = [f"column {s.column!r} of {s.path.name}" for s in sources if s.column]
     notes.append(f"Classes: {', '.join(columns or [path.name for path in label_paths])}.")
+    notes += column_notes
 
     patients = set(patients_of(tables))
     if len(classes) > len(patients):
@@ -192,7 +269,7 @@ def find_table(
         raise cut_off(sheet.path, "its last number may be cut off")
     sheet = sheet.without(options)
     if classes:
-        layout = _by_names(sheet, classes, where)
+        layout = _by_names(sheet, classes, where, options)
     elif ordered:
         layout = _by_order(sheet)
     else:
@@ -209,7 +286,9 @@ def find_table(
     return _build_table(sheet, layout, values, set(classes.values()), options)
 
 
-def _by_names(sheet: Sheet, classes: dict[str, str], where: str) -> _Layout:
+def _by_names(
+    sheet: Sheet, classes: dict[str, str], where: str, options: ReadingOptions
+) -> _Layout:
     """Find the patients that are named: columns or rows, whichever are named in larger part."""
     across = [j for j, name in sheet.header.items() if name in classes]
     down = {
@@ -224,27 +303,34 @@ def _by_names(sheet: Sheet, classes: dict[str, str], where: str) -> _Layout:
             "use the same names in both",
         )
     if down.get(key, 0) * len(sheet.header) > len(across) * len(sheet.numbers):
-        return _by_rows(sheet, classes, key, [j for j in down if down[j] == down[key]])
+        equals = [j for j in down if down[j] == down[key]]
+        return _by_rows(sheet, classes, equals, options)
     return _by_columns(sheet, across, where)
 
 
-def _by_rows(sheet: Sheet, classes: dict[str, str], key: int, equals: list[int]) -> _Layout:
-    """Lay out a row a patient; `equals` name as many patients as the column `key` does."""
+def _by_rows(
+    sheet: Sheet, classes: dict[str, str], equals: list[int], options: ReadingOptions
+) -> _Layout:
+    """Lay out a row a patient; the columns `equals` name as many patients, the most."""
+    columns = find_columns(sheet, options.named_columns)
+    named = set(columns.values())
+    key, *others = [j for j in equals if j not in named] or equals
     rivals = [
         j
-        for j in equals
+        for j in others
         if sheet.text[j] != sheet.text[key] and len(set(sheet.text[j])) == len(sheet.text[j])
     ]
     if rivals:
-        columns = shortlist(repr(sheet.header[j]) for j in (key, *rivals))
+        names = shortlist(repr(sheet.header[j]) for j in (key, *rivals))
         raise refusal(
             sheet.path,
             "must name the patients once",
-            f"columns that may: {columns}",
+            f"columns that may: {names}",
             "leave the others out with --drop NAME",
         )
     unlabelled = [name for name in sheet.text[key] if name and name not in classes]
-    return _Layout(key, _genes_across(sheet, {key}), by_row=True, unlabelled=unlabelled)
+    genes = _genes_across(sheet, {key} | named)
+    return _Layout(key, genes, columns, by_row=True, unlabelled=unlabelled)
 
 
 def _by_columns(sheet: Sheet, across: list[int], where: str) -> _Layout:
@@ -259,7 +345,7 @@ def _by_columns(sheet: Sheet, across: list[int], where: str) -> _Layout:
         if all(map(is_value, sheet.text.get(j, ())))
     ]
     description = _description(sheet, annotation)
-    return _Layout(key, across, unlabelled=unlabelled, description=description)
+    return _Layout(key, across, columns={}, unlabelled=unlabelled, description=description)
 
 
 def _name_or_place(sheet: Sheet, j: int, key: int) -> str:
@@ -279,7 +365,8 @@ def _by_order(sheet: Sheet) -> _Layout:
     annotation = _known_annotation(sheet)
     key = _gene_column(sheet, annotation or {sheet.first})
     numbers = [j for j in sheet.header if j not in annotation and j != key]
-    return _Layout(key, numbers, description=_description(sheet, annotation - {key}))
+    description = _description(sheet, annotation - {key})
+    return _Layout(key, numbers, columns={}, description=description)
 
 
 def _known_annotation(sheet: Sheet) -> set[int]:
@@ -289,20 +376,24 @@ def _known_annotation(sheet: Sheet) -> set[int]:
 
 def _by_class_column(sheet: Sheet, options: ReadingOptions) -> _Layout:
     """Find the column of classes in a table with a row a patient."""
-    key = min(sheet.called(sheets.PATIENT_HEADERS), default=sheet.first)
-    words = sheet.words - sheet.called(sheets.GENE_ANNOTATION) - {key}
+    columns = find_columns(sheet, options.named_columns)
+    named = set(columns.values())
+    key = patient_column(sheet, columns)
+    words = sheet.words - sheet.called(sheets.GENE_ANNOTATION) - {key} - named
     among = sheet.called(sheets.CLASS_HEADERS).union(possible_classes(sheet, words, options))
+    among -= named
     if options.class_column is not None:
         among = set(sheet.header)
     elif not among or sheet.called({sheets.ACCESSION_HEADER, *sheets.DESCRIPTION_HEADERS}):
         found = f"{sheet.path} has no column of them, and there is no file of them"
         raise refusal("--labels", "must name the file of classes", found, "name the file")
 
-    classes = choose_classes(sheet, among, options)
+    classes = choose_classes(sheet, among, columns, options)
     if classes == key:
         found = f"{sheet.header[key]!r} is that of classes"
         raise refusal(sheet.path, "must have a column of patients", found, "call it 'patient'")
-    return _Layout(key, _genes_across(sheet, {key, classes}), by_row=True, classes=classes)
+    genes = _genes_across(sheet, {key, classes} | named)
+    return _Layout(key, genes, columns, by_row=True, classes=classes)
 
 
 def _genes_across(sheet: Sheet, others: set[int]) -> list[int]:
@@ -431,7 +522,8 @@ def _build_table(
         check_classes(sheet.path, "must give each patient a class", classes)
         check_names(sheet.path, "class", set(classes.values()))
 
-    used = {layout.key, layout.description, class_column, *layout.numbers}
+    used = {layout.key, layout.description, class_column, *layout.columns.values()}
+    used.update(layout.numbers)
     kind = "patient" if layout.by_row else "gene"
     return Table(
         path=sheet.path,
@@ -439,6 +531,7 @@ def _build_table(
         descriptions=_column_by_name(sheet, layout, layout.description),
         classes=classes,
         class_column="" if class_column is None else sheet.header[class_column],
+        columns=read_columns(sheet, layout.key, layout.columns),
         layout=f"a row a {kind}, named in column {sheet.header[layout.key]!r}",
         ignored=[name for j, name in sheet.header.items() if j not in used],
     )
@@ -446,7 +539,7 @@ def _build_table(
 
 def _repeated_classes(sheet: Sheet, layout: _Layout, known_classes: set[str]) -> int | None:
     """Return the column that says what the labels say, and so must not contradict them."""
-    others = sheet.words - {layout.key}
+    others = sheet.words - {layout.key, *layout.columns.values()}
     return min((j for j in others if set(sheet.text[j]) <= known_classes), default=None)
 
 

@@ -135,7 +135,9 @@ def _add_own_data_options(parser: ScriptParser) -> None:
         "your own data",
         "The file of classes names the patients; the columns or rows with those names are the\n"
         "patients, the first unique other text names the genes, the rest is ignored. Text with\n"
-        "comma, semicolon or tab, GCT, GEO series matrix, .xlsx; plain or gzip.",
+        "comma, semicolon or tab, GCT, GEO series matrix, .xlsx; plain or gzip. It is the sample\n"
+        "sheet, too, as samples.csv is in a data folder, and a table with a row a patient: other\n"
+        "columns of it say from which laboratory and person an array is.",
     ).add_argument
     add(
         "--train",
@@ -161,6 +163,23 @@ def _add_own_data_options(parser: ScriptParser) -> None:
         "--class-column",
         metavar="NAME",
         help="the column of classes, where more than one column can be",
+    )
+    add(
+        "--batch-column",
+        metavar="NAME",
+        help="the column of the sample sheet that names the hospital, laboratory or run of each "
+        "array, to tell its effect from that of the class (default: source, in a samples.csv)",
+    )
+    add(
+        "--group-column",
+        metavar="NAME",
+        help="the column that names the person of each array, where one has several: they stay "
+        "on one side of every split",
+    )
+    add(
+        "--subtype-column",
+        metavar="NAME",
+        help="the column of subtypes of the classes (default: subtype, in a samples.csv)",
     )
     add(
         "--classes",
@@ -296,6 +315,9 @@ def load_data(args: argparse.Namespace) -> ExpressionData:
         test=args.test,
         labels=args.labels,
         class_column=args.class_column,
+        batch_column=args.batch_column,
+        group_column=args.group_column,
+        subtype_column=args.subtype_column,
         classes=args.classes,
         positive_class=args.positive_class,
         common_genes=args.common_genes,

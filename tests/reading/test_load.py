@@ -54,12 +54,14 @@ def test_the_shipped_data_are_those_of_the_paper(data):
     assert data.subtypes.value_counts().to_dict() == {"B-cell ALL": 38, "T-cell ALL": 9, "AML": 25}
     assert ((data.subtypes == "AML") == (data.y_all == "AML")).all()
     assert len(data.informative_genes) == 50
-    assert "laboratory and class" in data.caveats
+    assert "peripheral blood" in data.caveats
     assert data.preprocessing.max_genes == 5_000
     assert data.origin == (
         "Read: data_set_ALL_AML_train.csv, data_set_ALL_AML_independent.csv; a row a gene, named "
         "in column 'Gene Accession Number'.",
         "Classes: column 'cancer' of actual.csv.",
+        "Batches: column 'source' of samples.csv.",
+        "Subtypes: column 'subtype' of samples.csv.",
         "The positive class: AML, the default where there is one.",
         "Values: array intensities; genes from AFFX-BioB-5_at to Z78285_f_at.",
     )
