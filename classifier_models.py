@@ -81,6 +81,7 @@ PERMUTATIONS = Repetitions(200, fewest=40)
 HELD_OUT_STATES = 5  # random states to train under, with each batch held out
 MAX_NAMED = 10  # patients, or batches, in a sentence
 LEVEL = 0.05
+SMALL_EXCESS = 0.05  # of a mean probability over the share of patients: it misleads nobody
 
 
 class Results(NamedTuple):
@@ -419,7 +420,8 @@ def warnings_of_test(data: ExpressionData, results: Results) -> list[str]:
     names = classifier_names()
     sentences = []
     calibration = evaluation.calibration_in_the_large(tested.y.cat.codes, tested.P[names])
-    wrong = calibration[(calibration["lower"] > 0) | (calibration["upper"] < 0)]
+    is_wrong = (calibration["lower"] > 0) | (calibration["upper"] < 0)
+    wrong = calibration[is_wrong & (calibration["excess"].abs() >= SMALL_EXCESS)]
     shares = data.patients.groupby("set")["class"].value_counts(normalize=True)[:, data.classes[1]]
     shift = batches.associate(data.patients["class"], data.patients["set"])
     if len(wrong):

@@ -8,7 +8,7 @@ import pytest
 from sklearn.model_selection import ParameterGrid
 
 import classifier_models
-from expression.analysis import evaluation, models, tuning
+from expression.analysis import evaluation, models, splits, tuning
 from expression.analysis.models import MAJORITY, MODELS, classifier_names
 from planted import small_models
 from run_script import record, run, stated_default, table
@@ -20,7 +20,7 @@ GRIDS = {
     "Random Forest": {},
     "XGBoost": {tuning.ROUNDS: [60]},
 }
-OPTIONS = "--random-states", "3", "--repeats", "1", "--monte-carlo", "2"
+OPTIONS = ("--random-states", "3", "--repeats", "1", "--monte-carlo", "2", "--permutations", "19")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -30,7 +30,8 @@ def fast():
 
 
 @pytest.mark.parametrize(
-    ("option", "default"), [("--random-states", 21), ("--repeats", 10), ("--monte-carlo", 20)]
+    ("option", "default"),
+    [("--random-states", 21), ("--repeats", 10), ("--monte-carlo", 20), ("--permutations", 200)],
 )
 def test_defaults_are_those_of_the_methods(option, default, capsys):
     assert stated_default(classifier_models, option, capsys) == default
@@ -57,37 +58,194 @@ def measures(found):
 
 def test_metrics_are_those_of_the_predictions(outputs, found, measures, data):
     rows = pd.DataFrame(found["headline"]["rows"]).set_index("model")
-    assert list(rows.index) == list(MODELS)
-    assert rows["3 random states"].map(bool).any()
+    assert list(rows.index) == [*MODELS, "Batch alone"]
+    assert rows["range"].map(bool).any()
+    assert found["headline"]["title"].endswith("range over 3 random states")
     found, y = predictions(outputs), data.y_test.cat.codes
     predicted = pd.DataFrame({m: found[f"{m}: probability of AML"] > 0.5 for m in MODELS})
     for model in MODELS:
         correct = predicted[model] == y
         scores = measures.loc[("accuracy", model)].astype(float)
         assert scores["estimate"] == pytest.approx(correct.mean(), abs=1e-5)
-        cell = f"{correct.sum()} of 34 ({scores['lower']:.0%}–{scores['upper']:.0%})"
-        assert rows.loc[model, "test patients"] == cell
+        limits = f"{100 * scores['lower']:.0f}–{100 * scores['upper']:.0f}%"
+        assert rows.loc[model, "test patients"] == f"{correct.sum()} of 34 ({limits})"
         lowest, highest = (scores[["lowest", "highest"]] * 34).round().astype(int)
-        cell = rows.loc[model, "3 random states"]
-        assert cell == "" if lowest == highest else cell.endswith(f"({lowest}–{highest})")
+        assert rows.loc[model, "range"] == ("" if lowest == highest else f"{lowest}–{highest}")
         assert (model == MAJORITY) == (("sensitivity", model) not in measures.index)
+        if model != MAJORITY:
+            recalls = [f"{correct[y == code].mean():.0%}" for code in (1, 0)]
+            assert rows.loc[model, ["AML", "ALL"]].to_list() == recalls
     errors = predicted[classifier_names()].ne(y, axis=0).sum(axis=1)
     assert (found["errors"] == errors).all()
     assert list(table(outputs, "predictions")["errors"]) == sorted(errors)[::-1]
 
 
-def test_in_short_answers_for_a_physician(outputs, found, measures):
+def test_the_batch_alone_stands_beside_the_models(found):
+    rows = pd.DataFrame(found["headline"]["rows"]).set_index("model")
+    assert rows.loc["Batch alone", "test patients"] == "24–31 of 34"
+    assert rows.loc["Batch alone", "nested CV"] == "100%"
+    of_new_batches = rows.loc[classifier_names(), "new batch"]
+    assert of_new_batches.str.endswith(" of 28").all()
+
+
+def test_in_short_answers_for_a_physician(found, measures):
     sentences = found["headline"]["in_short"]
-    names = classifier_names()
-    better = (measures.loc["accuracy", "lower"][names] > 20 / 34).sum()
-    answer = "Yes" if better == len(names) else "In part"
-    start = f"{answer}: on the test patients {better} of {len(names)} models are more accurate"
-    assert sentences[0].startswith(start)
+    assert sentences[0].startswith("Yes: ")
+    [best] = [name for name in classifier_names() if sentences[0].startswith(f"Yes: {name}, ")]
+    nested = pd.DataFrame(found["results"]["nested_cv"]).set_index(["measure", "model"])
+    brier = nested.loc["Brier score", "mean"][classifier_names()]
+    assert brier[best] == brier.min()
+    measure = "ROC AUC" if ("ROC AUC", best) in measures.index else "balanced accuracy"
+    assert f"{measure} {measures.loc[(measure, best), 'estimate']:.3f} (" in sentences[0]
+    text = " ".join(sentences)
+    assert "in training batch and class cannot be told apart" in text
+    assert "the batch is right for 24–31 of the 34 test patients" in text
+    assert "of the 13 patients from batches not seen in training (CCG, St Jude)" in text
+    assert "(15 pairs of test patients of St Jude)" in text
+    assert "each batch held out (CALGB, CCG, St Jude; 28 patients)" in text
+    assert "Without DFCI too few patients" in text
+    assert "Missed by all models: 66 (AML)" in text
+    assert "other laboratories" not in text
+
+
+def test_batches_are_counted_in_a_table_of_their_own(outputs, found):
+    counts = table(outputs, "batches").reset_index()
+    test = counts[counts["patients are"] == "test"].set_index("batch")
+    assert test["patients"].to_dict() == {"DFCI": 17, "CALGB": 4, "CCG": 5, "St Jude": 8}
+    held_out = counts[counts["patients are"] == "held out"].set_index("batch")
+    assert held_out["patients"].to_dict() == {"CALGB": 15, "CCG": 5, "St Jude": 8}
+    assert found["results"]["batches"]["cannot be held out"] == ["DFCI"]
+    assert found["results"]["batches"]["pairs within"] == {"St Jude": 15}
+
+
+def test_without_batches_all_else_is_the_same(outputs, few_genes, tmp_path):
+    without = run(classifier_models, replace(few_genes, batches=None), tmp_path, *OPTIONS)
+    assert sorted(set(outputs) - set(without)) == ["batches.csv"]
+    same = "predictions.csv", "pairs.csv", "tuning.csv", "roc_curves.png", "patients.png"
+    assert all(without[name] == outputs[name] for name in same)
+    before, after = record(outputs)["results"], record(without)["results"]
+    assert set(before) - set(after) == {"batches"}
+    for key in ("test", "nested_cv", "monte_carlo", "probabilities", "tuning"):
+        assert before[key] == after[key]
+    sentences = record(without)["headline"]["in_short"]
     assert sentences[-1] == "No interval covers other laboratories, or patients chosen otherwise."
+    assert not any("batch" in sentence for sentence in sentences)
+    columns = list(record(without)["headline"]["rows"][0])
+    assert "new batch" not in columns
+
+
+# --- sentences, on planted results ----------------------------------------------------------------
+
+
+def planted_results(y: pd.Series, P: pd.DataFrame, y_nested=None, P_nested=None):
+    """Return results of which only probabilities are known, nested ones of the same patients."""
+
+    def scored(classes, probabilities):
+        codes = classes.cat.codes
+        scores = evaluation.score(codes, probabilities)
+        return evaluation.interval_table(scores, codes, scores.to_frame().T)
+
+    y_nested, P_nested = (y, P) if y_nested is None else (y_nested, P_nested)
+    empty = pd.DataFrame()
+    counts = P.gt(0.5).eq(y.cat.codes, axis=0).sum().to_frame().T
+    tested = evaluation.Tested(y, P, empty, scored(y, P), counts, empty)
+    table = scored(y_nested, P_nested).rename(columns={"estimate": "mean"})
+    nested = evaluation.Resampled(P_nested, empty, table, y=y_nested)
+    return classifier_models.Results({}, tested, nested)
+
+
+def planted_classes(few_genes, positive: int, n: int) -> pd.Series:
+    codes = [1] * positive + [0] * (n - positive)
+    return pd.Series(pd.Categorical.from_codes(codes, few_genes.classes, ordered=True), range(n))
+
+
+def of_all_models(p) -> pd.DataFrame:
+    return pd.DataFrame(dict.fromkeys(classifier_names(), p))
+
+
+def test_with_a_rare_class_the_verdict_rests_on_the_order_of_the_patients(few_genes):
+    """10 of 100: no accuracy is surely beyond 90 %, though the order is right for most."""
+    y = planted_classes(few_genes, 10, 100)
+    p = np.linspace(0.4, 0.1, 100)
+    p[3], p[50] = p[50], p[3]
+    found = classifier_models.verdict(few_genes, planted_results(y, of_all_models(p)))
+    assert found.startswith("Yes: Logistic Regression")
+    assert "not surely more often than calling every one ALL: for 90%" in found
+
+
+def test_where_nothing_is_learnt_the_verdict_says_so(few_genes):
+    y = planted_classes(few_genes, 15, 30)
+    p = np.tile([0.3, 0.7, 0.4], 10)
+    results = planted_results(y, of_all_models(p))
+    assert classifier_models.verdict(few_genes, results).startswith("Not shown: ")
+    on_held_out = classifier_models.verdict(few_genes, results._replace(tested=None))
+    assert "on held-out patients" in on_held_out
+    assert on_held_out.endswith("against 50%.")
+
+
+def test_the_verdict_is_that_of_the_model_best_in_training(few_genes):
+    y = planted_classes(few_genes, 15, 30)
+    P = of_all_models(np.tile([0.3, 0.7, 0.4], 10))
+    right = P.assign(XGBoost=y.cat.codes * 0.8 + 0.1 + np.linspace(0, 0.01, 30))
+    assert classifier_models.verdict(few_genes, planted_results(y, P, y, right)).startswith(
+        "Not shown: XGBoost"
+    )
+    assert classifier_models.verdict(few_genes, planted_results(y, right, y, right)).startswith(
+        "Yes: XGBoost"
+    )
+
+
+def test_probabilities_are_called_no_risks_only_where_they_fail(few_genes):
+    """The given data have as many AML in training as in test, as far as chance goes."""
+    y = planted_classes(few_genes, 20, 40)
+    rng = np.random.default_rng(0)
+    right = np.clip(np.where(y == "AML", 0.8, 0.2) + rng.normal(0, 0.05, 40), 0, 1)
+    calibrated = planted_results(y, of_all_models(right))
+    assert classifier_models.warnings_of_test(few_genes, calibrated) == []
+    high = planted_results(y, of_all_models(right).assign(XGBoost=0.75 + right / 4))
+    [warning] = classifier_models.warnings_of_test(few_genes, high)
+    assert warning.startswith("Do not read these probabilities as risks: their mean is XGBoost 0.8")
+
+
+def test_other_shares_of_the_classes_in_test_are_said(few_genes):
+    ill = few_genes.y_test.index[few_genes.y_test == "AML"]
+    healthy = few_genes.y_test.index[few_genes.y_test == "ALL"][:2]
+    kept = ill.union(healthy)
+    shifted = replace(few_genes, X_test=few_genes.X_test.loc[kept], y_test=few_genes.y_test[kept])
+    y = shifted.y_test
+    results = planted_results(y, of_all_models(y.cat.codes * 0.98 + 0.01))
+    [warning] = classifier_models.warnings_of_test(shifted, results)
+    assert "29% of the training patients have AML, 88% of the test patients" in warning
+
+
+def test_full_marks_in_training_and_failure_in_test_are_said(few_genes):
+    y = planted_classes(few_genes, 20, 40)
+    right = of_all_models(y.cat.codes + 0.0)
+    failing = of_all_models(np.tile([0.1, 0.9], 20)).assign(XGBoost=right["XGBoost"])
+    results = planted_results(y, failing, y, right)
+    [warning] = [
+        sentence
+        for sentence in classifier_models.warnings_of_test(few_genes, results)
+        if "disagree" in sentence
+    ]
+    assert "Logistic Regression 100% and 50%" in warning
+    assert "XGBoost" not in warning
+    assert not any(
+        "disagree" in sentence
+        for sentence in classifier_models.warnings_of_test(few_genes, planted_results(y, right))
+    )
+
+
+def test_at_most_ten_patients_are_named_in_a_sentence(few_genes):
+    classes = planted_classes(few_genes, 6, 12)
+    found = classifier_models.named_patients(classes)
+    assert found.count("(") == 10
+    assert found.endswith("and 2 more")
 
 
 def test_tables_hold_every_patient_held_out_and_every_grid_point(outputs, found):
     patients = table(outputs, "patients")
+    assert patients["batch"].value_counts()["DFCI"] == 44
     assert patients["held out"].sum() == 2 * 34
     often = [row["patient"] for row in found["results"]["often_misclassified"]]
     assert often == list(patients.index[patients["mean"] > 0.5])
@@ -107,7 +265,7 @@ def test_other_labels_of_the_test_patients_change_no_prediction(outputs, few_gen
     swapped = pd.Series(np.where(y == "AML", "ALL", "AML"), y.index, dtype=y.dtype)
     changed = run(classifier_models, replace(few_genes, y_test=swapped), tmp_path, *OPTIONS)
     # 20 of them have AML now, so to call them ALL, as most of training, is no baseline
-    assert "calling every one AML (20 correct)" in record(changed)["headline"]["in_short"][0]
+    assert "calling every one AML: for" in record(changed)["headline"]["in_short"][0]
     assert record(changed)["results"]["test"] != record(outputs)["results"]["test"]
     before, after = (predictions(files).filter(like=":") for files in (outputs, changed))
     pd.testing.assert_frame_equal(before, after)
@@ -161,8 +319,8 @@ def test_where_there_is_nothing_to_learn_all_is_chance(few_genes, nothing, monke
         unfitted = models.build_models(few_genes.preprocessing, seed)
         if nothing == "random splits":
             codes = shuffled(few_genes.y_all.cat.codes, seed)
-            splits = evaluation.random_splits(codes[:38], codes[38:], 2, seed)
-            P = tuning.predict_held_out(unfitted, few_genes.X_all, codes, splits, "")
+            drawn = splits.random_splits(codes[:38], codes[38:], None, 2, seed)
+            P = tuning.predict_held_out(unfitted, few_genes.X_all, codes, drawn, "")
             found = evaluation.score_splits(codes, P).mean()
         else:
             values = np.random.default_rng(seed).lognormal(6, 0.35, X.shape)

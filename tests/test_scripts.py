@@ -29,7 +29,7 @@ GRIDS = {
 OF_TEST_PATIENTS = {
     classifier_models: {
         *("pairs.csv", "patients.csv", "predictions.csv", "confusion_matrices.png"),
-        *("monte_carlo_cv.png", "patients.png", "roc_curves.png"),
+        *("monte_carlo_cv.png", "patients.png", "roc_curves.png", "batches.csv"),
     },
     pca_plot: {"train_vs_test.png"},
 }
@@ -75,7 +75,8 @@ def test_jobs_change_no_byte(script, files, few_genes, tmp_path, monkeypatch):
 
 def test_without_test_patients_the_same_is_trained(script, files, few_genes, tmp_path):
     none = {"X_test": few_genes.X_test[:0], "y_test": few_genes.y_test[:0]}
-    none["subtypes"] = few_genes.subtypes[few_genes.X_train.index]
+    for known in ("subtypes", "batches"):
+        none[known] = getattr(few_genes, known)[few_genes.X_train.index]
     found = run(script, replace(few_genes, **none), tmp_path, *QUICK[script].split())
     assert trained(script, found) == trained(script, files)
     assert files.keys() - found.keys() == OF_TEST_PATIENTS.get(script, set())

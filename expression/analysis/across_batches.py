@@ -90,13 +90,15 @@ def hold_out(data: ExpressionData, models: dict[str, Unfitted], states: int) -> 
 
     Under so many random states, an odd number, as on few patients the count hangs on them.
     """
-    splits, impossible = batches.leave_one_out(data.y_all, data.batches, data.groups)
+    y_all = data.y_all
+    of_arrays = data.batches.loc[y_all.index]
+    splits, impossible = batches.leave_one_out(y_all, of_arrays, data.groups)
     if not splits:
         return HeldOut(pd.DataFrame(), pd.DataFrame(), impossible)
     P = predict_held_out(
         models,
         data.X_all,
-        data.y_all.cat.codes,
+        y_all.cat.codes,
         list(splits.values()) * states,
         "batches held out",
         data.groups,

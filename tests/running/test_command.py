@@ -22,7 +22,7 @@ from expression.running.command import (
     start_report,
     whole_number,
 )
-from expression.running.report import describe
+from expression.running.report import describe, describe_batches
 
 INTERRUPTED = "interrupted: no output is half-written\n"
 
@@ -119,6 +119,7 @@ def test_a_report_says_first_what_it_analyses_and_records_what_changes_results(
     about = [
         "Data: 38 training patients (27 ALL, 11 AML), 34 test patients (20 ALL, 14 AML).",
         *data.origin,
+        *describe_batches(data),
         "Genes: 3,051 of 7,129 genes vary enough in the training patients.",
     ]
     printed = " ".join(capsys.readouterr().out.split())
@@ -195,3 +196,40 @@ def test_what_stops_a_script_is_one_line(capsys, error, status, line):
     assert main([]) == status
     assert re.search(line, capsys.readouterr().err)
     assert plt.get_fignums() == []
+
+
+def test_patients_are_counted_by_class_and_batch(data):
+    counts, warning = describe_batches(data)
+    assert counts == (
+        "Patients by class and batch, training: ALL 27 DFCI; AML 11 CALGB. In test: ALL 17 DFCI, "
+        "3 St Jude; AML 4 CALGB, 5 CCG, 5 St Jude."
+    )
+    assert "in training cannot be told apart" in warning
+    assert "in test can hardly be told apart" in warning
+
+
+def test_batches_that_do_not_go_with_the_class_are_no_reason_to_warn(data):
+    place = data.y_all.groupby(data.y_all, observed=True).cumcount()
+    mixed = place.mod(2).map({0: "north", 1: "south"})
+    found = describe_batches(dataclasses.replace(data, batches=mixed))
+    assert len(found) == 1
+    assert describe_batches(dataclasses.replace(data, batches=None)) == []
+
+
+def test_of_many_batches_of_a_class_ten_are_counted(data):
+    many = data.y_all.index.map(lambda patient: f"run {patient % 15:02}").to_series(
+        data.y_all.index
+    )
+    counts, *_ = describe_batches(dataclasses.replace(data, batches=many))
+    assert "and 5 more" in counts
+
+
+def test_with_several_arrays_of_a_person_people_are_counted(data):
+    patients = data.y_all.index
+    twice = (patients // 2).map("person {}".format).to_series(patients)
+    twice[[38, 39]] = ["person 38", "person 39"]  # the last of training, the first of test
+    text = " ".join(describe(dataclasses.replace(data, groups=twice, batches=None)))
+    training = twice[data.y_train.index]
+    people = len(set(zip(training, data.y_train, strict=True)))
+    assert f"Data: {people} training patients (" in text
+    assert "; 38 arrays)" in text

@@ -311,7 +311,7 @@ def test_metrics_text_is_the_answer_in_short_then_the_data_then_the_sections(rep
         "Before\n------\nMeasured on nobody.\n\na       0.500\nlonger  12\n\n"
     )
     assert about.startswith("Data: 38 training patients (27 ALL, 11 AML), 34 test patients (20 ALL")
-    assert "laboratory and class cannot be told apart" in about
+    assert "Batch and class: in training cannot be told apart" in about
     assert before
     assert after == "After\n-----\nnone\n"
     assert record["headline"] == {"title": "Best model", "in_short": IN_SHORT, "rows": ROWS}
