@@ -258,12 +258,13 @@ def report_agreement(report: Report, agreements: pd.DataFrame, kinds: dict[str, 
         report.add_section(f"agreement_{kind}", title, table.drop(columns=p.columns))
 
 
-def report_batches(report: Report, of_batches: BatchAgreement) -> None:
-    """Add how far clusters and batches agree."""
+def report_batches(report: Report, of_batches: BatchAgreement, noun: str) -> None:
+    """Add how far clusters and batches agree; `noun`: what is clustered."""
     title = "Agreement of the clusters with the batch"
     note = "The clusters that agree most: method, number. Corrected: for all within a class."
     shown = of_batches.overview.drop(columns="ARI 95 %").head(MAX_LISTED)
     shown = shown.rename(index=class_of_kind, level="labels").rename_axis(["class", "cohort"])
+    shown = shown.rename(columns={"patients": noun})
     report.add_section("agreement_batch", title, of_batches.looked_at, note, shown)
 
 
@@ -412,7 +413,7 @@ def main(args: argparse.Namespace) -> None:
     report_agreement(report, agreements, kinds)
     patients = truths
     if of_batches is not None:
-        report_batches(report, of_batches)
+        report_batches(report, of_batches, noun)
         agreements = pd.concat([agreements, of_batches.every])
         patients = truths.assign(batch=data.batches)
     report.add_table("agreement", agreements)

@@ -148,6 +148,7 @@ def test_batches_and_people_are_in_tables_and_words(few_genes, tmp_path, monkeyp
     sentences = written["headline"]["in_short"]
     assert "Without labels all 72 arrays" in sentences[0]
     assert sentences[2].startswith("Within a class the clusters ")
+    assert b" arrays  batches " in files["metrics.txt"]
     lines = files["metrics.txt"].decode().splitlines()
     assert len(lines) <= 120
     assert max(map(len, lines)) <= 100

@@ -87,8 +87,14 @@ def look_at(partitions, batches, y, seed, permutations=99):
 
 
 def test_clusters_that_follow_the_batch_within_a_class_are_found_there():
-    rng = np.random.default_rng(0)
-    found = look_at(*cohort_in_batches(rng, effect=0.8), seed=0, permutations=199)
+    partitions, batches, y = cohort_in_batches(np.random.default_rng(0), effect=0.8)
+    found = look_at(partitions, batches, y, seed=0, permutations=199)
+    for label in "ab":
+        labels = partitions["all"]["A", 3][y == label]
+        oracle = adjusted_rand_score(batches[y == label], labels)
+        assert found.every.loc[f"batch within {label}", "all", "A", 3]["ARI"] == pytest.approx(
+            oracle
+        )
     p = found.looked_at["corrected p"]
     assert p["batch within a", "all", "A", 3] <= 0.02
     others = [("batch within a", "all", "B", 3), ("batch within b", "all", "A", 3)]
@@ -108,6 +114,18 @@ def test_clusters_that_do_not_follow_the_batch_are_not_found_in_95_percent():
         scores = agreement.score_batches(partitions, kinds, None, 99, seed)
         found += agreement.corrected_p(scores).min() <= 0.05
     assert 0 < found <= 8
+
+
+def test_two_classes_alike_do_not_share_their_permutations():
+    """Else two looks would count as one."""
+    y = pd.Series(pd.Categorical(list("ab") * 30, ordered=True))
+    batches = pd.Series(np.repeat(list("xyxxy"), 12))
+    partitions = {"all": {("A", 2): np.repeat([1, 2, 1, 2, 1, 2], 10)}}
+    kinds = agreement.batch_kinds(batches, y)
+    scores = agreement.score_batches(partitions, kinds, None, 50, seed=0)
+    one, other = (scores[f"batch within {label}", "all", "A", 2].ari for label in "ab")
+    assert one[0] == other[0]
+    assert (one[1:] != other[1:]).any()
 
 
 def test_p_is_corrected_for_all_that_is_looked_at_but_not_for_the_same_twice():
