@@ -1,12 +1,14 @@
 """What shows up without labels? (Q3)
 
-KMeans, agglomerative and spectral clustering see expression only; classes and subtypes are compared
-with their clusters afterwards. Once on all patients, once on those of training, as others did.
+KMeans, agglomerative and spectral clustering see expression only; classes, subtypes and batches are
+compared with their clusters afterwards. Once on all patients, once on those of training, as others
+did.
 
 The traps: every algorithm finds clusters in noise, so stability stands beside that of data with the
 same genes and no clusters, and decides on the number and the method before a label is seen. Purity
 grows with the number of clusters and starts at the majority class, so it stands beside that
-of permuted labels. And one kind of features is one draw, so sensitivity.csv varies them.
+of permuted labels. A laboratory makes clusters as well as a disease, so these are compared with the
+batches of one class, too. And one kind of features is one draw, so sensitivity.csv varies them.
 What is settled, without a look at a patient's label:
     features       the 1,000 most variable genes, unscaled, as scaling weighs noise like signal
     KMeans         Euclidean, the best of many starts
@@ -16,7 +18,7 @@ What is settled, without a look at a patient's label:
 Input: a data folder (see expression/reading/load.py). Written to outputs/clustering_analysis/:
     metrics.txt, metrics.json              how many clusters, and how far they agree with the labels
     agreement.csv, contents.csv            purity and adjusted Rand index; what each cluster holds
-    assignments.csv                        clusters and item consensus of each patient
+    assignments.csv                        clusters and item consensus of each patient (or array)
     k_selection.csv, sensitivity.csv       stability by number of clusters; other features
     clusters, dendrogram                   figures: the patients
     consensus_matrices, k_selection        figures: how stable the clusters are, and how many
@@ -27,9 +29,11 @@ Reference: Golub et al. (1999), Science 286:531; others in expression/analysis/c
 import argparse
 import sys
 
+import numpy as np
 import pandas as pd
 
 from expression.analysis import agreement, clusters
+from expression.analysis.agreement import WITHIN, BatchAgreement
 from expression.analysis.clusters import ClusterNumber
 from expression.data import ExpressionData
 from expression.figures import clustering_analysis as figures
@@ -42,9 +46,9 @@ from expression.running.command import (
     start_report,
     whole_number,
 )
-from expression.running.report import Report
+from expression.running.report import Report, join_first
 
-COHORTS = {"all": "all {} patients", "training": "the {} training patients"}
+COHORTS = {"all": "all {} {}", "training": "the {} training {}"}  # how many, of what
 SUBSAMPLES = Repetitions(20, fewest=10)
 STAGES = {"stability": 20, "features": 2, "drawing": 4}  # and roughly their seconds
 TITLE = "Q3, clusters found without labels"
@@ -105,6 +109,7 @@ def headline_rows(agreements: pd.DataFrame, kinds: dict[str, int]) -> list[dict]
 def in_short(
     cluster_numbers: dict[str, ClusterNumber],
     agreements: pd.DataFrame,
+    of_batches: BatchAgreement | None,
     sensitivity: pd.DataFrame,
     *,
     kinds: dict[str, int],
@@ -113,22 +118,23 @@ def in_short(
 ) -> list[str]:
     """Return the sentences that answer the question: first without labels, then against them.
 
-    `kinds`: the number of clusters to compare with each kind of label; `names`: of the cohorts.
+    `of_batches`: None without batches; `kinds`: the number of clusters to compare with each kind of
+    label; `names`: of the cohorts.
     """
-    of_cohorts = [
-        number_sentence(names[cohort], number, ks=sorted({number.k, *kinds.values()}), nulls=nulls)
+    sentences = [
+        number_sentence(names[cohort], number, ks=looked_at(number, kinds), nulls=nulls)
         for cohort, number in cluster_numbers.items()
     ]
-    best = [best_purities(agreements, kind, k, names) for kind, k in kinds.items()]
-    of_best_method = (
-        "Best purity across methods, optimistically biased as labels chose the method: "
-        f"{'; '.join(best)}."
-    )
-    of_steadiest_methods = [
-        steadiest_sentence(cluster_numbers, agreements, sensitivity, kind, k, names)
-        for kind, k in kinds.items()
-    ]
-    return [*of_cohorts, of_best_method, *of_steadiest_methods]
+    if of_batches is not None:
+        sentences.append(batch_sentence(of_batches, names))
+    for kind, k in kinds.items():
+        sentences.append(purity_sentence(cluster_numbers, agreements, sensitivity, kind, k, names))
+    return sentences
+
+
+def looked_at(number: ClusterNumber, kinds: dict[str, int]) -> list[int]:
+    """Return the numbers of clusters that matter: that chosen, and those to compare with labels."""
+    return sorted({number.k, *kinds.values()})
 
 
 def number_sentence(cohort: str, number: ClusterNumber, *, ks: list[int], nulls: int) -> str:
@@ -140,30 +146,20 @@ def number_sentence(cohort: str, number: ClusterNumber, *, ks: list[int], nulls:
         verdict = "show no clusters beyond noise"
     else:
         verdict = (
-            f"show clusters; {number.k} is the smallest number about as far beyond noise as any"
+            "show clusters (or a gradual change, which can look the same): "
+            f"{number.k} is the smallest number about as far beyond noise as any"
         )
     stabilities = "; ".join(
-        f"{k} clusters {row['stability']:.2f} against {row['null mean']:.2f} (p {row['p']:.2f})"
+        f"{k} clusters {row['stability']:.2f}, in noise {row['null mean']:.2f} (p {row['p']:.2f})"
         for k, row in number.by_k.loc[ks].iterrows()
     )
     return (
-        f"Without labels {cohort} {verdict} (p {number.p:.2f}; noise: {nulls} data sets "
-        f"without clusters, so p is {least_p:.2f} or more). Mean stability of the "
-        f"methods against that in noise: {stabilities}."
+        f"Without labels {cohort} {verdict} (p {number.p:.2f}, at best {least_p:.2f} with {nulls} "
+        f"data sets of noise). Found again in subsamples (1: always): {stabilities}."
     )
 
 
-def best_purities(agreements: pd.DataFrame, kind: str, k: int, names: dict[str, str]) -> str:
-    """Return the best purity in each cohort, and of which methods."""
-    highest = []
-    for cohort, name in names.items():
-        purity = agreements.xs((kind, cohort, k), level=("labels", "cohort", "k"))["purity"]
-        methods = ", ".join(purity.index[purity == purity.max()])
-        highest.append(f"{purity.max():.3f} ({methods}) on {name}")
-    return f"{k} clusters against the {kind} {' and '.join(highest)}"
-
-
-def steadiest_sentence(
+def purity_sentence(
     cluster_numbers: dict[str, ClusterNumber],
     agreements: pd.DataFrame,
     sensitivity: pd.DataFrame,
@@ -172,18 +168,60 @@ def steadiest_sentence(
     names: dict[str, str],
 ) -> str:
     """Return the purity of the method furthest beyond its noise, and what else it might be."""
-    purities = []
+    of_furthest = []
+    of_best = []
     for cohort, name in names.items():
         method = cluster_numbers[cohort].by_k.loc[k, "method"]
         row = agreements.loc[kind, cohort, method, k]
-        majority = f"majority {row['majority class']:.3f}"
-        purities.append(f"{row['purity']:.3f} ({method}; {majority}) on {name}")
+        of_furthest.append(
+            f"{row['purity']:.3f} in {name} ({method}; one cluster {row['majority class']:.3f})"
+        )
+        purity = agreements.xs((kind, cohort, k), level=("labels", "cohort", "k"))["purity"]
+        of_best.append(f"{purity.max():.3f}")
     varied = sensitivity.xs(kind, level="labels")
     return (
-        f"{k} clusters of the method furthest beyond its noise against the {kind}: purity "
-        f"{' and '.join(purities)}; with other features or any method "
-        f"{varied.min(axis=None):.3f} to {varied.max(axis=None):.3f}."
+        f"Against the {kind}, {k} clusters of the method furthest beyond its noise have purity "
+        f"{' and '.join(of_furthest)}; other features or methods {varied.min(axis=None):.3f} to "
+        f"{varied.max(axis=None):.3f}; the best method {' and '.join(of_best)}, optimistically "
+        "biased as labels chose it."
     )
+
+
+def batch_sentence(of_batches: BatchAgreement, names: dict[str, str]) -> str:
+    """Return whether the clusters follow the batch within a class."""
+    within = of_batches.looked_at.drop(index="batch", level="labels", errors="ignore")
+    if within.empty:
+        return (
+            "Whether clusters are batches cannot be told: every class has one batch only, so that "
+            "clusters of classes are clusters of batches as well."
+        )
+    beyond_chance = within[within["corrected p"] <= clusters.LEVEL]
+    if len(beyond_chance):
+        verdict = "Within a class the clusters follow the batch"
+        largest = beyond_chance["ARI"].idxmax()
+    else:
+        verdict = "Within a class the clusters do not follow the batch beyond chance"
+        largest = within["ARI"].idxmax()
+    kind, cohort, method, k = largest
+    label = kind.removeprefix(WITHIN)
+    row = within.loc[largest]
+    return (
+        f"{verdict}: largest adjusted Rand index {row['ARI']:.2f}, of {label} in {names[cohort]} "
+        f"({method}, {k} clusters; p {row['corrected p']:.3f}, corrected for the {len(within)} "
+        f"looked at).{not_compared(of_batches.overview, names)}"
+    )
+
+
+def not_compared(overview: pd.DataFrame, names: dict[str, str]) -> str:
+    """Return which classes have one batch only, by cohort."""
+    with_one = {}
+    for kind, cohort in overview.index[overview["batches"] < 2]:
+        with_one.setdefault(cohort, []).append(kind.removeprefix(WITHIN))
+    sentences = [
+        f" Not compared in {names[cohort]}, of one batch only: {join_first(labels, 4)}."
+        for cohort, labels in with_one.items()
+    ]
+    return "".join(sentences)
 
 
 def report_stability(
@@ -196,10 +234,9 @@ def report_stability(
     table.insert(0, "chosen", chosen)
     note = (
         "Stability: adjusted Rand index of the clusters of 80 % of the patients with those of all, "
-        "mean over the methods. Null: data without clusters, each gene with its values and its "
-        "correlations; z: in standard deviations of the null; p: share of all draws as good, not "
-        "corrected for the number of k. Method: of largest z. Chosen: the smallest k whose z is "
-        "within 1 of the largest, a rule settled on these patients without their labels."
+        "mean over the methods. Null: data without clusters, of the same genes and correlations; "
+        "z: in its standard deviations; p: share of draws as good, not corrected for k. Method: of "
+        "largest z. Chosen: the smallest k with z within 1 of the largest, settled without labels."
     )
     shown = table.groupby("cohort", sort=False).head(MAX_LISTED)
     report.add_section("k_selection", "Stability by number of clusters", table, note, shown)
@@ -214,10 +251,26 @@ def report_agreement(report: Report, agreements: pd.DataFrame, kinds: dict[str, 
     for kind, k in kinds.items():
         table = agreements.xs((kind, k), level=("labels", "k"))
         p = table[["purity p", "ARI p"]]
-        title = f"Agreement of {k} clusters with the {kind}"
-        note = f"95 %: percentile under permuted labels; largest p: {p.max(axis=None):.3f}."
-        report.add_section(f"agreement_{kind}", title, table.drop(columns=p.columns), note)
-    report.add_table("agreement", agreements)
+        title = (
+            f"Agreement of {k} clusters with the {kind} (95 %: of permuted labels; largest p "
+            f"{p.max(axis=None):.3f})"
+        )
+        report.add_section(f"agreement_{kind}", title, table.drop(columns=p.columns))
+
+
+def report_batches(report: Report, of_batches: BatchAgreement, noun: str) -> None:
+    """Add how far clusters and batches agree; `noun`: what is clustered."""
+    title = "Agreement of the clusters with the batch"
+    note = "The clusters that agree most: method, number. Corrected: for all within a class."
+    shown = of_batches.overview.drop(columns="ARI 95 %").head(MAX_LISTED)
+    shown = shown.rename(index=class_of_kind, level="labels").rename_axis(["class", "cohort"])
+    shown = shown.rename(columns={"patients": noun})
+    report.add_section("agreement_batch", title, of_batches.looked_at, note, shown)
+
+
+def class_of_kind(kind: str) -> str:
+    """Return the class of a kind of batch label, short enough for a table."""
+    return "(all classes)" if kind == "batch" else style.shorten(kind.removeprefix(WITHIN), 20)
 
 
 def report_contents(
@@ -238,6 +291,16 @@ def patients_by_cohort(data: ExpressionData) -> dict[str, pd.DataFrame]:
     if len(data.X_test):
         return {"all": data.X_all, "training": data.X_train}
     return {"training": data.X_train}
+
+
+def people_by_cohort(
+    cohorts: dict[str, pd.DataFrame], groups: pd.Series | None
+) -> dict[str, np.ndarray | None]:
+    """Return whose array each row is; None where each is of a person of its own."""
+    return {
+        cohort: None if groups is None else groups.loc[X.index].to_numpy()
+        for cohort, X in cohorts.items()
+    }
 
 
 def labels_to_compare(data: ExpressionData) -> pd.DataFrame:
@@ -266,9 +329,11 @@ def main(args: argparse.Namespace) -> None:
         subsamples=subsamples,
     )
     cohorts = patients_by_cohort(data)
-    names = {cohort: COHORTS[cohort].format(len(X)) for cohort, X in cohorts.items()}
+    noun = "patients" if data.groups is None else "arrays"
+    names = {cohort: COHORTS[cohort].format(len(X), noun) for cohort, X in cohorts.items()}
+    people = people_by_cohort(cohorts, data.groups)
     ks = range(2, args.clusters + 1)
-    clusters.check_cluster_number(args.clusters, len(data.X_train))
+    clusters.check_cluster_number(args.clusters, people["training"], len(data.X_train))
 
     features = {}
     scores = {}
@@ -281,12 +346,14 @@ def main(args: argparse.Namespace) -> None:
         )
     truths = labels_to_compare(data)
     kinds = numbers_to_compare(truths, most=args.clusters)
-    agreements = agreement.agreement_table(partitions, truths, args.permutations, args.seed)
+    agreements = agreement.agreement_table(
+        agreement.score_partitions(partitions, truths, data.groups, args.permutations, args.seed)
+    )
     rows = headline_rows(agreements, kinds)
     report.show_table(TITLE, rows)
 
     stability, resampled = clusters.assess_cohorts(
-        features, ks, subsamples=subsamples, nulls=args.nulls, seed=args.seed
+        features, people, ks, subsamples=subsamples, nulls=args.nulls, seed=args.seed
     )
     cluster_numbers = {cohort: clusters.choose_clusters(stability[cohort]) for cohort in cohorts}
     sensitivity = agreement.vary_features(
@@ -301,25 +368,58 @@ def main(args: argparse.Namespace) -> None:
     report.add_figure(
         "clusters",
         figures.draw_clusters(
-            scores[widest], partitions[widest], subgroups, palette, ks=drawn, variance=variance
+            scores[widest],
+            partitions[widest],
+            subgroups,
+            palette,
+            ks=drawn,
+            variance=variance,
+            noun=noun,
         ),
     )
     report.add_figure(
         "consensus_matrices",
-        figures.draw_consensus(resampled[widest], partitions[widest], subgroups, palette, ks=drawn),
+        figures.draw_consensus(
+            resampled[widest], partitions[widest], subgroups, palette, ks=drawn, noun=noun
+        ),
     )
     report.add_figure("k_selection", figures.draw_k_selection(stability, names))
-    report.add_figure("dendrogram", figures.draw_dendrogram(scores[widest], subgroups, palette))
+    report.add_figure(
+        "dendrogram", figures.draw_dendrogram(scores[widest], subgroups, palette, noun=noun)
+    )
 
+    of_batches = None
+    if data.batches is not None:
+        of_batches = agreement.agree_with_batches(
+            partitions,
+            data.batches,
+            data.y_all,
+            data.groups,
+            ks={cohort: looked_at(number, kinds) for cohort, number in cluster_numbers.items()},
+            permutations=args.permutations,
+            seed=args.seed,
+        )
     sentences = in_short(
-        cluster_numbers, agreements, sensitivity, kinds=kinds, nulls=args.nulls, names=names
+        cluster_numbers,
+        agreements,
+        of_batches,
+        sensitivity,
+        kinds=kinds,
+        nulls=args.nulls,
+        names=names,
     )
     report.add_headline(TITLE, rows, sentences)
     report_stability(report, cluster_numbers, stability)
     report_agreement(report, agreements, kinds)
+    patients = truths
+    if of_batches is not None:
+        report_batches(report, of_batches, noun)
+        agreements = pd.concat([agreements, of_batches.every])
+        patients = truths.assign(batch=data.batches)
+    report.add_table("agreement", agreements)
     report_contents(report, agreement.content_table(partitions, subgroups), cluster_numbers)
     report.add_table("sensitivity", sensitivity)
-    patients = truths.assign(set=data.sample_set)
+    patients = patients.assign(set=data.sample_set)
     report.add_table("assignments", agreement.assignment_table(partitions, resampled, patients))
     report.write()
 

@@ -32,6 +32,37 @@ def test_options_limit_the_folds_and_the_tables_but_not_what_is_found(few_genes,
     assert (scores["PC1"] != scores["PC1 held out"]).sum() == len(few_genes.X_train)
     assert written["results"]["dimensions"]["drawn"] == len(written["headline"]["rows"]) == 3
     assert b"(3-fold cross-validation)" in files["metrics.txt"]
+    assert written["options"]["folds"] == 3
+
+
+def test_the_folds_recorded_are_those_used(few_genes, tmp_path):
+    files = run(pca_plot, few_genes, tmp_path, "--permutations", "20")
+    assert record(files)["options"]["folds"] == len(few_genes.X_train) == 38
+    assert b"(leave-one-out)" in files["metrics.txt"]
+
+
+def test_batches_and_people_are_in_tables_and_words(few_genes, tmp_path):
+    """Two arrays of each person, within training and test; ten batches of long names."""
+    y = few_genes.y_all
+    numbers = np.r_[np.arange(38) // 2, 50 + np.arange(34) // 2]
+    laboratories = [f"laboratory of a rather long name, number {i % 10}" for i in range(72)]
+    data = replace(few_genes, batches=pd.Series(laboratories, y.index, name="center"))
+    alone = run(pca_plot, data, tmp_path, "--permutations", "20", "--folds", "5", figures=True)
+    assert "batches.png" in alone
+    lines = alone["metrics.txt"].decode().splitlines()
+    assert len(lines) <= 120
+    assert max(map(len, lines)) <= 100
+    assert set(table(alone, "scores")["batch"]) == set(laboratories)
+    between = [name for name in table(alone, "associations").index if "other batches" in name]
+    assert between
+    sentences = record(alone)["headline"]["in_short"]
+    assert sentences[2].startswith("Between batches, patients of one class differ beyond chance")
+
+    groups = pd.Series(numbers, y.index).map("person {}".format)
+    files = run(pca_plot, replace(data, groups=groups), tmp_path, "--permutations", "20")
+    assert record(files)["options"]["folds"] == 19
+    assert b"(leave-one-out)" in files["metrics.txt"]
+    assert "38 training arrays" in record(files)["headline"]["title"]
 
 
 @pytest.fixture
@@ -66,9 +97,11 @@ def test_test_patients_lie_farther_only_where_the_interval_says_so(low, farther)
     effects = pd.DataFrame({"contrast": ["B - A"], "component": "PC1", "d": 0.5, "low": low})
     effects = effects.assign(high=1.0).set_index(index)
     shifts = effects.rename({"B - A": "test - train", "PC1": pca_plot.ERROR})
-    sentences = pca_plot.in_short(variance, 2, effects, shifts)
+    sentences = pca_plot.in_short(variance, 2, effects, "", shifts)
     assert f"Test patients lie {farther} the components" in sentences[2]
-    assert len(pca_plot.in_short(variance, 2, effects, shifts[:0])) == len(sentences) - 1
+    assert len(pca_plot.in_short(variance, 2, effects, "", shifts[:0])) == len(sentences) - 1
+    with_batches = pca_plot.in_short(variance, 2, effects, "Batches.", shifts)
+    assert with_batches == [*sentences[:2], "Batches.", *sentences[2:]]
 
 
 def test_components_of_little_overlap_are_no_axes_of_their_own():
@@ -91,6 +124,29 @@ def test_each_contrast_is_told_where_it_is_largest_whatever_the_sign():
     separated = pd.DataFrame(rows, columns=["contrast", "component", "d", "low", "high"])
     sentence = pca_plot.separated_sentence(separated.set_index(["contrast", "component"]), drawn=2)
     assert sentence.endswith("B - A most along PC2, 2.00 (1.00–3.00).")
+
+
+def effects_of(*rows):
+    table = pd.DataFrame(rows, columns=["contrast", "component", "d", "low", "high"])
+    return table.set_index(["contrast", "component"])
+
+
+def test_batches_differ_within_a_class_where_the_corrected_interval_says_so(data):
+    data = replace(data, batches=data.y_all.astype(str))
+    of_classes = effects_of(("AML - ALL", "PC1", 3.0, 2.0, 4.0), ("AML - ALL", "PC2", 1.0, 0, 2))
+    rows = [("x - other batches, ALL", "PC1", 0.3, -0.5, 1.1)]
+    rows.append(("x - other batches, ALL", "PC2", -1.5, -2.5, -0.5))
+    assert pca_plot.batch_sentence(effects_of(*rows), of_classes, data) == (
+        "Between batches, patients of one class differ beyond chance in 1 of 2 comparisons "
+        "(intervals corrected for their number). The largest: x - other batches, ALL along PC2, "
+        "1.50 (0.50–2.50); for comparison AML - ALL along PC1, 3.00."
+    )
+    sentence = pca_plot.batch_sentence(effects_of(rows[0]), of_classes[:0], data)
+    assert "beyond chance in none of 1 comparisons" in sentence
+    assert sentence.endswith("along PC1, 0.30 (-0.50–1.10).")
+    nothing = pca_plot.batch_sentence(effects_of(), of_classes, data)
+    assert nothing.startswith("No class can be compared between batches: that needs two sides of 5")
+    assert pca_plot.batch_sentence(effects_of(), of_classes, replace(data, batches=None)) == ""
 
 
 def test_as_many_components_are_needed_as_reach_a_share():

@@ -11,13 +11,22 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import adjusted_rand_score
+from scipy import stats
 from sklearn.metrics.cluster import contingency_matrix
 
 from expression.analysis import clusters
 from expression.analysis.clusters import METHODS, MOST_COMPONENTS, RESTARTS, Partitions
+from expression.analysis.splits import permute_labels
 from expression.parallel import run_parallel
 from expression.preprocessing import Preprocessing
+
+MEASURES = [
+    "majority class",
+    *(f"{score}{of_draws}" for score in ("purity", "ARI") for of_draws in ("", " 95 %", " p")),
+]
+WITHIN = "batch within "  # a class: what batches of its patients are called as labels
+DIGITS = 9  # beyond them a difference of two scores is rounding
+ROUNDING = 10**-DIGITS
 
 
 class FeatureSettings(NamedTuple):
@@ -55,48 +64,195 @@ def purity_score(labels_true, labels_pred) -> float:
     return float(contingency.max(axis=0).sum() / contingency.sum())
 
 
-def agreement(truth: pd.Series, labels: np.ndarray, permutations: int, seed: int) -> dict:
+class Scores(NamedTuple):
+    """Purity and ARI of clusters: with the labels as they are, then with permuted ones."""
+
+    majority: float  # the share of the largest class
+    purity: np.ndarray
+    ari: np.ndarray
+
+
+def score_partitions(
+    partitions: dict[str, Partitions],
+    truths: pd.DataFrame,
+    groups: pd.Series | None,
+    permutations: int,
+    seed: int | tuple[int, ...],
+) -> dict[tuple, Scores]:
+    """Return the scores of all clusters with all kinds of label, by (kind, cohort, method, k).
+
+    Patients without a label of a kind are left out of it. All clusters of a cohort meet the same
+    permuted labels, which `permute_labels` keeps together for arrays of one person.
+    """
+    scores = {}
+    for kind, cohort in itertools.product(truths, partitions):
+        truth = labels_of_cohort(truths[kind], partitions[cohort])
+        is_labelled = truth.notna().to_numpy()
+        truth = truth[is_labelled]
+        people = None if groups is None else groups.loc[truth.index]
+        permuted = permuted_labels(truth, people, permutations, seed)
+        for (method, k), labels in partitions[cohort].items():
+            tables = contingency_tables(permuted, labels[is_labelled])
+            scores[kind, cohort, method, k] = Scores(
+                majority=truth.value_counts(normalize=True).max(),
+                purity=tables.max(axis=1).sum(axis=1) / len(truth),
+                ari=clusters.rand_indices(tables),
+            )
+    return scores
+
+
+def labels_of_cohort(truth: pd.Series, partitions: Partitions) -> pd.Series:
+    """Return the labels of the patients of a cohort: the first ones, or all."""
+    return truth.iloc[: len(next(iter(partitions.values())))]
+
+
+def permuted_labels(
+    truth: pd.Series, groups: pd.Series | None, permutations: int, seed: int | tuple[int, ...]
+) -> np.ndarray:
+    """Return the labels as whole numbers, draws x patients: as they are, then in random order."""
+    codes = pd.factorize(truth)[0]
+    rng = np.random.default_rng(seed)
+    draws = [permute_labels(codes, groups, rng) for _ in range(permutations)]
+    return np.vstack([codes, *draws])
+
+
+def contingency_tables(permuted: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return how many patients of each class each cluster holds: draws x classes x clusters."""
+    classes = np.eye(permuted.max() + 1)[permuted]
+    members = pd.get_dummies(labels).to_numpy(float)
+    return classes.transpose(0, 2, 1) @ members
+
+
+def agreement_table(scores: dict[tuple, Scores]) -> pd.DataFrame:
     """Return purity and ARI of clusters, and what permuted labels reach.
 
-    "95 %" is the 95th percentile under permutation, "p" the one-sided p-value. With the sizes of
-    classes and clusters kept, the ARI grows with the sum of squares of the contingency table.
+    "95 %" is the 95th percentile under permutation, "p" the one-sided p-value.
     """
-    orders = np.tile(np.arange(len(truth)), (1 + permutations, 1))
-    orders[1:] = np.random.default_rng(seed).permuted(orders[1:], axis=1)
-    classes = pd.get_dummies(truth).to_numpy(float)
-    members = pd.get_dummies(labels).to_numpy(float)
-    tables = classes[orders].transpose(0, 2, 1) @ members
-    correct = tables.max(axis=1).sum(axis=1)
-    squares = (tables**2).sum(axis=(1, 2))
-
-    of_purity = percentile_order(correct, orders)
-    of_ari = percentile_order(squares, orders)
-    return {
-        "majority class": truth.value_counts(normalize=True).max(),
-        "purity": purity_score(truth, labels),
-        "purity 95 %": purity_score(truth.iloc[of_purity], labels),
-        "purity p": np.mean(correct >= correct[0]),
-        "ARI": adjusted_rand_score(truth, labels),
-        "ARI 95 %": adjusted_rand_score(truth.iloc[of_ari], labels),
-        "ARI p": np.mean(squares >= squares[0]),
-    }
+    rows = []
+    for of_clusters in scores.values():
+        row = {"majority class": of_clusters.majority}
+        for name, draws in (("purity", of_clusters.purity), ("ARI", of_clusters.ari)):
+            row[name] = draws[0]
+            row[f"{name} 95 %"] = np.sort(draws)[int(0.95 * len(draws))]
+            row[f"{name} p"] = np.mean(draws >= draws[0] - ROUNDING)
+        rows.append(row)
+    return pd.DataFrame(rows, index_of(scores), MEASURES)
 
 
-def percentile_order(statistic: np.ndarray, orders: np.ndarray) -> np.ndarray:
-    """Return the order of the labels at the 95th percentile of a statistic of all orders."""
-    return orders[np.argsort(statistic, kind="stable")[int(0.95 * len(orders))]]
+def index_of(scores: dict[tuple, Scores]) -> pd.MultiIndex:
+    return pd.MultiIndex.from_tuples(scores, names=["labels", "cohort", "method", "k"])
 
 
-def agreement_table(
-    partitions: dict[str, Partitions], truths: pd.DataFrame, permutations: int, seed: int
+# --- batches --------------------------------------------------------------------------------------
+
+
+class BatchAgreement(NamedTuple):
+    """How far clusters agree with batches."""
+
+    every: pd.DataFrame  # the agreement of all clusters
+    looked_at: pd.DataFrame  # of some numbers of clusters, see `compare_batches`
+    overview: pd.DataFrame  # of the clusters that agree most, see `batch_overview`
+
+
+def agree_with_batches(
+    partitions: dict[str, Partitions],
+    batches: pd.Series,
+    y: pd.Series,
+    groups: pd.Series | None,
+    ks: dict[str, list[int]],
+    *,
+    permutations: int,
+    seed: int,
+) -> BatchAgreement:
+    """Return how far clusters agree with the batch, over all patients and within each class.
+
+    ks: the numbers of clusters to look at, by cohort.
+    """
+    kinds = batch_kinds(batches, y)
+    scores = score_batches(partitions, kinds, groups, permutations, seed)
+    looked_at = compare_batches(scores, ks)
+    overview = batch_overview(looked_at, kinds, partitions)
+    return BatchAgreement(agreement_table(scores), looked_at, overview)
+
+
+def batch_kinds(batches: pd.Series, y: pd.Series) -> pd.DataFrame:
+    """Return the batch of all patients and, a column a class, of those of the class alone."""
+    batches = batches.loc[y.index]
+    kinds = {"batch": batches}
+    for label in y.cat.categories:
+        kinds[WITHIN + label] = batches.where(y == label)
+    return pd.DataFrame(kinds)
+
+
+def score_batches(
+    partitions: dict[str, Partitions],
+    kinds: pd.DataFrame,
+    groups: pd.Series | None,
+    permutations: int,
+    seed: int,
+) -> dict[tuple, Scores]:
+    """Return the scores of all clusters with the batch, where a cohort has two or more of a kind.
+
+    Each of the `batch_kinds` is permuted under a seed of its own: `corrected_p` needs draws that
+    have nothing to do with each other.
+    """
+    scores = {}
+    for number, kind in enumerate(kinds):
+        with_several = {
+            cohort: of_cohort
+            for cohort, of_cohort in partitions.items()
+            if labels_of_cohort(kinds[kind], of_cohort).nunique() > 1
+        }
+        scores |= score_partitions(
+            with_several, kinds[[kind]], groups, permutations, (seed, number)
+        )
+    return scores
+
+
+def corrected_p(scores: dict[tuple, Scores]) -> pd.Series:
+    """Return the p of each ARI, corrected for how many there are.
+
+    The share of draws in which any of them has a p as small among its own draws (Westfall & Young
+    1993, Resampling-Based Multiple Testing, single-step minP): clusters of several methods and
+    numbers are much alike, which a division by their number would not notice.
+    """
+    ari = np.array([of_clusters.ari for of_clusters in scores.values()]).round(DIGITS)
+    p = stats.rankdata(-ari, method="max", axis=1) / ari.shape[1]
+    corrected = (p.min(axis=0) <= p[:, [0]]).mean(axis=1)
+    return pd.Series(corrected, index_of(scores))
+
+
+def compare_batches(scores: dict[tuple, Scores], ks: dict[str, list[int]]) -> pd.DataFrame:
+    """Return the agreement of clusters with the batch for some numbers of clusters a cohort, with
+    the `corrected_p` of all within a class."""
+    looked_at = {key: of_clusters for key, of_clusters in scores.items() if key[3] in ks[key[1]]}
+    within = {key: of_clusters for key, of_clusters in looked_at.items() if key[0] != "batch"}
+    table = agreement_table(looked_at)
+    if within:
+        return table.assign(**{"corrected p": corrected_p(within)})
+    return table.assign(**{"corrected p": np.nan})
+
+
+def batch_overview(
+    compared: pd.DataFrame, kinds: pd.DataFrame, partitions: dict[str, Partitions]
 ) -> pd.DataFrame:
-    """Return the `agreement` of all clusters with all kinds of label."""
-    rows = {}
-    for kind, cohort in itertools.product(truths, partitions):
-        for (method, k), labels in partitions[cohort].items():
-            truth = truths[kind].iloc[: len(labels)]
-            rows[kind, cohort, method, k] = agreement(truth, labels, permutations, seed)
-    return pd.DataFrame(rows).T.rename_axis(["labels", "cohort", "method", "k"])
+    """Return the clusters that agree most with each of the `batch_kinds` in each cohort; without
+    any where there is one batch only."""
+    counts = {}
+    for kind, cohort in itertools.product(kinds, partitions):
+        batches = labels_of_cohort(kinds[kind], partitions[cohort])
+        counts[kind, cohort] = {"patients": batches.count(), "batches": batches.nunique()}
+    overview = pd.DataFrame(counts).T.rename_axis(["labels", "cohort"])
+
+    most = compared.loc[compared.groupby(["labels", "cohort"])["ARI"].idxmax()]
+    most = most.reset_index(["method", "k"])
+    clusters_of = [f"{method}, {k}" for method, k in zip(most["method"], most["k"], strict=True)]
+    most.insert(0, "clusters", clusters_of)
+    columns = ["clusters", "purity", "ARI", "ARI 95 %", "ARI p", "corrected p"]
+    return overview.join(most[columns])
+
+
+# --- what clusters hold ---------------------------------------------------------------------------
 
 
 def content_table(partitions: dict[str, Partitions], subgroups: pd.Series) -> pd.DataFrame:

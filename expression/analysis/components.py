@@ -3,7 +3,8 @@
 Parallel analysis permutes each gene over the training patients after preprocessing, so that only
 what genes share is lost (before it, every array would mix all arrays). A component is retained when
 it and all before it exceed the 95th percentile under permutation: a strict rule behind large ones,
-whose variance the null keeps; and one that a laboratory's effect can pass.
+whose variance the null keeps; and one that a laboratory's effect can pass. Where `groups` names the
+person of each array, what arrays of one person share is permuted over people.
 
 A fit flatters its own patients, who lie closer to its components, and farther out on them, than
 others do: what components separate is measured on held-out patients.
@@ -12,6 +13,7 @@ References: Horn (1965), Psychometrika 30:179, and Lee, Zou & Wright (2010), Ann
 (parallel analysis); Cumming & Finch (2001), Educ. Psychol. Meas. 61:532 (interval of Cohen's d).
 """
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -22,10 +24,10 @@ from scipy.special import nctdtrinc
 from scipy.stats import ttest_ind
 from sklearn.base import clone
 from sklearn.decomposition import KernelPCA
-from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from expression.analysis.splits import plain_folds
 from expression.data import ExpressionData
 from expression.parallel import run_parallel
 from expression.preprocessing import Steps
@@ -72,14 +74,15 @@ def fit_components(X: pd.DataFrame, steps: Steps, count: int | None = None) -> C
 
 
 def parallel_analysis(
-    fitted: Components, X: pd.DataFrame, permutations: int, seed: int
+    fitted: Components, X: pd.DataFrame, groups: pd.Series | None, permutations: int, seed: int
 ) -> pd.DataFrame:
     """Return a row a component: its share of the variance, beside what permuted genes reach.
 
     X: the patients of the fit.
     """
     Z = fitted.pipeline.transform(X.to_numpy())
-    tasks = [(Z, (seed, number)) for number in range(permutations)]
+    people = None if groups is None else groups.loc[X.index].to_numpy()
+    tasks = [(Z, people, (seed, number)) for number in range(permutations)]
     null = np.vstack(run_parallel(permuted_ratio, tasks, "permutations"))
 
     ratio = fitted.ratio
@@ -89,21 +92,39 @@ def parallel_analysis(
     return table
 
 
-def permuted_ratio(Z: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
+def permuted_ratio(Z: np.ndarray, people: np.ndarray | None, seed: tuple[int, int]) -> np.ndarray:
     """Return the explained variance of Z, its columns permuted one by one."""
-    permuted = np.random.default_rng(seed).permuted(Z, axis=0)
-    return eigvalsh(permuted @ permuted.T)[::-1] / np.square(Z).sum()
+    rng = np.random.default_rng(seed)
+    permuted = rng.permuted(Z, axis=0) if people is None else permute_people(Z, people, rng)
+    return eigvalsh(permuted @ permuted.T)[::-1] / np.square(permuted).sum()
+
+
+def permute_people(Z: np.ndarray, people: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return Z, its columns permuted one by one: the means of people over people, and what arrays
+    differ by from these over arrays, so that the arrays of one person stay alike."""
+    numbers = pd.factorize(people)[0]
+    means = pd.DataFrame(Z).groupby(numbers).mean().to_numpy()
+    differences = Z - means[numbers]
+    permuted = rng.permuted(means, axis=0)[numbers] + rng.permuted(differences, axis=0)
+    return permuted - permuted.mean(axis=0)  # not 0 where some have more arrays than others
 
 
 def held_out_scores(
-    loadings: pd.DataFrame, X: pd.DataFrame, steps: Steps, retained: int, folds: int, seed: int
+    loadings: pd.DataFrame,
+    X: pd.DataFrame,
+    groups: pd.Series | None,
+    steps: Steps,
+    retained: int,
+    folds: int,
+    seed: int,
 ) -> tuple[pd.DataFrame, pd.Series]:
     """Return the scores and errors of the patients of X, each from fits to the other folds, and
     the overlap: mean absolute cosine of the loadings with those of the matching component.
 
-    As many folds as patients leave one out at a time.
+    As many folds as patients (people, where groups name them) leave one out at a time.
     """
-    splits = KFold(folds, shuffle=True, random_state=seed).split(X)
+    people = None if groups is None else groups.loc[X.index]
+    splits = plain_folds(len(X), people, folds, seed)
     tasks = [(X, steps, loadings, retained, others, held_out) for others, held_out in splits]
     scored = run_parallel(score_fold, tasks, "held-out patients")
     scores = pd.concat([of_fold for of_fold, _ in scored])
@@ -140,18 +161,46 @@ def score_fold(
 Contrasts = dict[str, tuple[pd.Series, pd.Series]]
 
 
+def contrasts_of_classes(data: ExpressionData) -> Contrasts:
+    """Return the comparisons of every two classes, in training."""
+    y = data.y_all
+    train = data.sample_set == "train"
+    return {
+        f"{higher} - {lower}": (train & (y == higher), train & (y == lower))
+        for lower, higher in itertools.combinations(data.classes, 2)
+    }
+
+
 def contrasts_in_training(data: ExpressionData) -> Contrasts:
     """Return the comparisons of the classes, and of other subgroups with the rest."""
-    y = data.y_all
     subgroups = data.subgroups
-    negative, positive = data.classes
     train = data.sample_set == "train"
-    contrasts = {f"{positive} - {negative}": (train & (y == positive), train & (y == negative))}
+    contrasts = contrasts_of_classes(data)
     for subgroup in sorted(set(subgroups) - set(data.classes)):
         contrasts[f"{subgroup} - rest"] = (
             train & (subgroups == subgroup),
             train & (subgroups != subgroup),
         )
+    return contrasts
+
+
+def contrasts_of_batches(data: ExpressionData) -> Contrasts:
+    """Return the comparisons of each batch with the other batches of the same class; of two
+    batches the one comparison there is. None without batches."""
+    contrasts = {}
+    if data.batches is None:
+        return contrasts
+    y = data.y_all
+    batches = data.batches.loc[y.index]
+    for label in data.classes:
+        of_class = y == label
+        names = sorted(set(batches[of_class]))
+        if len(names) <= 2:
+            names = names[:-1]  # the other comparison is this one with the sign turned
+        for batch in names:
+            in_batch = batches == batch
+            sides = of_class & in_batch, of_class & ~in_batch
+            contrasts[f"{batch} - other batches, {label}"] = sides
     return contrasts
 
 
@@ -165,23 +214,55 @@ def contrasts_of_sets(data: ExpressionData) -> Contrasts:
     return contrasts
 
 
-def effect_sizes(values: pd.DataFrame, contrasts: Contrasts) -> pd.DataFrame:
-    """Return Cohen's d of every column of values, with its 95 % interval, a row a contrast and
-    column. Contrasts with a side of fewer than `MIN_GROUP` patients have none."""
+def effect_sizes(
+    values: pd.DataFrame,
+    contrasts: Contrasts,
+    groups: pd.Series | None = None,
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """Return Cohen's d of every column of values, with its interval, a row a contrast and column.
+
+    Contrasts with a side of fewer than `MIN_GROUP` patients have none. Where groups name people,
+    people are counted: each with the mean of their arrays on that side.
+    """
     rows = []
-    for contrast, (one_side, other_side) in contrasts.items():
-        a = values[one_side].to_numpy()
-        b = values[other_side].to_numpy()
-        if min(len(a), len(b)) >= MIN_GROUP:
-            d, low, high = cohen_d(a, b)
-            for i, component in enumerate(values.columns):
-                rows.append((contrast, component, d[i], low[i], high[i]))
+    for contrast, (a, b) in values_of_sides(values, contrasts, groups).items():
+        d, low, high = cohen_d(a, b, confidence)
+        for i, component in enumerate(values.columns):
+            rows.append((contrast, component, d[i], low[i], high[i]))
     table = pd.DataFrame(rows, columns=["contrast", "component", "d", "low", "high"])
-    return table.set_index(["contrast", "component"])
+    return table.set_index(["contrast", "component"]).astype(float)
 
 
-def cohen_d(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the difference of two means in pooled standard deviations, and its 95 % interval.
+def values_of_sides(
+    values: pd.DataFrame, contrasts: Contrasts, groups: pd.Series | None
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return the values on both sides of each contrast that has enough patients on each: a row a
+    patient, or the mean of a person's arrays."""
+    of_contrasts = {}
+    for contrast, sides in contrasts.items():
+        parts = [values[side] for side in sides]
+        if groups is not None:
+            parts = [part.groupby(groups.loc[part.index]).mean() for part in parts]
+        a, b = (part.to_numpy() for part in parts)
+        if min(len(a), len(b)) >= MIN_GROUP:
+            of_contrasts[contrast] = a, b
+    return of_contrasts
+
+
+def corrected_effect_sizes(
+    values: pd.DataFrame, contrasts: Contrasts, groups: pd.Series | None
+) -> pd.DataFrame:
+    """Return the `effect_sizes` with intervals corrected for their number (Bonferroni): with 95 %
+    probability all of them hold what they are intervals of."""
+    looked_at = len(values_of_sides(values, contrasts, groups)) * values.shape[1]
+    return effect_sizes(values, contrasts, groups, confidence=1 - 0.05 / max(1, looked_at))
+
+
+def cohen_d(
+    a: np.ndarray, b: np.ndarray, confidence: float = 0.95
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the difference of two means in pooled standard deviations, and its interval.
 
     a, b: patients x columns. 0.8 counts as large. The interval inverts the noncentral t
     distribution: exact where values are normal with one variance.
@@ -189,6 +270,7 @@ def cohen_d(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nd
     t = ttest_ind(a, b).statistic
     unit = np.sqrt(1 / len(a) + 1 / len(b))
     degrees_of_freedom = len(a) + len(b) - 2
-    low = nctdtrinc(degrees_of_freedom, 0.975, t)
-    high = nctdtrinc(degrees_of_freedom, 0.025, t)
+    tail = (1 - confidence) / 2
+    low = nctdtrinc(degrees_of_freedom, 1 - tail, t)
+    high = nctdtrinc(degrees_of_freedom, tail, t)
     return t * unit, low * unit, high * unit

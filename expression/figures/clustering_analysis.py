@@ -47,10 +47,12 @@ def draw_clusters(
     *,
     ks: list[int],
     variance: float,
+    noun: str = "patients",
 ) -> plt.Figure:
     """Draw each patient in its true colour, in the shape of its cluster, joined to its centre.
 
-    `variance` is that of all features, of whose components the scores may be the leading ones.
+    `variance` is that of all features, of whose components the scores may be the leading ones;
+    `noun`: what is drawn, arrays where a patient has several.
     """
     numbers = range(1, max(ks) + 1)
     markers = dict(zip(numbers, itertools.cycle(style.SERIES_MARKERS), strict=False))
@@ -58,7 +60,7 @@ def draw_clusters(
         Line2D([], [], color="0.3", linestyle="", marker=markers[number], label=f"cluster {number}")
         for number in numbers
     ]
-    title = f"Clusters of {len(subgroups)} patients, found without their labels"
+    title = f"Clusters of {len(subgroups)} {noun}, found without their labels"
     figure, panels = draw_panels(ks, title, [*style.color_handles(palette), *shapes])
 
     percent = 100 * scores.var(axis=0) / variance
@@ -99,9 +101,10 @@ def draw_consensus(
     palette: dict[str, str],
     *,
     ks: list[int],
+    noun: str = "patients",
 ) -> plt.Figure:
     """Draw the consensus of all pairs of patients, by cluster and subgroup, subgroups left."""
-    title = f"How often subsamples put two of {len(subgroups)} patients into one cluster"
+    title = f"How often subsamples put two of {len(subgroups)} {noun} into one cluster"
     figure, panels = draw_panels(ks, title, style.color_handles(palette))
     n = len(subgroups)
     strip = to_rgba_array(list(subgroups.map(palette)))[:, None]
@@ -147,7 +150,9 @@ def draw_k_selection(stability: pd.DataFrame, names: dict[str, str]) -> plt.Figu
     return figure
 
 
-def draw_dendrogram(scores: np.ndarray, subgroups: pd.Series, palette: dict) -> plt.Figure:
+def draw_dendrogram(
+    scores: np.ndarray, subgroups: pd.Series, palette: dict, noun: str = "patients"
+) -> plt.Figure:
     """Draw Ward's tree of the patients over a strip of their colours."""
     figure, (ax, below) = plt.subplots(2, height_ratios=[9, 1], figsize=(style.PAGE_WIDTH, 4))
     order = dendrogram(linkage(scores, "ward"), ax=ax, link_color_func=lambda _: "0.3")["leaves"]
@@ -155,6 +160,6 @@ def draw_dendrogram(scores: np.ndarray, subgroups: pd.Series, palette: dict) -> 
     below.imshow([to_rgba_array(list(subgroups.iloc[order].map(palette)))], aspect="auto")
     below.set(yticks=[], xlabel="patient")
     style.name_ticks(below.xaxis, subgroups.index[order], 0.9 * style.PAGE_WIDTH)
-    title = f"Ward's tree of {len(scores)} patients, their subgroups below"
+    title = f"Ward's tree of {len(scores)} {noun}, their subgroups below"
     draw_title_and_legend(figure, title, style.color_handles(palette))
     return figure

@@ -4,18 +4,23 @@ import itertools
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.lines import Line2D
 
 from expression.analysis.components import ERROR
 from expression.data import ExpressionData
 from expression.running import style
 
 NAMED_GENES = 12
+BATCH_MARKERS = "os^DvP*X<>phdH8"
+LEGEND_COLUMNS = 3
+LINE_INCHES = 0.15  # that a line of a legend takes
 
 
-def draw_scree(variance: pd.DataFrame, needed: dict[float, int], n_patients: int) -> plt.Figure:
+def draw_scree(variance: pd.DataFrame, needed: dict[float, int], fitted_on: str) -> plt.Figure:
     """Draw the shares of variance over their null, and their running sum.
 
-    `needed`: how many components together hold a share of the variance.
+    `needed`: how many components together hold a share of the variance; `fitted_on`: how many
+    training patients, in words.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(style.PAGE_WIDTH, 3.2))
     retained = int(variance["retained"].sum())
@@ -32,7 +37,7 @@ def draw_scree(variance: pd.DataFrame, needed: dict[float, int], n_patients: int
     shares = [100 * share for share in needed]
     right.set(xticks=[1, *needed.values()], yticks=[0, 50, *shares])
     right.grid(ls=":")
-    figure.suptitle(f"Variance of {n_patients:,} training patients along their components")
+    figure.suptitle(f"Variance of {fitted_on} along their components")
     return figure
 
 
@@ -40,22 +45,86 @@ def draw_planes(
     scores: pd.DataFrame, ratio: pd.Series, data: ExpressionData, drawn: int
 ) -> plt.Figure:
     """Draw all patients on the second over the first component, and over the third."""
+    noun = noun_of_rows(data)
+    title = f"{len(scores):,} {noun} on the components of the {len(data.X_train):,} training {noun}"
+    return draw_patients(planes_of(scores, ratio, drawn), data, title)
+
+
+def planes_of(scores: pd.DataFrame, ratio: pd.Series, drawn: int) -> list[pd.DataFrame]:
+    """Return the planes that are drawn: the second component over the first, and over the third."""
     planes = [scores[[x, "PC2"]] for x in ("PC1", "PC3")[: drawn - 1]]
-    title = (
-        f"{len(scores):,} patients on the components of the {len(data.X_train):,} training patients"
-    )
-    return draw_patients(
-        [plane.rename(columns=axis_labels(ratio)) for plane in planes], data, title
-    )
+    return [plane.rename(columns=axis_labels(ratio)) for plane in planes]
+
+
+def noun_of_rows(data: ExpressionData) -> str:
+    return "patients" if data.groups is None else "arrays"
+
+
+def draw_batches(
+    scores: pd.DataFrame, ratio: pd.Series, data: ExpressionData, drawn: int
+) -> plt.Figure:
+    """Draw all patients in the colour of their subgroup and the marker of their batch: filled
+    training, open test."""
+    palette = style.subgroup_palette(data)
+    counts = data.batches.loc[scores.index].value_counts().sort_index()
+    markers = dict(zip(counts.index, itertools.cycle(BATCH_MARKERS), strict=False))
+    shapes = {f"{batch} ({count})": markers[batch] for batch, count in counts.items()}
+    handles = [*style.color_handles(palette), *marker_handles(shapes, fill="0.3")]
+    if len(data.X_test):
+        handles += marker_handles({"filled: training": "o"}, fill="0.3")
+        handles += marker_handles({"open: test": "o"}, fill="none")
+    labels = [style.wrap_name(handle.get_label(), 30) for handle in handles]
+
+    planes = planes_of(scores, ratio, drawn)
+    legend_lines = sum(label.count("\n") + 1 for label in labels) / LEGEND_COLUMNS
+    size = (style.PAGE_WIDTH, 3.4 + LINE_INCHES * legend_lines)
+    figure, axes = plt.subplots(1, len(planes), squeeze=False, figsize=size)
+    for ax, plane in zip(axes.flat, planes, strict=True):
+        draw_plane(ax, plane, data, palette, markers)
+    figure.legend(handles, labels, loc="outside lower center", ncols=LEGEND_COLUMNS)
+    figure.suptitle(f"{len(scores):,} {noun_of_rows(data)}: colour the class, shape the batch")
+    return figure
+
+
+def draw_plane(
+    ax: plt.Axes,
+    plane: pd.DataFrame,
+    data: ExpressionData,
+    palette: dict[str, str],
+    markers: dict[str, str],
+) -> None:
+    """Draw the patients over the two columns of a plane, by subgroup, batch and set."""
+    size = marker_size(data)
+    batches = data.batches.loc[plane.index]
+    patients = plane.groupby([data.subgroups, batches, data.sample_set], sort=False)
+    for (subgroup, batch, set_name), xy in patients:
+        color = palette[subgroup]
+        fill = color if set_name == "train" else "none"
+        ax.plot(xy.iloc[:, 0], xy.iloc[:, 1], markers[batch], color=color, mfc=fill, ms=size)
+    ax.set(xlabel=plane.columns[0], ylabel=plane.columns[1])
+    ax.locator_params(nbins=5)
+
+
+def marker_handles(markers: dict[str, str], fill: str) -> list[Line2D]:
+    """Return what a legend shows for each name of markers."""
+    return [
+        Line2D([], [], linestyle="", color="0.3", mfc=fill, marker=marker, label=name)
+        for name, marker in markers.items()
+    ]
+
+
+def marker_size(data: ExpressionData) -> int:
+    return 6 if len(data.subgroups) < 300 else 2
 
 
 def draw_errors(held_out: pd.DataFrame, ratio: pd.Series, data: ExpressionData) -> plt.Figure:
     """Draw what the components leave of each patient that the fit has not seen, over the first."""
     plane = held_out[["PC1", ERROR]]
     plane = plane.rename(columns={**axis_labels(ratio), ERROR: f"{ERROR} (array SD)"})
+    noun = noun_of_rows(data)
     title = (
-        f"{len(data.X_test):,} test patients beside {len(data.X_train):,} held-out training "
-        f"patients: {ERROR}"
+        f"{len(data.X_test):,} test {noun} beside {len(data.X_train):,} held-out training "
+        f"{noun}: {ERROR}"
     )
     return draw_patients([plane], data, title)
 
@@ -68,7 +137,7 @@ def draw_patients(planes: list[pd.DataFrame], data: ExpressionData, title: str) 
     """Draw the patients over the two columns of each plane: filled training, open test."""
     figure, axes = plt.subplots(1, len(planes), squeeze=False, figsize=(style.PAGE_WIDTH, 4))
     subgroups, palette = data.subgroups, style.subgroup_palette(data)
-    size = 6 if len(subgroups) < 300 else 2
+    size = marker_size(data)
     for ax, plane in zip(axes.flat, planes, strict=True):
         for (subgroup, color), marker in zip(
             palette.items(), itertools.cycle(style.SERIES_MARKERS)
@@ -108,5 +177,6 @@ def draw_loadings(loadings: pd.DataFrame, data: ExpressionData) -> plt.Figure:
         handles = style.color_handles(names)
         figure.legend(handles=handles, loc="outside lower center", ncols=3)
     n = len(data.X_train)
-    figure.suptitle(f"Components of {n:,} training patients: the {NAMED_GENES} largest loadings")
+    noun = noun_of_rows(data)
+    figure.suptitle(f"Components of {n:,} training {noun}: the {NAMED_GENES} largest loadings")
     return figure

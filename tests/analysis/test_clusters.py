@@ -20,9 +20,10 @@ from expression.preprocessing import Preprocessing
 SIZES = (12, 10, 8)
 
 
-def number_of(features, ks, *, subsamples, nulls, seed) -> clusters.ClusterNumber:
+def number_of(features, ks, *, subsamples, nulls, seed, people=None) -> clusters.ClusterNumber:
     stability, _ = clusters.assess_cohorts(
         {"one": features - features.mean(axis=0)},
+        {"one": people},
         ks,
         subsamples=subsamples,
         nulls=nulls,
@@ -40,7 +41,7 @@ def test_every_method_finds_planted_clusters():
     features = rng.normal(size=(30, 40)) + 20 * np.eye(40)[truth]
     features -= features.mean(axis=0)
     partitions = cluster_patients(component_scores(features), (2, 3, 4), restarts=5, seed=0)
-    stability, resampled = clusters.assess_draw(features, (2, 3, 4), 5, seed=0, draw=0)
+    stability, resampled = clusters.assess_draw(features, None, (2, 3, 4), 5, seed=0, draw=0)
     for method in METHODS:
         np.testing.assert_array_equal(partitions[method, 3], truth)
         assert stability[method, 3] == 1
@@ -83,9 +84,13 @@ def test_spectral_clustering_stands_a_graph_in_pieces():
 
 
 def test_subsamples_have_more_patients_than_clusters():
-    clusters.check_cluster_number(29, n_patients=38)
+    clusters.check_cluster_number(29, None, n_arrays=38)
     with pytest.raises(DataError, match="must be at most 29, as subsamples have 30 of 38 patients"):
-        clusters.check_cluster_number(30, n_patients=38)
+        clusters.check_cluster_number(30, None, n_arrays=38)
+    people = np.arange(40) // 2
+    clusters.check_cluster_number(15, people, n_arrays=40)
+    with pytest.raises(DataError, match="must be at most 15, as subsamples have 16 of 20 people"):
+        clusters.check_cluster_number(16, people, n_arrays=40)
 
 
 # --- features
@@ -122,12 +127,23 @@ def test_of_many_patients_the_leading_components_are_clustered():
 def test_subsamples_have_four_fifths_of_the_patients(n_patients, size):
     rng = np.random.default_rng(7)
     scores = rng.normal(size=(n_patients, 3))
-    resampled = clusters.resample(scores, (2, 3), 6, seed=0, rng=rng)
+    resampled = clusters.resample(scores, None, (2, 3), 6, seed=0, rng=rng)
     assert set(resampled) == {(method, k) for method in METHODS for k in (2, 3)}
     for (_, k), labels in resampled.items():
         assert ((labels > 0).sum(axis=1) == size).all()
         assert labels.max() == k
     assert len(np.unique(resampled["KMeans", 2] > 0, axis=0)) == 6
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_subsamples_take_people_with_all_their_arrays(seed):
+    rng = np.random.default_rng(seed)
+    people = rng.integers(0, 15, 40)  # of one to several arrays
+    scores = rng.normal(size=(40, 3))
+    resampled = clusters.resample(scores, people, (2,), 5, seed=0, rng=rng)
+    for drawn in resampled["KMeans", 2] > 0:
+        assert not set(people[drawn]) & set(people[~drawn])
+        assert len(set(people[drawn])) == int(0.8 * len(set(people)))
 
 
 def test_stability_is_that_of_the_patients_drawn():
@@ -142,6 +158,8 @@ def test_rand_index_is_that_of_scikit_learn():
     for _ in range(20):
         a, b = rng.integers(0, 4, (2, 25))
         assert clusters.rand_index(a, b) == pytest.approx(adjusted_rand_score(a, b))
+    same = np.arange(5)  # a cluster each
+    assert clusters.rand_index(same, same) == adjusted_rand_score(same, same) == 1
 
 
 def test_consensus_by_hand():
@@ -161,12 +179,57 @@ def test_null_keeps_the_values_and_the_correlation_of_genes():
     rng = np.random.default_rng(4)
     factors = rng.normal(size=(200, 3)) @ rng.normal(size=(3, 30))
     features = np.exp(0.5 * factors + 0.3 * rng.normal(size=(200, 30)))
-    null = clusters.null_features(features - features.mean(axis=0), rng)
+    null = clusters.null_features(features - features.mean(axis=0), None, rng)
     np.testing.assert_array_equal(
         np.sort(null, axis=0), np.sort(features - features.mean(axis=0), axis=0)
     )
     apart = np.corrcoef(null.T) - np.corrcoef(features.T)
     assert np.abs(apart).mean() < 0.1 < np.abs(np.corrcoef(features.T)).mean() / 2
+
+
+def test_the_null_of_people_keeps_how_alike_their_arrays_are():
+    """And the covariance, as the rotation is one."""
+    rng = np.random.default_rng(3)
+    people = np.repeat(np.arange(12), [1, 2, 3] * 4)
+    rotation = clusters.rotation_of_people(people, rng)
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(24), atol=1e-12)
+    features = rng.normal(size=(12, 50))[people]
+    turned = rotation @ features
+    for person in range(12):
+        assert np.ptp(turned[people == person], axis=0).max() < 1e-9
+    assert np.abs(turned - features).mean() > 0.5
+
+
+def test_several_arrays_of_a_person_are_no_clusters(monkeypatch):
+    """Sixteen people without clusters, each measured three times: a null that rotates arrays, not
+    people, takes most of them for clusters."""
+    monkeypatch.setattr(clusters, "METHODS", {"Agglomerative": clusters.agglomerative})
+    rng = np.random.default_rng(0)
+    people = np.repeat(np.arange(16), 3)
+    found = 0
+    for seed in range(5):
+        features = rng.normal(size=(16, 100))[people] + 0.05 * rng.normal(size=(48, 100))
+        number = number_of(features, (3, 4, 5), subsamples=5, nulls=9, seed=seed, people=people)
+        found += number.p <= 0.1
+    assert found <= 1
+
+
+def test_a_gradual_change_passes_for_clusters(monkeypatch):
+    """Genes that peak one after another, as along a development: no groups, but stable clusters.
+
+    That is why the sentence on the number of clusters names it.
+    """
+    monkeypatch.setattr(clusters, "METHODS", {"Agglomerative": clusters.agglomerative})
+    found = 0
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        stage = rng.random(40)
+        peak = rng.uniform(-0.2, 1.2, 150)
+        features = 3 * np.exp(-np.square((stage[:, None] - peak) / 0.25))
+        features += rng.normal(size=features.shape)
+        number = number_of(features, (2, 3, 4), subsamples=5, nulls=9, seed=seed)
+        found += number.p <= 0.1
+    assert found >= 2
 
 
 @pytest.mark.parametrize("kind", ["skewed", "heavy-tailed"])

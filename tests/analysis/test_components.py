@@ -1,5 +1,7 @@
 """Components: planted ranks and noise, scikit-learn and hand computation as oracles."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from sklearn.pipeline import Pipeline
 from expression.analysis import components
 from expression.analysis.components import ERROR
 from expression.preprocessing import GeneFilter, Preprocessing
+from planted import simulate
 
 STEPS = [("as_given", "passthrough")]
 PREPROCESSED = Preprocessing().steps()
@@ -26,15 +29,16 @@ def planted(rank, seed=1, n_patients=30, n_genes=300):
     return pd.DataFrame(X).add_prefix("g").rename("p{}".format)
 
 
-def variance_of(X, steps=STEPS, seed=0, permutations=60):
+def variance_of(X, steps=STEPS, seed=0, permutations=60, groups=None):
     fitted = components.fit_components(X, steps)
-    return components.parallel_analysis(fitted, X, permutations, seed)
+    return components.parallel_analysis(fitted, X, groups, permutations, seed)
 
 
 def hold_out(X, steps=STEPS, count=9, retained=9, folds=None):
     """Leave one patient out at a time, or those of each fold."""
     loadings = components.fit_components(X, steps).loadings.iloc[:, :count]
-    return components.held_out_scores(loadings, X, steps, retained, folds or len(X), seed=0)
+    folds = folds or len(X)
+    return components.held_out_scores(loadings, X, None, steps, retained, folds, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -66,20 +70,55 @@ def test_the_null_is_that_of_columns_permuted_one_by_one():
     rng = np.random.default_rng((4, 7))
     by_hand = np.column_stack([rng.permutation(column) for column in Z.T])
     oracle = PCA().fit(by_hand).explained_variance_ratio_
-    np.testing.assert_allclose(components.permuted_ratio(Z, (4, 7)), oracle, atol=1e-12)
+    np.testing.assert_allclose(components.permuted_ratio(Z, None, (4, 7)), oracle, atol=1e-12)
 
 
 def test_a_component_behind_one_not_retained_is_not_retained(monkeypatch):
     X = planted(3)
     ratio = components.fit_components(X, STEPS).ratio.to_numpy()
     null = np.r_[0, ratio[1] * 1.01, np.zeros(28)]
-    monkeypatch.setattr(components, "permuted_ratio", lambda Z, seed: null)
+    monkeypatch.setattr(components, "permuted_ratio", lambda Z, people, seed: null)
     assert list(variance_of(X)["retained"][:4]) == [True, False, False, False]
+
+
+def several_arrays(X, count, noise=0.05, seed=0):
+    """Several arrays of each patient of X, with noise; and the patient of each."""
+    rng = np.random.default_rng(seed)
+    arrays = X.loc[X.index.repeat(count)]
+    groups = pd.Series(arrays.index, [f"array {i}" for i in range(len(arrays))])
+    arrays = arrays.set_axis(groups.index)
+    return arrays + noise * rng.normal(size=arrays.shape), groups
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+@pytest.mark.parametrize("count", [2, 3])
+def test_arrays_of_one_person_make_no_component(rank, count):
+    """Permuted as if of people of their own, each person would be one."""
+    X, groups = several_arrays(planted(rank, n_patients=20), count)
+    assert variance_of(X, groups=groups)["retained"].sum() == rank
+    assert variance_of(X)["retained"].sum() > rank
+
+
+def test_people_are_permuted_with_what_their_arrays_share():
+    people = np.repeat(np.arange(6), [1, 2, 3, 1, 2, 3])
+    Z = np.random.default_rng(0).normal(size=(6, 40))[people]
+    permuted = components.permute_people(Z, people, np.random.default_rng(1))
+    for person in range(6):
+        assert np.ptp(permuted[people == person], axis=0).max() < 1e-12
+    np.testing.assert_allclose(permuted.mean(axis=0), 0, atol=1e-12)
+    values = np.sort(np.unique(Z.round(9), axis=0), axis=0)
+    moved = np.unique(permuted.round(9), axis=0)
+    shift = np.sort(moved, axis=0) - values
+    np.testing.assert_allclose(shift - shift[0], 0, atol=1e-8)
 
 
 def test_the_null_is_the_95th_percentile_of_the_permutations(monkeypatch):
     """Of 101 permutations that reach 0.000, 0.001, ..., 0.100, whatever the component."""
-    monkeypatch.setattr(components, "permuted_ratio", lambda Z, seed: np.full(30, seed[1] / 1_000))
+
+    def reached(Z, people, seed):
+        return np.full(30, seed[1] / 1_000)
+
+    monkeypatch.setattr(components, "permuted_ratio", reached)
     variance = variance_of(planted(3), permutations=101)
     np.testing.assert_allclose(variance["permuted_95"], 0.095)
     np.testing.assert_allclose(variance["cumulative"], variance["ratio"].cumsum())
@@ -170,6 +209,26 @@ def test_folds_hold_every_patient_out_once_and_tell_axes_from_directions_in_nois
     assert (overlap[4:] < 0.8).all()
 
 
+def test_arrays_of_one_person_are_held_out_together(monkeypatch):
+    X, groups = several_arrays(planted(2, n_patients=12), 2)
+    held_out_together = []
+    score_fold = components.score_fold
+
+    def record(X, steps, loadings, retained, others, held_out):
+        assert not set(groups.iloc[others]) & set(groups.iloc[held_out])
+        held_out_together.append(list(held_out))
+        return score_fold(X, steps, loadings, retained, others, held_out)
+
+    monkeypatch.setattr(components, "score_fold", record)
+    loadings = components.fit_components(X, STEPS).loadings.iloc[:, :2]
+    for folds, sizes in ((12, {2}), (5, {4, 6})):
+        held_out_together.clear()
+        scores, _ = components.held_out_scores(loadings, X, groups, STEPS, 2, folds, seed=0)
+        assert {len(fold) for fold in held_out_together} == sizes
+        assert sorted(np.concatenate(held_out_together)) == list(range(24))
+        assert list(scores.index) == list(X.index)
+
+
 @pytest.mark.parametrize("count", [10, 40])
 def test_fewer_genes_than_patients_are_enough(data, count):
     varying = GeneFilter().fit(data.X_train.clip(100, 16_000)).get_support()
@@ -194,6 +253,35 @@ def test_interval_of_cohen_d_inverts_the_noncentral_t_distribution(n_a, n_b, shi
     assert d == pytest.approx((a.mean() - b.mean()) / np.sqrt(pooled))
     tails = nct.cdf(d / unit, n_a + n_b - 2, np.array([low, high]) / unit)
     np.testing.assert_allclose(tails, [0.975, 0.025], atol=1e-4)
+
+
+def test_an_interval_of_more_confidence_is_wider():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(1, 1, 11), rng.normal(0, 1, 27)
+    d, low, high = components.cohen_d(a, b, confidence=0.99)
+    unit = np.sqrt(1 / 11 + 1 / 27)
+    tails = nct.cdf(d / unit, 36, np.array([low, high]) / unit)
+    np.testing.assert_allclose(tails, [0.995, 0.005], atol=1e-4)
+
+
+def test_people_are_counted_once_a_side_with_the_mean_of_their_arrays():
+    rng = np.random.default_rng(0)
+    of_people = pd.DataFrame({"PC1": rng.normal(size=12)}, [f"p{i}" for i in range(12)])
+    arrays, groups = several_arrays(of_people, 3, noise=0)
+    one_side = groups < "p5"
+    contrast = {"some": (one_side, ~one_side)}
+    first = of_people.index < "p5"
+    of_means = components.effect_sizes(of_people, {"some": (first, ~first)})
+    found = components.effect_sizes(arrays, contrast, groups)
+    pd.testing.assert_frame_equal(found, of_means)
+    arrays.iloc[0] += 3  # of the first person, the mean of three
+    of_people.iloc[0] += 1
+    found = components.effect_sizes(arrays, contrast, groups)
+    pd.testing.assert_frame_equal(
+        found, components.effect_sizes(of_people, {"some": (first, ~first)})
+    )
+    few = {"four": (groups.isin(["p0", "p1", "p2", "p3"]), groups >= "p4")}  # with 12 arrays
+    assert components.effect_sizes(arrays, few, groups).empty
 
 
 def test_effect_sizes_find_what_is_planted_and_nothing_else(data):
@@ -246,3 +334,59 @@ def test_contrasts_have_the_patients_they_name_on_their_sides(data):
     }
     for one_side, other_side in (in_training | of_sets).values():
         assert not (one_side & other_side).any()
+
+
+# Batches
+
+
+def in_batches(names, data):
+    """The data, their patients of each class in batches of these names by turns."""
+    batches = [names[i // 2 % len(names)] for i in range(len(data.y_all))]
+    return replace(data, batches=pd.Series(batches, data.y_all.index))
+
+
+def test_each_batch_is_compared_with_the_others_of_its_class():
+    data = in_batches(["x", "y", "z"], simulate(effect=0))
+    contrasts = components.contrasts_of_batches(data)
+    assert list(contrasts) == [
+        f"{batch} - other batches, {label}" for label in ("control", "case") for batch in "xyz"
+    ]
+    for name, (one_side, other_side) in contrasts.items():
+        batch, label = name[0], name.split(", ")[1]
+        assert set(data.batches[one_side]) == {batch}
+        assert set(data.batches[other_side]) == set("xyz") - {batch}
+        assert set(data.y_all[one_side | other_side]) == {label}
+        assert (one_side | other_side).sum() == 40
+
+
+def test_two_batches_are_compared_once_and_one_not_at_all():
+    data = simulate(effect=0)
+    assert components.contrasts_of_batches(data) == {}
+    assert components.contrasts_of_batches(in_batches(["x"], data)) == {}
+    two = components.contrasts_of_batches(in_batches(["x", "y"], data))
+    assert list(two) == ["x - other batches, control", "x - other batches, case"]
+    by_class = replace(data, batches=data.y_all.astype(str))
+    assert components.contrasts_of_batches(by_class) == {}
+
+
+def test_a_planted_batch_effect_is_found_within_each_class_and_none_in_95_percent():
+    """Of 60 cohorts at most 8 without any, which a rate of 5 % exceeds once in 200 times."""
+    data = in_batches(["x", "y", "z"], simulate(effect=0))
+    contrasts = components.contrasts_of_batches(data)
+    rng = np.random.default_rng(0)
+    found = {0: 0, 2: 0}
+    for cohort in range(60):
+        values = pd.DataFrame(rng.normal(size=(80, 2)), data.y_all.index).add_prefix("PC")
+        for effect in (0, 2) if cohort < 5 else (0,):
+            shifted = values.assign(PC1=values["PC1"] + effect * (data.batches == "x"))
+            table = components.corrected_effect_sizes(shifted, contrasts, None)
+            beyond = table[(table["low"] > 0) | (table["high"] < 0)]
+            found[effect] += len(beyond) > 0
+            if effect:
+                assert set(beyond[beyond["d"] > 0].index) == {
+                    ("x - other batches, control", "PC1"),
+                    ("x - other batches, case", "PC1"),
+                }
+    assert len(table) == 12
+    assert found[2] == 5
+    assert 0 < found[0] <= 8

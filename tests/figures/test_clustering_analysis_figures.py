@@ -103,6 +103,19 @@ def test_the_tree_thins_out_the_names_of_many_patients(long_names):
     assert_legend_fits(figure)
 
 
+def test_where_people_have_several_arrays_the_titles_say_arrays(long_names):
+    scores, partitions, groups, palette = long_names
+    resampled = {key: np.tile(labels, (2, 1)) for key, labels in partitions.items()}
+    options = {"ks": [2], "noun": "arrays"}
+    figures = [
+        draw_clusters(scores, partitions, groups, palette, variance=100, **options),
+        draw_consensus(resampled, partitions, groups, palette, **options),
+        draw_dendrogram(scores, groups, palette, noun="arrays"),
+    ]
+    for figure in figures:
+        assert "80 arrays" in figure.get_suptitle()
+
+
 def test_stability_stands_beside_that_of_noise_for_every_method():
     keys = itertools.product(clusters.METHODS, (2, 3))
     index = pd.MultiIndex.from_tuples(keys, names=["method", "k"])

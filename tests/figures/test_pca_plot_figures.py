@@ -8,12 +8,14 @@ from matplotlib.colors import to_hex
 
 from expression.analysis.components import ERROR
 from expression.figures.pca_plot import (
+    draw_batches,
     draw_errors,
     draw_loadings,
     draw_patients,
     draw_planes,
     draw_scree,
 )
+from expression.running import style
 from expression.running.style import class_palette, subgroup_palette
 
 
@@ -25,7 +27,7 @@ def test_scree_figure_shows_null_and_rules():
     ratio = pd.Series([0.5, 0.3, 0.1, 0.06, 0.04])
     variance = pd.DataFrame({"ratio": ratio, "cumulative": ratio.cumsum(), "permuted_95": 0.2})
     variance["retained"] = ratio > 0.2
-    figure = draw_scree(variance, {0.8: 2, 0.9: 3, 0.95: 4}, 1_234)
+    figure = draw_scree(variance, {0.8: 2, 0.9: 3, 0.95: 4}, "1,234 training patients")
     left, right = figure.axes
     labels = ["95th percentile under permutation", "not retained", "retained (2)"]
     assert legend_texts(left.get_legend()) == labels
@@ -64,6 +66,64 @@ def test_planes_are_as_many_as_the_components_drawn_need(data):
     points = np.vstack([line.get_xydata() for line in figure.axes[1].lines])
     np.testing.assert_allclose(np.sort(points[:, 0]), np.sort(scores["PC3"]))
     assert figure.get_suptitle() == "72 patients on the components of the 38 training patients"
+
+
+def test_batches_are_told_by_marker_and_fit_the_page_with_ten_long_names(data):
+    values = np.random.default_rng(0).normal(size=(72, 3))
+    scores = pd.DataFrame(values, data.X_all.index, ["PC1", "PC2", "PC3"])
+    ratio = pd.Series([0.165, 0.1, 0.05], scores.columns)
+    names = [f"Department of Haematology, hospital number {i}" for i in range(10)]
+    batches = pd.Series([names[i % 10] for i in range(72)], data.X_all.index)
+    with style.theme():
+        figure = draw_batches(scores, ratio, replace(data, batches=batches), drawn=3)
+        figure.draw_without_rendering()
+        height = figure.axes[0].get_window_extent().height / figure.dpi
+        legend, page = figure.legends[0].get_window_extent(), figure.bbox
+    assert height > 2
+    assert page.x0 <= legend.x0
+    assert legend.x1 <= page.x1
+    assert page.y0 <= legend.y0
+    labels = [" ".join(label.split()) for label in legend_texts(figure.legends[0])]
+    counts = batches.value_counts()
+    assert labels == [
+        *("B-cell ALL", "T-cell ALL", "AML"),
+        *(f"{name} ({counts[name]})" for name in names),
+        *("filled: training", "open: test"),
+    ]
+    handles = figure.legends[0].legend_handles[3:13]
+    markers = {name: handle.get_marker() for name, handle in zip(names, handles, strict=True)}
+    assert len(set(markers.values())) == 10
+
+    drawn = {}
+    for line in figure.axes[1].lines:
+        is_filled = line.get_markerfacecolor() != "none"
+        for x, y in line.get_xydata():
+            drawn[x, y] = (line.get_marker(), line.get_color(), is_filled)
+    palette = subgroup_palette(data)
+    for patient, (_, y, x) in scores.iterrows():
+        expected = (
+            markers[batches[patient]],
+            palette[data.subgroups[patient]],
+            data.sample_set[patient] == "train",
+        )
+        assert drawn[x, y] == expected
+    assert len(drawn) == 72
+
+
+def test_without_test_patients_no_fill_is_explained(data):
+    none = {"X_test": data.X_test[:0], "y_test": data.y_test[:0], "subtypes": None}
+    batches = pd.Series("one", data.X_all.index)
+    scores = pd.DataFrame(0.0, data.X_train.index, ["PC1", "PC2"])
+    ratio = pd.Series([0.2, 0.1], scores.columns)
+    figure = draw_batches(scores, ratio, replace(data, batches=batches, **none), drawn=2)
+    assert legend_texts(figure.legends[0]) == ["ALL", "AML", "one (38)"]
+
+
+def test_where_people_have_several_arrays_the_titles_say_arrays(data):
+    data = replace(data, groups=data.y_all.index.to_series())
+    scores = pd.DataFrame(0.0, data.X_all.index, ["PC1", "PC2"])
+    figure = draw_planes(scores, pd.Series([0.2, 0.1], scores.columns), data, 2)
+    assert figure.get_suptitle() == "72 arrays on the components of the 38 training arrays"
 
 
 def test_errors_are_drawn_over_the_first_component(data):
