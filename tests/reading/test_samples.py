@@ -261,6 +261,15 @@ def test_a_sheet_of_a_folder_must_fit_it(tmp_path, content, message):
         load(tmp_path, {SAMPLES_FILE: content})
 
 
+def test_a_number_that_differs_between_all_does_not_name_the_patients(tmp_path):
+    header = ["who", "age", "array", "source"]
+    rows = [[PEOPLE[p], 30 + int(p), p, SITES[p]] for p in CLASSES]
+    with refused("samples.csv: must have a column of patients - found none beside source, who;"):
+        load(tmp_path, {SAMPLES_FILE: [header, *rows]}, group_column="who")
+    data = load(tmp_path, {SAMPLES_FILE: [[*header[:2], "sample", "source"], *rows]})
+    assert data.batches.to_dict() == by_number(SITES)
+
+
 def test_patients_that_are_left_out_need_no_row(tmp_path):
     tables = {SAMPLES_FILE: [row for row in samples() if row[0] != "26"]}
     data = load(tmp_path, tables, drop=["26"])
