@@ -214,7 +214,7 @@ def test_a_folder_takes_source_and_subtype_unless_others_are_named(small, tmp_pa
     assert "Batches: column 'site' of actual.csv." in data.origin
     with refused(
         "--batch-column: must be a column of .*samples.csv or .*actual.csv - found cancer, patient,"
-        " patient, site, source, subtype, tissue; choose one"
+        " site, source, subtype, tissue; choose one"
     ):
         load(tmp_path, tables | {LABELS: labels}, batch_column="hospital")
 
