@@ -145,7 +145,7 @@ def check_named(options: ReadingOptions, sheets: list[Sheet], expression: list[S
 def no_column(kind: str, sheets: list[Sheet]) -> DataError:
     """Return the refusal of a name that no column of the sheets has."""
     files = " or ".join(str(sheet.path) for sheet in sheets) or "the file of classes"
-    names = [name for sheet in sheets for name in sheet.header.values()]
+    names = list(dict.fromkeys(name for sheet in sheets for name in sheet.header.values()))
     found = f"found {shortlist(names[:20], 20) or 'none'}" + (", ..." if names[20:] else "")
     advice = "choose one, or add it to a table of patient and class (--labels)"
     return refusal(KINDS[kind].option, f"must be a column of {files}", found, advice)

@@ -133,11 +133,11 @@ def _add_shared_options(parser: ScriptParser, script: str) -> None:
 def _add_own_data_options(parser: ScriptParser) -> None:
     add = parser.add_argument_group(
         "your own data",
-        "The file of classes names the patients; the columns or rows with those names are the\n"
-        "patients, the first unique other text names the genes, the rest is ignored. Text with\n"
-        "comma, semicolon or tab, GCT, GEO series matrix, .xlsx; plain or gzip. It is the sample\n"
-        "sheet, too, as samples.csv is in a data folder, and a table with a row a patient: other\n"
-        "columns of it say from which laboratory and person an array is.",
+        "The file of classes is the sample sheet: it names the patients. The columns or rows with\n"
+        "those names are the patients, the first unique other text names the genes, the rest is\n"
+        "ignored. Other columns of the sheet, or of the samples.csv of a data folder, can say of\n"
+        "which laboratory and person each array is. Text with comma, semicolon or tab, GCT, GEO\n"
+        "series matrix, .xlsx; plain or gzip.",
     ).add_argument
     add(
         "--train",

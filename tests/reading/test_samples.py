@@ -214,7 +214,7 @@ def test_a_folder_takes_source_and_subtype_unless_others_are_named(small, tmp_pa
     assert "Batches: column 'site' of actual.csv." in data.origin
     with refused(
         "--batch-column: must be a column of .*samples.csv or .*actual.csv - found cancer, patient,"
-        " patient, site, source, subtype, tissue; choose one"
+        " site, source, subtype, tissue; choose one"
     ):
         load(tmp_path, tables | {LABELS: labels}, batch_column="hospital")
 
@@ -259,6 +259,15 @@ def test_a_sheet_of_a_folder_must_fit_it(tmp_path, content, message):
         return
     with refused(message):
         load(tmp_path, {SAMPLES_FILE: content})
+
+
+def test_a_number_that_differs_between_all_does_not_name_the_patients(tmp_path):
+    header = ["who", "age", "array", "source"]
+    rows = [[PEOPLE[p], 30 + int(p), p, SITES[p]] for p in CLASSES]
+    with refused("samples.csv: must have a column of patients - found none beside source, who;"):
+        load(tmp_path, {SAMPLES_FILE: [header, *rows]}, group_column="who")
+    data = load(tmp_path, {SAMPLES_FILE: [[*header[:2], "sample", "source"], *rows]})
+    assert data.batches.to_dict() == by_number(SITES)
 
 
 def test_patients_that_are_left_out_need_no_row(tmp_path):
