@@ -228,11 +228,12 @@ def in_short(data: ExpressionData, results: Results) -> list[str]:
     """Return sentences for a reader who reads no table."""
     sentences = [verdict(data, results)]
     if results.tested is not None:
-        sentences += in_short_of_test(results)
+        sentences.append(counts_sentence(results.tested))
     if data.batches is not None:
         sentences += in_short_of_batches(data, results)
     sentences.append(permutation_sentence(results.permuted))
     if results.tested is not None:
+        sentences.append(missed_sentence(results.tested))
         sentences += warnings_of_test(data, results)
     if data.batches is None:
         sentences.append("No interval covers other laboratories, or patients chosen otherwise.")
@@ -278,9 +279,8 @@ def best_in_training(nested: Resampled) -> str:
     return nested.table.loc["Brier score", "mean"][classifier_names()].idxmin()
 
 
-def in_short_of_test(results: Results) -> list[str]:
-    """Return how many test patients are predicted correctly, and who is not."""
-    tested = results.tested
+def counts_sentence(tested: Tested) -> str:
+    """Return how many test patients each model predicts correctly."""
     names = classifier_names()
     by_count = {}
     for name in sorted(names, key=lambda name: -tested.correct[name].iloc[0]):
@@ -288,15 +288,19 @@ def in_short_of_test(results: Results) -> list[str]:
     counts = "; ".join(f"{join_words(of_count)} {text}" for text, of_count in by_count.items())
     spans = {name: span_text(tested.correct[name]) for name in names}
     varying = ", ".join(f"{name} {span}" for name, span in spans.items() if span)
+    return (
+        f"Test patients predicted correctly (95 % interval): {counts}; with other random states "
+        f"{varying or 'the same'}."
+    )
 
-    missed = predicts_positive(tested.P[names]).ne(tested.y.cat.codes, axis=0)
+
+def missed_sentence(tested: Tested) -> str:
+    """Return which test patients are predicted wrongly."""
+    called = predicts_positive(tested.P[classifier_names()])
+    missed = called.ne(tested.y.cat.codes, axis=0)
     by_all = named_patients(tested.y[missed.all(axis=1)])
     by_some = named_patients(tested.y[missed.any(axis=1) & ~missed.all(axis=1)])
-    return [
-        f"Test patients predicted correctly (95 % interval): {counts}; with other random states "
-        f"{varying or 'the same'}.",
-        f"Missed by all models: {by_all or 'no test patient'}; by some: {by_some or 'none'}.",
-    ]
+    return f"Missed by all models: {by_all or 'no test patient'}; by some: {by_some or 'none'}."
 
 
 def named_patients(classes: pd.Series) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 START, END = "<!-- results: written by `make readme` -->\n", "<!-- end of results -->\n"
-SENTENCES = 3  # of a script's answer in short
+SENTENCES = 6  # of a script's answer in short
 QUESTIONS = {
     "Q1: Can gene expression tell the classes apart, and how sure are we?": ["classifier_models"],
     "Q2: Which genes decide, and how surely those genes?": ["explainability"],

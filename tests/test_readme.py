@@ -18,6 +18,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import summary
+from expression.analysis.batches import batch_alone
 from expression.analysis.components import ERROR
 from run_script import contents, record, table
 from summary import ROOT, SCRIPTS, render, split_readme
@@ -63,6 +64,18 @@ def test_every_number_of_the_results_is_what_the_scripts_say(default_run):
     assert NUMBER.sub("#", stated) == NUMBER.sub("#", found)
     for a, b in zip(NUMBER.findall(stated), NUMBER.findall(found), strict=True):
         assert abs(float(a) - float(b)) <= TOLERANCE["." in a], (a, b)
+
+
+def test_the_introduction_says_what_the_hospital_alone_predicts(data):
+    test = data.X_test.index
+    train = data.X_train.index
+    hospitals = data.batches
+    assert pd.crosstab(hospitals[train], data.y_train).to_dict("index") == {
+        "CALGB": {"ALL": 0, "AML": 11},
+        "DFCI": {"ALL": 27, "AML": 0},
+    }
+    worst, best = batch_alone(data.y_train, hospitals[train], data.y_test, hospitals[test])
+    assert f"only the hospital is right for {worst}–{best} of the {len(test)} test" in README
 
 
 def test_the_first_sentence_counts_the_probe_sets_and_the_controls_among_them(data):
@@ -112,7 +125,7 @@ def test_the_components_of_the_shipped_data(default_run, data):
     scores, loadings = table(files, "scores"), table(files, "loadings")
     names = [f"PC{i}" for i in range(1, 11)]
     held_out = [f"{name} held out" for name in names]
-    assert list(scores) == ["class", "subtype", "set", ERROR, *names, *held_out]
+    assert list(scores) == ["class", "subtype", "batch", "set", ERROR, *names, *held_out]
     assert list(scores.index) == list(data.X_all.index)
     assert len(loadings) == 3_051
     assert list(loadings) == [*names, "gene"]
@@ -164,8 +177,9 @@ def test_the_lock_serves_every_python_and_names_no_index():
 # --- the page of results -------------------------------------------------------------------------
 
 
-def test_the_page_answers_each_question_in_three_lines_a_figure_a_table_and_links(tmp_path, capsys):
-    headline = {"title": "Q2", "in_short": ["1.", "2.", "3.", "4."], "rows": [{"a": "b", "c": "|"}]}
+def test_the_page_answers_each_question_in_six_lines_a_figure_a_table_and_links(tmp_path, capsys):
+    sentences = [f"{n}." for n in range(1, 8)]
+    headline = {"title": "Q2", "in_short": sentences, "rows": [{"a": "b", "c": "|"}]}
     record = {"script": "explainability.py", "headline": headline}
     record["files"] = ["heatmap.csv", "heatmap.png", "top_genes.png"]
     (tmp_path / "explainability").mkdir()
@@ -175,7 +189,7 @@ def test_the_page_answers_each_question_in_three_lines_a_figure_a_table_and_link
     page = (tmp_path / "summary.md").read_text()
     assert page.count("Not answered yet") == 3
     answer = (
-        "- 1.\n- 2.\n- 3.\n\n![heatmap, see docs/gallery.md](explainability/heatmap.png)\n\n"
+        "- 1.\n- 2.\n- 3.\n- 4.\n- 5.\n- 6.\n\n![heatmap, see docs/gallery.md](explainability/heatmap.png)\n\n"
         "| a | c |\n| --- | --- |\n| b | \\| |\n\nAll of `explainability.py`: "
         "[heatmap.csv](explainability/heatmap.csv), [heatmap.png](explainability/heatmap.png), "
         "[top_genes.png](explainability/top_genes.png).\n\n"

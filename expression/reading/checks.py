@@ -22,8 +22,8 @@ FEW_ZEROS = 0.02  # that arrays may have, if no value is below 0
 MAX_SCANNED = 2**17  # a scanner has 16 bits; twice that leaves room for re-scaled arrays
 MILLION_WITHIN = 0.01  # of a million, what CPM and TPM of a patient sum to once genes are rounded
 NEAR_COPY = 0.98  # correlation of two arrays of one person; of two shipped patients at most 0.90
-# On fewer genes, patients correlate so by chance: of 300 whose true correlation is 0.90, the most
-# alike two reach 0.96 on 100 genes, but 0.98 on 50 (20 simulations each)
+# On few genes, patients correlate so by chance: of 300 whose true correlation is 0.90, the most
+# alike two reach 0.96 on 100 genes; of 0.93, they reach 0.98 on 50 (20 simulations each)
 MIN_GENES_TO_COMPARE = 100
 # Of more, every second, third, ... is compared, which tells a correlation of 0.98 to 0.002: for
 # 300 x 20,000 that takes 0.06 s where all genes take 0.15 s, of a loading of 0.6 s
