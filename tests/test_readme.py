@@ -189,7 +189,8 @@ def test_the_page_answers_each_question_in_six_lines_a_figure_a_table_and_links(
     page = (tmp_path / "summary.md").read_text()
     assert page.count("Not answered yet") == 3
     answer = (
-        "- 1.\n- 2.\n- 3.\n- 4.\n- 5.\n- 6.\n\n![heatmap, see docs/gallery.md](explainability/heatmap.png)\n\n"
+        "- 1.\n- 2.\n- 3.\n- 4.\n- 5.\n- 6.\n\n"
+        "![heatmap, see docs/gallery.md](explainability/heatmap.png)\n\n"
         "| a | c |\n| --- | --- |\n| b | \\| |\n\nAll of `explainability.py`: "
         "[heatmap.csv](explainability/heatmap.csv), [heatmap.png](explainability/heatmap.png), "
         "[top_genes.png](explainability/top_genes.png).\n\n"
