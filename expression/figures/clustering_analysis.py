@@ -160,6 +160,6 @@ def draw_dendrogram(
     below.imshow([to_rgba_array(list(subgroups.iloc[order].map(palette)))], aspect="auto")
     below.set(yticks=[], xlabel="patient")
     style.name_ticks(below.xaxis, subgroups.index[order], 0.9 * style.PAGE_WIDTH)
-    title = f"Ward's tree of {len(scores)} {noun}, their subgroups below"
+    title = f"Ward's tree of {len(scores)} {noun}, their groups below"
     draw_title_and_legend(figure, title, style.color_handles(palette))
     return figure
