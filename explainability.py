@@ -1,8 +1,9 @@
 """Which genes tell AML from ALL, and how surely those genes? (Q2)
 
-The tuned models of `classifier_models.py` are taken apart: by the importance they give each gene
-(|coefficient| per standard deviation, impurity decrease, gain), and by SHAP values, each gene's
-signed contribution to a patient's output.
+The models of `classifier_models.py`, tuned as there, but on the mean over ten partitions of the
+patients into folds, are taken apart: by the importance they give each gene (|coefficient| per
+standard deviation, impurity decrease, gain), and by SHAP values, each gene's signed contribution
+to a patient's output.
 
 The trap: another 38 patients would give another list of importances. So the models are refitted on
 complementary subsamples, each half of the training patients, and a gene is selected only if it
@@ -10,6 +11,11 @@ keeps coming back: in at least 75 % of the subsamples it is among the q genes of
 the models (stability selection). q is the largest number whose bound on the expected number of
 falsely selected genes is at most --expected-false. The same on permuted labels shows what is
 selected where there is nothing to find, and on four fifths of the patients how much hangs on them.
+
+The other trap: a gene may tell one laboratory from another. Where batches are known, each gene is
+tested for a difference between batches of one class, and has its AUC within batches, of patients of
+one batch alone. Where a person has several arrays, all of them are in the same half, and tests of
+single genes take their mean.
 
 Input: a data folder (see expression/reading/load.py). Written to outputs/explainability/:
     metrics.txt, metrics.json                  the selected genes, and the evidence for each gene
@@ -27,9 +33,18 @@ import numpy as np
 import pandas as pd
 
 from expression.analysis import genes, selection
+from expression.analysis.batches import LEVEL, pairs_within
 from expression.analysis.models import build_models
-from expression.analysis.selection import SELECTED_FROM, SUBSETS, Controls, PatientSet, Rule
-from expression.analysis.tuning import fit_models
+from expression.analysis.selection import (
+    SELECTED_FROM,
+    SUBSETS,
+    Controls,
+    PatientSet,
+    Rule,
+    range_of_most,
+)
+from expression.analysis.tuning import fit_models, people_of
+from expression.data import ExpressionData
 from expression.figures import explainability as figures
 from expression.running import style
 from expression.running.command import (
@@ -44,9 +59,13 @@ from expression.running.command import (
 from expression.running.report import Report, join_first
 
 N_LEADING = 20  # genes in figures and tables
-PAIRS = Repetitions(50, fewest=5)
-PERMUTATIONS = Repetitions(10, fewest=3)
-STAGES = {"tuning": 2, "subsamples": 12, "controls": 33, "drawing": 7}  # and roughly their seconds
+N_SHOWN = 8  # of them in the last table of metrics.txt
+MAX_NAMED = 5  # batches in a sentence
+PARTITIONS = 10  # to tune on: with one, settings and so the genes hang on the seed
+PAIRS = Repetitions(175, fewest=15)
+PERMUTATIONS = 3
+# And roughly their seconds
+STAGES = {"tuning": 4, "subsamples": 40, "permuted labels": 7, "fewer patients": 5, "drawing": 7}
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -61,8 +80,9 @@ def parse_args(argv=None) -> argparse.Namespace:
     add(
         "--permutations",
         type=whole_number(1),
+        default=PERMUTATIONS,
         metavar="N",
-        help=f"permuted labels to repeat the selection with ({PERMUTATIONS})",
+        help=f"permuted labels to repeat the selection with (default: {PERMUTATIONS})",
     )
     add(
         "--expected-false",
@@ -72,6 +92,11 @@ def parse_args(argv=None) -> argparse.Namespace:
         help="bound on the expected number of falsely selected genes (default: 1)",
     )
     return parser.parse_args(argv)
+
+
+def count_people(data: ExpressionData, y: pd.Series) -> int:
+    """Return how many people the arrays of y are of."""
+    return len(y) if data.groups is None else data.groups.loc[y.index].nunique()
 
 
 def headline_title(table: pd.DataFrame) -> str:
@@ -86,12 +111,16 @@ def headline_rows(table: pd.DataFrame) -> list[dict]:
         "gene": ("gene", partial(style.shorten, width=24)),
         "accession": ("accession", str),
         "higher_in": ("higher in", str),
-        "frequency": ("subsamples", "{:.0%}".format),
+        "frequency": ("halves", "{:.0%}".format),
         "subsets": ("subsets", f"{{}} of {SUBSETS}".format),
         "auc": ("AUC train", "{:.2f}".format),
         "test_auc": ("AUC test", "{:.2f}".format),
-        "literature": ("literature", lambda label: "yes" if label else ""),
+        "auc_within_batches": ("AUC within", "{:.2f}".format),
+        "follows_batch": ("batch", lambda follows: "differs" if follows else ""),
+        "literature": ("paper", lambda label: "yes" if label else ""),
     }
+    if "follows_batch" in table:  # a line has no room for all, and in training all are high
+        del columns["auc"]
     first = table[table["selected"]].head(N_LEADING).reset_index()
     cells = {
         title: first[column].map(to_text)
@@ -102,16 +131,21 @@ def headline_rows(table: pd.DataFrame) -> list[dict]:
 
 
 def in_short(
-    table: pd.DataFrame, rule: Rule, controls: Controls, *, n_train: int, n_test: int
+    table: pd.DataFrame,
+    rule: Rule,
+    controls: Controls,
+    people: genes.People,
+    *,
+    n_train: int,
+    n_test: int,
 ) -> list[str]:
     """Return the sentences that answer the question: the selected genes, and their worth."""
     selected = table[table["selected"]]
     sentences = [
         selection_sentence(table, rule, n_train),
         *control_sentences(selected, rule, controls),
-        f"It is no complete list: {(table['welch_q'] < 0.05).sum():,} genes differ between the "
-        f"classes at a false discovery rate of 5 %, {(table['max_t_p'] < 0.05).sum()} at a "
-        "family-wise error rate of 5 %.",
+        f"It is no complete list: {(table['welch_q'] < LEVEL).sum():,} genes differ between the "
+        "classes at a false discovery rate of 5 %.",
     ]
     if n_test and len(selected):
         auc = selected["test_auc"]
@@ -119,6 +153,8 @@ def in_short(
             f"In the {n_test} test patients, which the selection never saw, each alone "
             f"reaches an AUC of {auc.min():.2f} to {auc.max():.2f}."
         )
+    if people.batches is not None:
+        sentences += batch_sentences(table, people.y, people.batches)
     return sentences
 
 
@@ -131,7 +167,7 @@ def selection_sentence(table: pd.DataFrame, rule: Rule, n_train: int) -> str:
     ]
     return (
         f"{len(selected)} of {len(table):,} genes are selected by {SELECTED_FROM:.0%} or more of "
-        f"{2 * rule.pairs} subsamples of half the {n_train} training patients: "
+        f"{2 * rule.pairs} random halves of the {n_train} training patients: "
         f"{'; '.join(lists) or 'none'}."
     )
 
@@ -139,29 +175,79 @@ def selection_sentence(table: pd.DataFrame, rule: Rule, n_train: int) -> str:
 def control_sentences(selected: pd.DataFrame, rule: Rule, controls: Controls) -> list[str]:
     """Return what the rule promises, and what it selects elsewhere."""
     permuted = controls.permuted_counts
-    permutations = f"{len(permuted)} permutation{'s' * (len(permuted) > 1)}"
+    times = f"{len(permuted)} time{'s' * (len(permuted) > 1)}"
     fewest, most = controls.resampled_range
     nearly_always = (controls.resampled[selected.index].mean() >= 0.95).sum()
-    in_subsets = controls.subsets.sum(axis=1)
     again = controls.subsets[selected.index].sum(axis=1)
+    fewest_of_all, most_of_all = range_of_most(
+        controls.resampled_of_all[selected.index].sum(axis=1)
+    )
     return [
-        f"The rule selects at most {rule.bound:.2f} genes on average that subsamples pick no more "
-        f"often than at random, if frequencies are r-concave ({rule.worst_case:.1f} without that "
-        f"assumption); with permuted labels {permuted.mean():.1f} on average (of {permutations}, "
-        f"each of {2 * controls.pairs} subsamples).",
-        f"Other subsamples, as of another seed, select {fewest} to {most} genes, and "
-        f"{nearly_always} of the {len(selected)} nearly always (95 % of "
-        f"{len(controls.resampled)} bootstrap resamples).",
-        f"Without each fifth of the patients {in_subsets.min()} to {in_subsets.max()} genes are "
-        f"selected, of which {again.min()} to {again.max()} are among these.",
+        f"At most {rule.bound:.1f} such genes are expected by chance (under an assumption that "
+        f"stands below); with shuffled classes the rule selects {permuted.mean():.1f} on average "
+        f"({times}).",
+        f"Another seed, which draws other halves, selects {fewest} to {most} genes, "
+        f"{nearly_always} of the {len(selected)} nearly always; two such lists share "
+        f"{controls.resampled_agreement:.0%} of their genes.",
+        f"Without a fifth of the patients {again.min()} to {again.max()} of the {len(selected)} "
+        f"are selected again, with all of them and as few halves {fewest_of_all} to {most_of_all}.",
     ]
+
+
+def batch_sentences(table: pd.DataFrame, y: pd.Series, batches: pd.Series) -> list[str]:
+    """Return whether the selected genes follow the batch, and what they tell within batches.
+
+    y and batches are of all patients.
+    """
+    return [difference_sentence(table), within_sentence(table, y, batches)]
+
+
+def difference_sentence(table: pd.DataFrame) -> str:
+    """Return how many genes differ between batches of one class."""
+    if "follows_batch" not in table:
+        return (
+            "Whether a gene tells the batch rather than the class cannot be told: "
+            "no class has patients of two batches."
+        )
+    selected = table[table["selected"]]
+    following = selected.loc[selected["follows_batch"], "gene"].tolist()
+    named = f" ({join_first(following, N_LEADING)})" if following else ""
+    differ = "differs" if len(following) == 1 else "differ"
+    return (
+        f"Between batches of one class, {len(following)} of the {len(selected)} selected genes "
+        f"{differ}{named}, at a false discovery rate of 5 % among these; of all {len(table):,} "
+        f"genes, at that rate among all, {(table['batch_q'] < LEVEL).sum():,}."
+    )
+
+
+def within_sentence(table: pd.DataFrame, y: pd.Series, batches: pd.Series) -> str:
+    """Return how well the selected genes tell the classes apart within batches."""
+    if "auc_within_batches" not in table:
+        return "Within a batch no gene can be looked at: no batch has patients of both classes."
+    is_positive = (y.cat.codes == 1).to_numpy()
+    n_classes = y.groupby(batches).nunique()
+    mixed = n_classes.index[n_classes > 1].tolist()
+    pairs = pairs_within(is_positive, batches.to_numpy())
+    where = (
+        f"Within {join_first(mixed, MAX_NAMED)}, the only batch{'es' * (len(mixed) > 1)} with both "
+        f"classes ({pairs:,} pairs of patients to compare)"
+    )
+    auc = table.loc[table["selected"], "auc_within_batches"]
+    if auc.empty:
+        return f"{where}, there is no selected gene to look at."
+    return (
+        f"{where}, each selected gene alone reaches an AUC of {auc.min():.2f} to {auc.max():.2f}."
+    )
 
 
 def report_selection(report: Report, table: pd.DataFrame, rule: Rule, controls: Controls) -> None:
     """Add the rule, and what it selects here and elsewhere."""
     values = {
         "selected genes": int(table["selected"].sum()),
+        "genes with q below 0.05 (Benjamini & Hochberg)": int((table["welch_q"] < LEVEL).sum()),
+        "genes with family-wise p below 0.05": int((table["max_t_p"] < LEVEL).sum()),
         "fewest and most in 95 % of resamples": controls.resampled_range,
+        "agreement of two resamples (Jaccard)": controls.resampled_agreement,
         "first genes of a subsample (q)": rule.first,
         "bound on false selections, r-concave": rule.bound,
         "bound on false selections, worst case": rule.worst_case,
@@ -170,8 +256,11 @@ def report_selection(report: Report, table: pd.DataFrame, rule: Rule, controls: 
     }
     note = (
         f"A gene is selected that is one of the {rule.first} of best mean rank over the models in "
-        f"{SELECTED_FROM:.0%} of the subsamples; a model ranks genes it does not use last. The "
-        "bound counts genes selected no more often than at random (Shah & Samworth 2013)."
+        f"{SELECTED_FROM:.0%} of the halves; a model ranks genes it does not use last. The bound "
+        "is on the expected number of genes that halves pick no more often than at random, if "
+        "their frequencies are r-concave (Shah & Samworth 2013). Resamples: "
+        f"{len(controls.resampled)}, of the pairs of halves. Halves of each permutation of the "
+        f"labels: {2 * controls.permuted_pairs}; of each subset: {2 * controls.subset_pairs}."
     )
     report.add_section("selection", "Stability selection", values, note)
 
@@ -210,21 +299,45 @@ def report_leading_genes(report: Report, table: pd.DataFrame) -> None:
     ]
     leading = table.head(N_LEADING).set_index("gene").filter(columns)
     leading = leading.rename(lambda name: style.shorten(name, 24))
-    report.add_section("leading_genes", "The genes selected most often", leading, note)
+    report.add_section(
+        "leading_genes",
+        "The genes selected most often",
+        leading,
+        note,
+        shown=leading.head(N_SHOWN),
+    )
+
+
+def report_batches(report: Report, table: pd.DataFrame, people: genes.People) -> None:
+    """Add how many genes follow the batch, and how that is told."""
+    values = {
+        "pairs of patients of one batch and different classes": pairs_within(
+            (people.y.cat.codes == 1).to_numpy(), people.batches.to_numpy()
+        )
+    }
+    if "follows_batch" in table:
+        of_selected = table.loc[table["selected"], "follows_batch"]
+        values["selected genes that differ between batches of a class"] = int(of_selected.sum())
+        values["of all genes"] = int((table["batch_q"] < LEVEL).sum())
+    note = (
+        "AUC within: the share of these pairs in which the gene is higher in its class. "
+        "Differences: Kruskal-Wallis tests between the batches of each class, added up over the "
+        "classes; Benjamini-Hochberg among the selected, as among thousands of genes few patients "
+        "show nothing, and over all genes (batch_q in genes.csv). Training and test patients."
+    )
+    report.add_section("batches", "Batches", values, note)
 
 
 @command_line(parse_args)
 def main(args: argparse.Namespace) -> None:
     data = load_data(args)
     pairs = args.pairs or PAIRS.for_patients(len(data.y_all))
-    permutations = args.permutations or PERMUTATIONS.for_patients(len(data.y_all))
     report = start_report(
         args,
         data,
         "Which genes decide, and how surely",
         STAGES,
         pairs=pairs,
-        permutations=permutations,
     )
     log2, expression = genes.expression_tables(data)
     X = data.X_train[expression.columns]
@@ -234,23 +347,29 @@ def main(args: argparse.Namespace) -> None:
     with_importance = {
         name: unfitted for name, unfitted in models.items() if unfitted.model.importance
     }
-    fitted = fit_models(with_importance, data.X_train, y)
+    fitted = fit_models(with_importance, data.X_train, y, data.groups, PARTITIONS)
     pipelines = {name: model.pipeline for name, model in fitted.items()}
     tuned = {name: model.unfitted for name, model in fitted.items()}
 
-    everybody = PatientSet(np.arange(len(y)), y, [args.seed, 0])
+    people = genes.average_arrays(data, expression, log2)
+    everybody = PatientSet(
+        rows=np.arange(len(y)),
+        y=y,
+        seed=[args.seed, 0],
+        groups=people_of(data.X_train.index, data.groups),
+    )
     (selected,) = selection.refit_on_pairs(tuned, X, [everybody], rule, "subsamples")
     of_all_models = selected[:, -1]
-    table = genes.gene_table(data, expression, log2, of_all_models.mean(axis=0), args.seed)
+    table = genes.gene_table(data, people, of_all_models.mean(axis=0), args.seed)
     report.show_table(headline_title(table), headline_rows(table))
 
     controls = selection.run_controls(
         tuned,
         X,
-        y,
+        everybody,
         of_all_models,
         rule,
-        permutations=permutations,
+        permutations=args.permutations,
         seed=args.seed,
     )
     table.insert(4, "subsets", controls.subsets.sum())
@@ -271,11 +390,20 @@ def main(args: argparse.Namespace) -> None:
     report.add_figure("heatmap", figures.draw_heatmap(data, expression, leading))
     report.add_figure("top_genes", figures.draw_top_genes(data, expression, leading, args.seed))
 
-    sentences = in_short(table, rule, controls, n_train=len(data.y_train), n_test=len(data.y_test))
+    sentences = in_short(
+        table,
+        rule,
+        controls,
+        people,
+        n_train=count_people(data, data.y_train),
+        n_test=count_people(data, data.y_test),
+    )
     report.add_headline(headline_title(table), headline_rows(table), sentences)
     report_selection(report, table, rule, controls)
     report_stability(report, list(pipelines), selected, controls)
     report_leading_genes(report, table)
+    if data.batches is not None:
+        report_batches(report, table, people)
     report.add_table("genes", genes.full_table(table, model_tables, data.classes))
     report.write()
 

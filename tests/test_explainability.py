@@ -1,19 +1,23 @@
 """Q2: what the script says, and how it refuses."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.pipeline import Pipeline
 
 import explainability
+from expression.analysis.genes import People
 from expression.analysis.models import ROUNDS
 from expression.analysis.selection import Controls, Rule
 from planted import small_models
 from run_script import record, run, stated_default, table
+from summary import ROOT
 
 
 @pytest.mark.parametrize(
-    ("option", "default"), [("--pairs", 50), ("--permutations", 10), ("--expected-false", 1)]
+    ("option", "default"), [("--pairs", 175), ("--permutations", 3), ("--expected-false", 1)]
 )
 def test_defaults_are_those_of_the_methods(option, default, capsys):
     assert stated_default(explainability, option, capsys) == default
@@ -27,12 +31,19 @@ def test_a_bound_on_false_selections_must_be_positive(bound, capsys):
     assert capsys.readouterr().err.startswith(refusal)
 
 
+QUICK = "--pairs", "2", "--permutations", "1"
+
+
 @pytest.fixture(scope="module")
-def outputs(few_genes, tmp_path_factory):
+def quick_script():
     grids = {"Logistic Regression": {"genes__percentile": [7]}, "Decision Tree": {}}
-    options = "--pairs", "2", "--permutations", "1"
     with small_models(grids | {"Random Forest": {}, "XGBoost": {ROUNDS: [10]}}):
-        return run(explainability, few_genes, tmp_path_factory.mktemp("outputs"), *options)
+        yield
+
+
+@pytest.fixture(scope="module")
+def outputs(few_genes, tmp_path_factory, quick_script):
+    return run(explainability, few_genes, tmp_path_factory.mktemp("outputs"), *QUICK)
 
 
 def test_metrics_are_those_of_the_genes(few_genes, outputs):
@@ -51,7 +62,7 @@ def test_metrics_are_those_of_the_genes(few_genes, outputs):
     assert len(selection["selected with permuted labels"]) == 1
     assert len(selection["selected without a fifth of the patients"]) == 5
     assert headline["in_short"][0].startswith(f"{len(selected)} of ")
-    assert "(of 1 permutation, each of 4 subsamples)" in headline["in_short"][1]
+    assert headline["in_short"][1].endswith(" on average (1 time).")
     stability = {row["index"]: row for row in written["results"]["stability"]}
     genes_a_subsample = stability["All, by mean rank"]["genes (mean)"]
     assert analysed["frequency"].sum() == pytest.approx(genes_a_subsample, rel=1e-4)
@@ -84,13 +95,18 @@ def answer():
     resampled.iloc[:5, 1] = False  # nearly always
     resampled.iloc[:6, 2] = False
     resampled.iloc[:, 23:] = False
+    of_fewer = pd.DataFrame(True, range(100), accessions)
+    of_fewer.iloc[:50, :3] = False
     controls = Controls(
         resampled,
-        pairs=10,
         permuted=pd.DataFrame(0.0, range(3), accessions).assign(g00=[0.8, 0.75, 0.7]),
+        permuted_pairs=10,
         subsets=pd.DataFrame(np.arange(30) < 25, accessions).T.assign(g01=False),
+        subset_pairs=5,
+        resampled_of_all=of_fewer,
     )
-    return table, Rule(pairs=50, first=110, bound=0.99, worst_case=7.9), controls
+    people = People(None, None, y=pd.Series(dtype="category"), batches=None)
+    return table, Rule(pairs=50, first=110, bound=0.99, worst_case=7.9), controls, people
 
 
 def test_the_first_twenty_selected_genes_are_the_headline(answer):
@@ -101,7 +117,7 @@ def test_the_first_twenty_selected_genes_are_the_headline(answer):
         "gene": "G00",
         "accession": "g00",
         "higher in": "case",
-        "subsamples": "80%",
+        "halves": "80%",
         "subsets": "5 of 5",
         "AUC train": "0.90",
         "AUC test": "0.99",
@@ -113,22 +129,114 @@ def test_the_first_twenty_selected_genes_are_the_headline(answer):
 
 def test_the_answer_tells_what_is_selected_and_what_elsewhere(answer):
     sentences = explainability.in_short(*answer, n_train=38, n_test=34)
-    which, promise, other_subsamples, subsets, not_complete, tested = sentences
-    assert which.startswith("23 of 30 genes are selected by 75% or more of 100 subsamples of half")
+    which, promise, other_seeds, subsets, not_complete, tested = sentences
+    assert which.startswith(
+        "23 of 30 genes are selected by 75% or more of 100 random halves of the"
+    )
     assert "G18, G19 and 1 more (higher in case); G21, G22 (higher in control)." in which
-    assert "with permuted labels 0.7 on average (of 3 permutations, each of 20 sub" in promise
-    assert "select 21 to 23 genes, and 22 of the 23 nearly always" in other_subsamples
-    assert "fifth of the patients 24 to 24 genes are selected, of which 22 to 22" in subsets
+    assert promise.startswith("At most 1.0 such genes are expected by chance")
+    assert promise.endswith("with shuffled classes the rule selects 0.7 on average (3 times).")
+    assert "selects 21 to 23 genes, 22 of the 23 nearly always; two such lists share" in other_seeds
+    assert "fifth of the patients 22 to 22 of the 23 are selected again" in subsets
+    assert subsets.endswith("with all of them and as few halves 20 to 23.")
     assert "12 genes differ" in not_complete
-    assert "5 %, 7 at a family-wise" in not_complete
+    assert not_complete.endswith("at a false discovery rate of 5 %.")
     assert "In the 34 test patients" in tested
     assert tested.endswith("an AUC of 0.77 to 0.99.")
     assert explainability.in_short(*answer, n_train=38, n_test=0) == sentences[:-1]
 
 
 def test_no_gene_is_an_answer_too(answer):
-    table, rule, controls = answer
+    table, rule, controls, people = answer
     table["selected"] = False
-    which, *_, last = explainability.in_short(table, rule, controls, n_train=38, n_test=34)
+    which, *_, last = explainability.in_short(table, rule, controls, people, n_train=38, n_test=34)
     assert which.endswith(" training patients: none.")
     assert last.startswith("It is no complete list")
+
+
+# --- with batches
+
+
+@pytest.fixture
+def of_batches(answer):
+    """The same where G03 and G25 follow the batch; north and east have both classes."""
+    table, rule, controls, people = answer
+    follows = table.index.isin(["g03", "g25"])
+    table = table.assign(
+        auc_within_batches=np.linspace(0.95, 0.66, 30),
+        batch_p=0.5,
+        batch_q=np.where(follows, 0.049, 0.05),
+        follows_batch=follows,
+    )
+    labels = ["case", "control", "control", "case", "control", "case", "control"]
+    y = pd.Series(pd.Categorical(labels, ["control", "case"], ordered=True))
+    hospitals = pd.Series(["north"] * 3 + ["east"] * 2 + ["west"] * 1 + ["south"])
+    return table, rule, controls, people._replace(y=y, batches=hospitals)
+
+
+def test_with_batches_the_answer_tells_which_genes_follow_them(answer, of_batches):
+    sentences = explainability.in_short(*of_batches, n_train=38, n_test=34)
+    *as_without, differ, within = sentences
+    assert as_without == explainability.in_short(*answer, n_train=38, n_test=34)
+    assert differ == (
+        "Between batches of one class, 1 of the 23 selected genes differs (G03), at a false "
+        "discovery rate of 5 % among these; of all 30 genes, at that rate among all, 2."
+    )
+    assert within == (
+        "Within east, north, the only batches with both classes (3 pairs of patients to compare), "
+        "each selected gene alone reaches an AUC of 0.73 to 0.95."
+    )
+    rows = explainability.headline_rows(of_batches[0])
+    assert [row["batch"] for row in rows] == [""] * 3 + ["differs"] + [""] * 16
+    assert rows[0]["AUC within"] == "0.95"
+    assert "AUC train" not in rows[0]  # for which there is no room
+
+
+def test_what_batches_cannot_tell_is_said(of_batches):
+    table, rule, controls, people = of_batches
+    untold = table.drop(columns=["auc_within_batches", "batch_p", "batch_q", "follows_batch"])
+    *_, differ, within = explainability.in_short(
+        untold, rule, controls, people, n_train=38, n_test=34
+    )
+    assert differ.endswith("cannot be told: no class has patients of two batches.")
+    assert within.endswith("no batch has patients of both classes.")
+    assert "AUC train" in explainability.headline_rows(untold)[0]
+
+
+def test_without_a_selected_gene_batches_are_counted_all_the_same(of_batches):
+    table, rule, controls, people = of_batches
+    none = table.assign(selected=False)
+    *_, differ, within = explainability.in_short(none, rule, controls, people, n_train=7, n_test=0)
+    assert "0 of the 0 selected genes differ," in differ
+    assert within.endswith("there is no selected gene to look at.")
+
+
+@pytest.mark.usefixtures("quick_script")
+def test_the_hospitals_of_the_shipped_data_are_in_table_record_and_text(few_genes, tmp_path):
+    samples = pd.read_csv(ROOT / "AML_ALL_data/samples.csv", index_col=0)
+    hospitals = samples["source"].loc[few_genes.y_all.index]
+    files = run(explainability, replace(few_genes, batches=hospitals), tmp_path, *QUICK)
+    analysed = table(files, "genes")
+    assert analysed["batch_p"].between(0, 1).all()
+    assert analysed.loc["X95735_at", "auc_within_batches"] == 1
+    assert not analysed.loc["X95735_at", "follows_batch"]
+    results = record(files)["results"]["batches"]
+    assert results["pairs of patients of one batch and different classes"] == 15
+    lines = files["metrics.txt"].decode().splitlines()
+    assert len(lines) <= 120
+    assert max(map(len, lines)) <= 100
+    assert any(
+        line.startswith("Within St Jude, the only batch with both classes") for line in lines
+    )
+
+
+@pytest.mark.usefixtures("quick_script")
+def test_patients_are_counted_by_person(few_genes, tmp_path):
+    """Where the training patients are measured in pairs, and so are the test patients."""
+    people = pd.Series(few_genes.y_all.index.map(str), few_genes.y_all.index)
+    one, other = few_genes.y_train.index[:2]  # both of them ALL
+    files = run(explainability, replace(few_genes, groups=people), tmp_path / "alone", *QUICK)
+    assert " of the 38 training patients" in record(files)["headline"]["in_short"][0]
+    people[other] = people[one]
+    files = run(explainability, replace(few_genes, groups=people), tmp_path / "pairs", *QUICK)
+    assert " of the 37 training patients" in record(files)["headline"]["in_short"][0]

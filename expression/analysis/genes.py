@@ -6,12 +6,14 @@ Young (1993), Resampling-based multiple testing (step-down maxT).
 """
 
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 from sklearn.pipeline import Pipeline
 
+from expression.analysis.batches import LEVEL, auc_within, follow_batch
 from expression.analysis.models import MODELS, file_name, gene_importance
 from expression.analysis.selection import SELECTED_FROM, rank_genes
 from expression.data import ExpressionData
@@ -34,6 +36,38 @@ def expression_tables(data: ExpressionData) -> tuple[pd.DataFrame, pd.DataFrame]
     log2 = pd.DataFrame(pipeline[:-1].transform(X), patients, genes)
     expression = pd.DataFrame(pipeline.transform(X), patients, genes)
     return log2, expression
+
+
+class People(NamedTuple):
+    """What statistics of single genes are of: a row a person, not an array.
+
+    Rows are named by the first array of theirs.
+    """
+
+    expression: pd.DataFrame  # people x genes, each array standardised
+    log2: pd.DataFrame  # the same before
+    y: pd.Series  # their classes
+    batches: pd.Series | None
+
+
+def average_arrays(data: ExpressionData, expression: pd.DataFrame, log2: pd.DataFrame) -> People:
+    """Return the mean of the arrays of each person, class and batch; of all patients."""
+    batches = None if data.batches is None else data.batches.loc[expression.index]
+    if data.groups is None:
+        return People(expression, log2, data.y_all, batches)
+    arrays = pd.DataFrame(
+        {"person": data.groups.loc[expression.index], "class": data.y_all.astype(str)}
+    )
+    if batches is not None:
+        arrays["batch"] = batches
+    person = arrays.groupby(list(arrays), sort=False).ngroup()
+    first_arrays = person.index[~person.duplicated()]
+    return People(
+        expression=expression.groupby(person).mean().set_axis(first_arrays),
+        log2=log2.groupby(person).mean().set_axis(first_arrays),
+        y=data.y_all.loc[first_arrays],
+        batches=None if batches is None else batches.loc[first_arrays],
+    )
 
 
 def explain(pipeline: Pipeline, X: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -132,15 +166,15 @@ def max_t_p(X: np.ndarray, y: np.ndarray, permutations: int, seed: int) -> np.nd
     return adjusted
 
 
-def gene_table(
-    data: ExpressionData, expression: pd.DataFrame, log2: pd.DataFrame, frequency, seed: int
-) -> pd.DataFrame:
+def gene_table(data: ExpressionData, people: People, frequency, seed: int) -> pd.DataFrame:
     """Return all that is known of each gene beside the single models, the surest genes first.
 
-    `expression` and `log2` are of all patients; `frequency` is the share of subsamples that select
-    each gene of theirs.
+    `people` are all patients; `frequency` is the share of subsamples that select each gene of
+    theirs.
     """
-    y = data.y_train
+    expression, log2, y_all, batches = people
+    y = y_all[y_all.index.isin(data.y_train.index)]
+    y_test = y_all[y_all.index.isin(data.y_test.index)]
     genes = expression.columns
     in_training = class_difference(expression, log2, y)
     direction = in_training["signal_to_noise"]
@@ -165,14 +199,44 @@ def gene_table(
             "max_t_p": max_t_p(values, codes, MAX_T_PERMUTATIONS, seed),
         }
     )
-    if len(data.y_test):
-        in_test = class_difference(expression, log2, data.y_test)
-        in_test = in_test.join(auc_in_direction(expression, data.y_test, direction))
+    if len(y_test):
+        in_test = class_difference(expression, log2, y_test)
+        in_test = in_test.join(auc_in_direction(expression, y_test, direction))
         table = table.join(in_test.add_prefix("test_"))
+    if batches is not None:
+        table = table.join(batch_table(expression, y_all, batches, direction, table["selected"]))
     if data.informative_genes is not None:
         table["literature"] = data.informative_genes.reindex(genes).fillna("")
     surest_first = np.lexsort([-table["signal_to_noise"].abs(), -table["frequency"]])
     return table.iloc[surest_first]
+
+
+def batch_table(
+    expression: pd.DataFrame,
+    y: pd.Series,
+    batches: pd.Series,
+    direction: pd.Series,
+    selected: pd.Series,
+) -> pd.DataFrame:
+    """Return what batches say of each gene: its AUC within them, and whether it follows them.
+
+    auc_within_batches: in the direction given; left out where no batch has both classes.
+    batch_p, batch_q: of a difference between batches of one class; left out, with follows_batch,
+    where no class has two batches.
+    follows_batch: at a false discovery rate of 5 %, among the selected genes for these, as among
+    thousands of genes no difference between so few patients may show; among all for the others.
+    """
+    is_positive = (y.cat.codes == 1).to_numpy()
+    in_direction = expression.to_numpy() * np.sign(direction.to_numpy())
+    auc = auc_within(in_direction, is_positive, batches.to_numpy())
+    table = pd.DataFrame({"auc_within_batches": auc}, expression.columns)
+    table = table.join(follow_batch(expression, y, batches)).dropna(axis="columns", how="all")
+    if "batch_p" in table:
+        table["follows_batch"] = table["batch_q"] < LEVEL
+        if selected.any():
+            q = stats.false_discovery_control(table.loc[selected, "batch_p"])
+            table.loc[selected, "follows_batch"] = q < LEVEL
+    return table
 
 
 def model_tables(

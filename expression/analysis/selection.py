@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy import optimize, stats
-from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 
+from expression.analysis import splits
 from expression.analysis.models import Unfitted, gene_importance
 from expression.analysis.tuning import fit
 from expression.errors import refusal
@@ -27,7 +27,10 @@ from expression.parallel import run_parallel
 SELECTED_FROM = 0.75  # of the subsamples, from which on a gene is selected
 SUBSETS = 5  # of the patients, each without another fifth
 RESAMPLES = 200  # of the pairs
-FEWER_PAIRS = 10  # for permuted labels and subsets: frequencies scatter more, for half the time
+# Of controls: frequencies scatter more, for less time. With 5 pairs of permuted labels the scatter
+# alone selects genes.
+PERMUTED_PAIRS = 10
+SUBSET_PAIRS = 5
 POOR = 0.4  # as Nogueira et al. read their index
 # Shah & Samworth search the extreme distribution with R's `optimize`, to this tolerance. The same
 # here gives the same bounds; the exact maximum is up to 5 % larger.
@@ -49,15 +52,18 @@ class PatientSet(NamedTuple):
     rows: np.ndarray  # of X, patients x genes
     y: np.ndarray  # their classes, 0 and 1
     seed: int | list[int]
+    groups: np.ndarray | None = None  # the person of each row, None where each is of another
 
 
 class Controls(NamedTuple):
     """What a rule does elsewhere: with other subsamples, permuted labels, fewer patients."""
 
     resampled: pd.DataFrame  # which genes are selected, resamples of the pairs x genes
-    pairs: int  # of subsamples, of each permutation and each subset
     permuted: pd.DataFrame  # selection frequencies, permutations x genes
+    permuted_pairs: int  # of subsamples, of each permutation
     subsets: pd.DataFrame  # which genes are selected, subsets x genes
+    subset_pairs: int
+    resampled_of_all: pd.DataFrame  # as `resampled`, of as few pairs as a subset has
 
     @property
     def permuted_counts(self) -> pd.Series:
@@ -67,8 +73,24 @@ class Controls(NamedTuple):
     @property
     def resampled_range(self) -> list[int]:
         """How few and how many genes are selected in 95 % of the resamples."""
-        counts = self.resampled.sum(axis=1)
-        return np.quantile(counts, [0.025, 0.975], method="inverted_cdf").tolist()
+        return range_of_most(self.resampled.sum(axis=1))
+
+    @property
+    def resampled_agreement(self) -> float:
+        """How alike two resamples are, and so two seeds: the mean Jaccard index of neighbours.
+
+        Genes that both select, among those that either selects; 1 where neither selects any.
+        """
+        selected = self.resampled.to_numpy()
+        one, other = selected[:-1], selected[1:]
+        either = (one | other).sum(axis=1)
+        shared = (one & other).sum(axis=1)
+        return float(np.mean(np.where(either > 0, shared / np.maximum(either, 1), 1.0)))
+
+
+def range_of_most(counts: pd.Series) -> list[int]:
+    """Return the range of the middle 95 % of counts."""
+    return np.quantile(counts, [0.025, 0.975], method="inverted_cdf").tolist()
 
 
 def choose_rule(genes: int, pairs: int, expected_false: float) -> Rule:
@@ -119,6 +141,8 @@ def tail_bound(mean: float, threshold: float, n: int, r: float) -> float:
 
     tails = []
     lower = 1e5
+    while _excess_mean(lower, smallest + 1, steps, r) < 0:  # of very many steps
+        lower *= 10
     for k in range(smallest, n):
         upper = lower
         lower = optimize.brentq(_excess_mean, 1e-5, upper, args=(k + 1, steps, r))
@@ -170,16 +194,21 @@ def refit_on_pairs(
 
 
 def draw_pairs(patients: PatientSet, pairs: int) -> list[PatientSet]:
-    """Return stratified halves of patients, complementary ones after another, each with a seed."""
+    """Return stratified halves of patients, complementary ones after another, each with a seed.
+
+    All rows of one person are in the same half.
+    """
     rng = np.random.default_rng(patients.seed)
-    splits = StratifiedShuffleSplit(
-        pairs, train_size=0.5, test_size=0.5, random_state=int(rng.integers(2**31))
-    )
+    halves = splits.halves(patients.y, patients.groups, pairs, int(rng.integers(2**31)))
     return [
-        PatientSet(patients.rows[half], patients.y[half], seed=int(rng.integers(2**31)))
-        for pair in splits.split(patients.rows, patients.y)
-        for half in pair
+        part_of(patients, half, seed=int(rng.integers(2**31))) for pair in halves for half in pair
     ]
+
+
+def part_of(patients: PatientSet, chosen: np.ndarray, seed: int | list[int]) -> PatientSet:
+    """Return the patients at the chosen positions, with a seed of their own."""
+    groups = None if patients.groups is None else patients.groups[chosen]
+    return PatientSet(patients.rows[chosen], patients.y[chosen], seed, groups)
 
 
 def _select_on_subsample(models, X, genes, rows, y, seed, first) -> np.ndarray:
@@ -211,7 +240,7 @@ def rank_genes(importances: np.ndarray) -> np.ndarray:
 def run_controls(
     models: dict[str, Unfitted],
     X: pd.DataFrame,
-    y: np.ndarray,
+    everybody: PatientSet,
     selected: np.ndarray,
     rule: Rule,
     permutations: int,
@@ -220,48 +249,57 @@ def run_controls(
     """Return what the rule does with other subsamples, with permuted labels, and without each fifth
     of the patients.
 
-    `selected`: subsamples x genes, what all patients and their labels select by mean rank.
+    `selected`: subsamples x genes, what everybody with the true labels selects by mean rank.
     """
-    resampled = resample_pairs(selected, seed)
-    fewer_pairs = rule._replace(pairs=min(rule.pairs, FEWER_PAIRS))
-    patient_sets = [*permute_labels(y, permutations, seed), *leave_out_fifths(y, seed)]
-    refitted = refit_on_pairs(models, X, patient_sets, fewer_pairs, "controls")
-    frequencies = pd.DataFrame(refitted[:, :, -1].mean(axis=1), columns=X.columns)
-    subsets = frequencies[permutations:].reset_index(drop=True) >= SELECTED_FROM
+    permuted_pairs = min(rule.pairs, PERMUTED_PAIRS)
+    subset_pairs = min(rule.pairs, SUBSET_PAIRS)
+
+    def frequencies(patient_sets: list[PatientSet], pairs: int, label: str) -> pd.DataFrame:
+        refitted = refit_on_pairs(models, X, patient_sets, rule._replace(pairs=pairs), label)
+        return pd.DataFrame(refitted[:, :, -1].mean(axis=1), columns=X.columns)
+
+    def resamples(pairs: int) -> pd.DataFrame:
+        return pd.DataFrame(resample_pairs(selected, pairs, seed), columns=X.columns)
+
+    permuted_sets = permute_labels(everybody, permutations, seed)
+    subsets = leave_out_fifths(everybody, seed)
     return Controls(
-        resampled=pd.DataFrame(resampled, columns=X.columns),
-        pairs=fewer_pairs.pairs,
-        permuted=frequencies[:permutations],
-        subsets=subsets,
+        resampled=resamples(rule.pairs),
+        permuted=frequencies(permuted_sets, permuted_pairs, "permuted labels"),
+        permuted_pairs=permuted_pairs,
+        subsets=frequencies(subsets, subset_pairs, "fewer patients") >= SELECTED_FROM,
+        subset_pairs=subset_pairs,
+        resampled_of_all=resamples(subset_pairs),
     )
 
 
-def resample_pairs(selected: np.ndarray, seed: int) -> np.ndarray:
-    """Return which genes other pairs might select: bootstrap resamples of the pairs x genes.
+def resample_pairs(selected: np.ndarray, drawn: int, seed: int) -> np.ndarray:
+    """Return which genes so many other pairs might select: bootstrap resamples x genes.
 
     `selected` is subsamples x genes, complementary ones after another. As each has patients and a
     random state of its own, another seed does no more than draw other pairs, the settings kept.
     """
     pairs = len(selected) // 2
     rng = np.random.default_rng([seed, 4])
-    times_drawn = rng.multinomial(pairs, np.full(pairs, 1 / pairs), RESAMPLES)
+    times_drawn = rng.multinomial(drawn, np.full(pairs, 1 / pairs), RESAMPLES)
     selected_by = times_drawn @ selected.reshape(pairs, 2, -1).sum(axis=1)
-    return selected_by >= SELECTED_FROM * 2 * pairs
+    return selected_by >= SELECTED_FROM * 2 * drawn
 
 
-def permute_labels(y: np.ndarray, permutations: int, seed: int) -> list[PatientSet]:
+def permute_labels(everybody: PatientSet, permutations: int, seed: int) -> list[PatientSet]:
     """Return all patients with permuted classes, each time others; one more changes no other."""
-    everybody = np.arange(len(y))
-    return [
-        PatientSet(everybody, np.random.default_rng([seed, 3, n]).permutation(y), [seed, 1, n])
-        for n in range(permutations)
-    ]
+    permuted = []
+    for n in range(permutations):
+        rng = np.random.default_rng([seed, 3, n])
+        labels = splits.permute_labels(everybody.y, everybody.groups, rng)
+        permuted.append(everybody._replace(y=labels, seed=[seed, 1, n]))
+    return permuted
 
 
-def leave_out_fifths(y: np.ndarray, seed: int) -> list[PatientSet]:
+def leave_out_fifths(everybody: PatientSet, seed: int) -> list[PatientSet]:
     """Return the patients without one of `SUBSETS` parts of them, stratified, for each part."""
-    folds = StratifiedKFold(SUBSETS, shuffle=True, random_state=seed).split(y, y)
-    return [PatientSet(rows, y[rows], [seed, 2, n]) for n, (rows, _) in enumerate(folds)]
+    folds = splits.stratified_folds(everybody.y, everybody.groups, SUBSETS, seed)
+    return [part_of(everybody, others, seed=[seed, 2, n]) for n, (others, _) in enumerate(folds)]
 
 
 def nogueira_stability(selected: np.ndarray) -> float:

@@ -57,12 +57,18 @@ def fit_models(
     X: pd.DataFrame,
     y: Iterable[int],
     groups: pd.Series | None = None,
+    repeats: int = 1,
 ) -> dict[str, Fitted]:
-    """Return the models tuned and fitted on the patients of X and y; the same in every script."""
+    """Return the models tuned and fitted on the patients of X and y; the same in every script.
+
+    repeats: partitions of the patients into folds, to tune on their mean.
+    """
     values = X.to_numpy()
     codes = np.asarray(y)
     people = people_of(X.index, groups)
-    tasks = [({name: unfitted}, values, codes, people) for name, unfitted in models.items()]
+    tasks = [
+        ({name: unfitted}, values, codes, people, repeats) for name, unfitted in models.items()
+    ]
     fitted = {}
     for part in run_parallel(tune_and_fit, tasks, "tuning"):
         fitted |= part
@@ -75,11 +81,15 @@ def people_of(patients: pd.Index, groups: pd.Series | None) -> np.ndarray | None
 
 
 def tune_and_fit(
-    models: dict[str, Unfitted], X: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None
+    models: dict[str, Unfitted],
+    X: np.ndarray,
+    y: np.ndarray,
+    groups: np.ndarray | None = None,
+    repeats: int = 1,
 ) -> dict[str, Fitted]:
     """Return the models fitted with the first of the best parameters; baselines have no others."""
     to_tune = {name: u for name, u in models.items() if not u.model.baseline}
-    grid_scores = search_grids(to_tune, X, y, groups) if to_tune else {}
+    grid_scores = search_grids(to_tune, X, y, groups, repeats) if to_tune else {}
 
     tuned = dict(models)
     for name, scores in grid_scores.items():
@@ -116,14 +126,28 @@ def preprocess(models: dict[str, Unfitted], X: np.ndarray) -> dict[str, tuple]:
 
 
 def search_grids(
-    models: dict[str, Unfitted], X: np.ndarray, y: np.ndarray, groups: np.ndarray | None
+    models: dict[str, Unfitted],
+    X: np.ndarray,
+    y: np.ndarray,
+    groups: np.ndarray | None,
+    repeats: int = 1,
 ) -> dict[str, pd.DataFrame]:
     """Return each model's grid points with mean and sd of their Brier score over the inner folds.
+
+    The folds are of one partition of the patients, or of several: the more there are, the less the
+    best grid point hangs on the seed.
 
     The Brier score is proper (honest probabilities score best), has fewer ties than accuracy on 38
     patients, and unlike the log-loss does not punish a tree's 0 and 1 with infinity.
     """
-    inner_cv = stratified_folds(y, groups, INNER_FOLDS, common_seed(models))
+    seed = common_seed(models)
+    further_seeds = np.random.default_rng(seed).integers(2**31, size=repeats - 1)
+    inner_cv = [
+        fold
+        for partition_seed in [seed, *further_seeds.tolist()]
+        for fold in stratified_folds(y, groups, INNER_FOLDS, partition_seed)
+    ]
+
     scores = defaultdict(list)
     for train, held_out in inner_cv:
         folds = {

@@ -1,5 +1,8 @@
 """The figures of Q2: what the models use, how often genes are selected, and how they look."""
 
+import math
+from functools import partial
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -13,6 +16,11 @@ from expression.running import style
 N_PANEL = 10  # genes of a panel that shows one model
 N_TOP = 8  # genes with a panel of their own
 MAX_DOTS = 200  # patients
+LEGEND_COLUMNS = 5  # over the heatmap
+FOLLOWS_BATCH = "†"  # beside the name of a gene
+# Of batches: Paul Tol's muted colours without those that could be of a class or a set
+BATCH_COLORS = ("#DDCC77", "#882255", "#44AA99", "#117733", "#AA4499", "#999933")
+OTHER_BATCHES = "#FFFFFF"
 
 
 def draw_importances(models: dict[str, pd.DataFrame], data: ExpressionData) -> plt.Figure:
@@ -33,7 +41,9 @@ def draw_importances(models: dict[str, pd.DataFrame], data: ExpressionData) -> p
         loc="outside lower center",
         ncols=2,
     )
-    figure.suptitle(f"The genes each model uses most, {len(data.X_train)} training patients")
+    figure.suptitle(
+        f"The genes each model uses most, {len(data.X_train)} training {patient_word(data)}s"
+    )
     return figure
 
 
@@ -65,9 +75,8 @@ def draw_shap_summary(
         aspect=50,
     )
     n_explained = len(next(iter(explanations.values())))
-    figure.suptitle(
-        f"What moves each model's output, {n_explained} training patients (equal ones overlap)"
-    )
+    patients = f"{n_explained} training {patient_word(data)}s"
+    figure.suptitle(f"What moves each model's output, {patients} (equal ones overlap)")
     return figure
 
 
@@ -117,7 +126,7 @@ def draw_frequencies(
         zorder=0,
         label=(
             f"highest of {len(controls.permuted)} permutations, "
-            f"{2 * controls.pairs} subsamples each"
+            f"{2 * controls.permuted_pairs} subsamples each"
         ),
     )
     ax.axvline(SELECTED_FROM, color="0.3", linestyle="--", label="selected from here")
@@ -131,12 +140,13 @@ def draw_frequencies(
 def draw_heatmap(
     data: ExpressionData, expression: pd.DataFrame, leading: pd.DataFrame
 ) -> plt.Figure:
-    """Draw the leading genes in all patients, both clustered (Ward); selected genes in bold."""
+    """Draw the leading genes in all patients, both clustered (Ward); selected genes in bold, and
+    those that follow the batch marked."""
     import seaborn as sns  # slow to import
 
     train = expression.loc[data.X_train.index, leading.index]
     z = ((expression[leading.index] - train.mean()) / train.std()).T
-    bars, palette = patient_bars(data)
+    bars, palettes = patient_bars(data)
     with plt.rc_context({"figure.constrained_layout.use": False}):  # seaborn sets its own
         grid = sns.clustermap(
             z,
@@ -155,39 +165,74 @@ def draw_heatmap(
         )
     rows = grid.dendrogram_row.reordered_ind
     columns = grid.dendrogram_col.reordered_ind
-    name_heatmap(grid.ax_heatmap, leading.iloc[rows], z.columns.map(str)[columns])
+    genes = leading.iloc[rows]
+    name_heatmap(grid.ax_heatmap, genes, z.columns.map(str)[columns], patient_word(data))
     grid.ax_cbar.set_title("SDs from the\ntraining mean", fontsize="x-small", fontweight="normal")
-    grid.gs.update(left=0.02, right=0.79, bottom=0.09, top=0.88)
+    grid.gs.update(left=0.02, right=0.79, bottom=0.09, top=0.9 - 0.02 * len(palettes))
     grid.ax_cbar.set_position([0.04, 0.8, 0.015, 0.08])
-    names = {style.wrap_name(name, 24): color for name, color in palette.items()}
-    grid.figure.legend(
-        handles=style.color_handles(names),
-        loc="upper center",
-        bbox_to_anchor=(0.5, 0.95),
-        ncols=5,
-    )
+    legend_top = 0.95
+    for palette in palettes:
+        names = {style.wrap_name(name, 24): color for name, color in palette.items()}
+        grid.figure.legend(
+            handles=style.color_handles(names),
+            loc="upper center",
+            bbox_to_anchor=(0.5, legend_top),
+            ncols=LEGEND_COLUMNS,
+        )
+        legend_top -= 0.025 * math.ceil(len(palette) / LEGEND_COLUMNS)
+    patients = f"{z.shape[1]:,} {patient_word(data)}s"
     grid.figure.suptitle(
-        f"The {len(leading)} leading genes in all {z.shape[1]:,} patients (bold: selected)"
+        f"The {len(leading)} leading genes in all {patients} ({marks_text(leading)})"
     )
     return grid.figure
 
 
-def patient_bars(data: ExpressionData) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Return the colours of the patients, a column a bar over the heatmap, and what they mean."""
+def marks_text(genes: pd.DataFrame) -> str:
+    """Return what the names of genes in a heatmap say besides."""
+    marks = "bold: selected"
+    if marked_genes(genes).any():
+        marks += f"; {FOLLOWS_BATCH}: differs between batches"
+    return marks
+
+
+def marked_genes(genes: pd.DataFrame) -> pd.Series:
+    """Return which of the genes follow the batch, as far as that is known."""
+    return genes.get("follows_batch", pd.Series(False, genes.index))
+
+
+def patient_word(data: ExpressionData) -> str:
+    """Return what a dot or a column is: a patient, or one of the arrays of a patient."""
+    return "patient" if data.groups is None else "array"
+
+
+def patient_bars(data: ExpressionData) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+    """Return the colours of the patients, a column a bar over the heatmap, and what they mean, a
+    row of the legend after another."""
     palette = style.subgroup_palette(data)
     kind = "class" if data.subtypes is None else "subtype"
     bars = pd.DataFrame({kind: data.subgroups.map(palette)})
     if len(data.X_test):
         bars["set"] = data.sample_set.map(style.SET_COLORS)
         palette = palette | style.SET_COLORS
-    return bars, palette
+    if data.batches is None:
+        return bars, [palette]
+    counts = data.batches.value_counts()
+    largest = sorted(counts.index[: len(BATCH_COLORS)])
+    of_batches = dict(zip(largest, BATCH_COLORS, strict=False))
+    are_all = len(largest) == len(counts)
+    bar = "batch" if are_all else f"batch ({len(largest)} largest)"
+    bars[bar] = data.batches.map(of_batches).fillna(OTHER_BATCHES)
+    return bars, [palette, of_batches]
 
 
-def name_heatmap(ax: plt.Axes, genes: pd.DataFrame, patients: pd.Index) -> None:
+def name_heatmap(ax: plt.Axes, genes: pd.DataFrame, patients: pd.Index, word: str) -> None:
     """Name the rows of a heatmap, and the columns where the names are short."""
-    ax.set(xlabel="patient", ylabel="")
+    ax.set(xlabel=word, ylabel="")
     style.name_ticks(ax.xaxis, patients if max(map(len, patients)) < 9 else [], 5.4, first=0.5)
-    style.name_ticks(ax.yaxis, genes["gene"], 4, first=0.5)
+    marked = genes["gene"].map(partial(style.shorten, width=style.MAX_NAME - 2))
+    marked += f" {FOLLOWS_BATCH}"
+    names = genes["gene"].mask(marked_genes(genes), marked)
+    style.name_ticks(ax.yaxis, names, 4, first=0.5)
     for is_selected, tick in zip(genes["selected"], ax.get_yticklabels(), strict=False):
         tick.set_fontweight("bold" if is_selected else "normal")
 
@@ -215,5 +260,5 @@ def draw_top_genes(
         ax.set(title=style.shorten(leading.loc[gene, "gene"], 22), xlabel="", ylabel="")
     figure.supylabel("expression (log2, arrays standardised)", fontsize="medium")
     figure.legend(handles=style.color_handles(palette), loc="outside lower center", ncols=2)
-    figure.suptitle(f"The leading genes in {len(drawn)} of {len(patients)} patients")
+    figure.suptitle(f"The leading genes in {len(drawn)} of {len(patients)} {patient_word(data)}s")
     return figure

@@ -9,10 +9,10 @@ import pytest
 from scipy.stats import mannwhitneyu, ttest_ind
 from sklearn.metrics import roc_auc_score
 
-from expression.analysis import genes
+from expression.analysis import batches, genes
 from expression.analysis.models import MODELS
 from expression.analysis.tuning import fit
-from planted import DOWN, UP, quick_explained_models, simulate
+from planted import DOWN, N_GENES, UP, quick_explained_models, simulate
 
 
 @pytest.fixture(scope="module")
@@ -187,10 +187,16 @@ def test_genes_are_those_that_vary_in_training_and_the_rank_test_of_zyxin_is_exa
     assert table.loc["X95735_at", "auc_p"] == pytest.approx(2.2e-8, rel=0.05)
 
 
+def table_of(data, frequency):
+    log2, expression = genes.expression_tables(data)
+    people = genes.average_arrays(data, expression, log2)
+    return genes.gene_table(data, people, frequency, seed=0)
+
+
 def test_the_surest_genes_come_first(planted):
-    log2, expression = genes.expression_tables(planted)
+    _, expression = genes.expression_tables(planted)
     frequency = np.linspace(1, 0, expression.shape[1])
-    table = genes.gene_table(planted, expression, log2, frequency[::-1], seed=0)
+    table = table_of(planted, frequency[::-1])
     assert table.index[0] == expression.columns[-1]
     assert table["selected"].sum() == (frequency >= 0.75).sum()
     higher_in = {**dict.fromkeys(UP, "case"), **dict.fromkeys(DOWN, "control")}
@@ -210,10 +216,151 @@ def test_test_patients_are_looked_at_in_the_direction_of_training(planted):
     other = planted.y_test.cat.rename_categories({"case": "control", "control": "case"})
     other = other.cat.reorder_categories(planted.classes, ordered=True)
     opposite = replace(planted, y_test=other)
-    log2, expression = genes.expression_tables(opposite)
-    frequency = np.zeros(expression.shape[1])
-    table = genes.gene_table(opposite, expression, log2, frequency, seed=0).loc[UP + DOWN]
+    table = table_of(opposite, np.zeros(N_GENES)).loc[UP + DOWN]
     assert (table["auc"] > 0.9).all()
     assert (table["test_auc"] < 0.1).all()
     assert (table["test_auc_p"] > 0.99).all()
     assert (table["test_signal_to_noise"] * table["signal_to_noise"] < 0).all()
+
+
+# --- batches
+
+
+def in_batches(data, names):
+    return replace(data, batches=pd.Series(names, data.y_all.index, name="hospital"))
+
+
+def add_effect(data, accessions, patients):
+    """Return data in which some patients have more of some genes, by four SDs."""
+    X = data.X_all
+    X.loc[patients, accessions] *= 2**4
+    n_train = len(data.X_train)
+    return replace(data, X_train=X[:n_train], X_test=X[n_train:])
+
+
+@pytest.fixture(scope="module")
+def two_hospitals(planted):
+    """Two hospitals with both classes; genes 10 to 12 follow the hospital, the planted the class.
+
+    The test patients are of the same.
+    """
+    data = in_batches(planted, np.tile(["north", "north", "south", "south"], 20))
+    return add_effect(data, BATCH_GENES, data.batches == "south")
+
+
+BATCH_GENES = ["g010", "g011", "g012"]
+
+
+def test_genes_that_follow_the_batch_are_marked_and_those_of_the_class_are_not(two_hospitals):
+    selected = np.array([gene in {"g000", "g001", "g010"} for gene in two_hospitals.X_train])
+    table = table_of(two_hospitals, selected.astype(float))
+    marked = set(table.index[table["follows_batch"]])
+    assert set(BATCH_GENES) <= marked
+    assert not marked & {*UP, *DOWN}
+    assert len(marked) <= 5  # at a false discovery rate of 5 %
+    assert (table.loc[BATCH_GENES, "batch_q"] < 1e-6).all()
+    assert (table.loc[UP + DOWN, "auc_within_batches"] > 0.9).all()
+    # Of class and batch, the AUC within batches sees the class alone
+    assert (table.loc[BATCH_GENES, "auc_within_batches"] < 0.75).all()
+
+
+def test_within_batches_a_gene_is_looked_at_in_the_direction_of_training(two_hospitals):
+    table = table_of(two_hospitals, np.zeros(N_GENES))
+    _, expression = genes.expression_tables(two_hospitals)
+    y, hospitals = two_hospitals.y_all, two_hospitals.batches
+    for gene in ("g000", "g003", "g050"):
+        pairs = [
+            (x > other) + (x == other) / 2
+            for hospital in ("north", "south")
+            for x in expression[gene][(y == "case") & (hospitals == hospital)]
+            for other in expression[gene][(y == "control") & (hospitals == hospital)]
+        ]
+        upwards = np.mean(pairs)
+        expected = upwards if table.loc[gene, "higher_in"] == "case" else 1 - upwards
+        assert table.loc[gene, "auc_within_batches"] == pytest.approx(expected)
+
+
+def test_selected_genes_are_judged_among_themselves(planted):
+    """A difference that drowns among 300 genes shows among two."""
+    data = in_batches(planted, np.tile(["north", "north", "south", "south"], 20))
+    p = table_of(data, np.zeros(N_GENES))["batch_p"].sort_values()
+    assert p.iloc[0] < 0.02
+    assert p.iloc[0] * N_GENES > 0.05  # nothing is planted
+    selected = data.X_train.columns.isin([p.index[0], p.index[-1]])
+    table = table_of(data, selected.astype(float))
+    assert table.index[table["follows_batch"]].tolist() == [p.index[0]]
+    pd.testing.assert_series_equal(table["batch_p"], p[table.index])
+
+
+def test_where_batch_and_class_are_the_same_nothing_can_be_told(planted):
+    one_each = in_batches(planted, planted.y_all.astype(str).to_numpy())
+    table = table_of(one_each, np.ones(N_GENES))
+    told = {"auc_within_batches", "batch_p", "batch_q", "follows_batch"}
+    assert not told & set(table.columns)
+    three = one_each.batches.mask(planted.y_all.index.isin(planted.y_all.index[1:20:2]), "third")
+    table = table_of(replace(one_each, batches=three), np.ones(N_GENES))
+    assert told - set(table.columns) == {"auc_within_batches"}
+
+
+def test_where_no_gene_follows_the_batch_hardly_a_cohort_has_a_mark():
+    """At a false discovery rate of 5 %, in 5 % of the cohorts."""
+    rng = np.random.default_rng(0)
+    y = pd.Series(pd.Categorical(np.tile(["control", "case"], 20), ["control", "case"]))
+    hospitals = pd.Series(np.repeat(["north", "south"], 20))
+    marked = [
+        (batches.follow_batch(pd.DataFrame(rng.normal(size=(40, 60))), y, hospitals)["batch_q"])
+        .lt(0.05)
+        .any()
+        for _ in range(100)
+    ]
+    assert np.mean(marked) <= 0.12  # 0.05 expected, within 3 SDs
+
+
+# --- several arrays of one person
+
+
+def doubled(data):
+    """Return every patient measured twice, the arrays of a person after another."""
+    twice = np.arange(len(data.y_all)).repeat(2)
+    names = [f"array{i:03}" for i in range(len(twice))]
+    X = data.X_all.iloc[twice].set_axis(names)
+    y = data.y_all.iloc[twice].set_axis(names)
+    n_train = 2 * len(data.y_train)
+    return replace(
+        data,
+        X_train=X[:n_train],
+        X_test=X[n_train:],
+        y_train=y[:n_train],
+        y_test=y[n_train:],
+        batches=None if data.batches is None else data.batches.iloc[twice].set_axis(names),
+        groups=pd.Series(data.y_all.index[twice], names),
+    )
+
+
+def test_statistics_count_people_not_arrays(two_hospitals):
+    """To measure everybody twice makes no gene surer."""
+    twice = doubled(two_hospitals)
+    frequency = np.linspace(0, 1, N_GENES)
+    table, expected = table_of(twice, frequency), table_of(two_hospitals, frequency)
+    pd.testing.assert_frame_equal(table, expected)
+    surer = table_of(replace(twice, groups=None), frequency)
+    assert (surer["welch_p"] < expected["welch_p"]).mean() > 0.9
+
+
+def test_arrays_of_one_person_class_and_batch_become_their_mean(two_hospitals):
+    twice = doubled(two_hospitals)
+    noise = np.exp2(np.random.default_rng(0).normal(size=twice.X_train.shape))
+    twice = replace(twice, X_train=twice.X_train * noise)
+    log2, expression = genes.expression_tables(twice)
+    people = genes.average_arrays(twice, expression, log2)
+    assert len(people.expression) == len(people.y) == len(people.batches) == 80
+    assert people.expression.index.tolist() == twice.y_all.index[::2].tolist()
+    for gene in ("g000", "g050"):
+        of_person = expression[gene].groupby(twice.groups).mean()
+        assert sorted(people.expression[gene]) == pytest.approx(sorted(of_person))
+        assert people.log2[gene].iloc[0] == pytest.approx(log2[gene].iloc[:2].mean())
+    # Somebody who is in both hospitals is in both
+    elsewhere = twice.batches.where(twice.batches.index != "array001", "south")
+    assert twice.batches.iloc[1] == "north"
+    moved = replace(twice, batches=elsewhere)
+    assert len(genes.average_arrays(moved, expression, log2).y) == 81

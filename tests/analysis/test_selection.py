@@ -39,6 +39,13 @@ def test_a_bound_that_no_rule_keeps_is_refused():
         selection.choose_rule(10, 50, 1e-9)
 
 
+def test_a_rule_of_very_many_pairs_is_found_too():
+    """More pairs, a sharper bound, and so more genes; in few genes, as it takes long."""
+    few, many = (selection.choose_rule(300, pairs, 1.0) for pairs in (400, 800))
+    assert few.first <= many.first
+    assert many.bound <= 1
+
+
 def test_a_tail_of_any_mean_holds_what_a_distribution_of_that_mean_can_have():
     """Equal weights on 0 to k are r-concave, with a mean of k / 2 steps."""
     n = 20
@@ -121,11 +128,15 @@ def test_other_seeds_select_nearly_the_same_genes(few_genes):
 # --- controls
 
 
+def all_patients(y, groups=None):
+    return selection.PatientSet(np.arange(len(y)), y, [0, 0], groups)
+
+
 def run_controls(X, y, rule, permutations):
     return selection.run_controls(
         quick_explained_models(),
         X,
-        y.cat.codes.to_numpy(),
+        all_patients(y.cat.codes.to_numpy()),
         np.ones((16, N_GENES), bool),
         rule,
         permutations=permutations,
@@ -151,14 +162,15 @@ def test_controls_are_as_many_as_the_methods_say(planted, monkeypatch):
     monkeypatch.setattr(selection, "run_parallel", select_none)
     rule = selection.choose_rule(N_GENES, 50, 1.0)
     controls = run_controls(*planted, rule, permutations=3)
-    assert (controls.pairs, len(controls.resampled)) == (10, 200)
+    assert (controls.permuted_pairs, controls.subset_pairs) == (10, 5)
+    assert len(controls.resampled) == len(controls.resampled_of_all) == 200
     assert (len(controls.permuted), len(controls.subsets)) == (3, 5)
-    assert run_controls(*planted, rule._replace(pairs=4), permutations=1).pairs == 4
+    assert run_controls(*planted, rule._replace(pairs=4), permutations=1).subset_pairs == 4
 
 
 def test_every_permutation_has_labels_and_subsamples_of_its_own():
     y = np.repeat([0, 1], (27, 11))
-    permuted = selection.permute_labels(y, permutations=6, seed=0)
+    permuted = selection.permute_labels(all_patients(y), permutations=6, seed=0)
     assert len({tuple(patients.y) for patients in permuted}) == 6
     assert {tuple(np.sort(patients.y)) for patients in permuted} == {tuple(y)}
     halves = [selection.draw_pairs(patients._replace(y=y), 1)[0] for patients in permuted]
@@ -167,7 +179,7 @@ def test_every_permutation_has_labels_and_subsamples_of_its_own():
 
 def test_each_patient_is_left_out_of_one_subset():
     y = np.repeat([0, 1], (25, 10))
-    subsets = selection.leave_out_fifths(y, seed=0)
+    subsets = selection.leave_out_fifths(all_patients(y), seed=0)
     assert np.bincount(np.concatenate([patients.rows for patients in subsets])).tolist() == [4] * 35
     for patients in subsets:
         assert (len(patients.y), patients.y.sum()) == (28, 8)
@@ -179,7 +191,7 @@ def test_each_patient_is_left_out_of_one_subset():
 def test_a_gene_counts_from_three_quarters_of_the_subsamples_on():
     frequencies = pd.DataFrame({"fewer": [0.74], "as many": [0.75], "more": [0.76]})
     none = pd.DataFrame()
-    controls = selection.Controls(none, pairs=50, permuted=frequencies, subsets=none)
+    controls = selection.Controls(none, frequencies, 10, none, 5, none)
     assert list(controls.permuted_counts) == [2]
 
 
@@ -187,9 +199,70 @@ def test_resampled_pairs_select_a_gene_as_often_as_binomial_draws_do():
     """Of a gene that both halves of three pairs in four select, and the other pairs do not."""
     always, never, near = np.ones(40, bool), np.zeros(40, bool), np.arange(40) < 30
     selected = np.column_stack([always, never, near]).repeat(2, axis=0)
-    shares = selection.resample_pairs(selected, seed=0).mean(axis=0)
-    assert list(shares[:2]) == [1, 0]
-    assert shares[2] == pytest.approx(stats.binom.sf(29, 40, 0.75), abs=0.1)
+    for drawn in (40, 8):
+        shares = selection.resample_pairs(selected, drawn, seed=0).mean(axis=0)
+        assert list(shares[:2]) == [1, 0]
+        expected = stats.binom.sf(0.75 * drawn - 1, drawn, 0.75)
+        assert shares[2] == pytest.approx(expected, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("lists", "agreement"),
+    [
+        ([[1, 1, 0], [1, 1, 0]], 1),
+        ([[1, 1, 0], [0, 1, 1]], 1 / 3),
+        ([[1, 0, 0], [0, 1, 0], [0, 1, 0]], 1 / 2),
+        ([[0, 0, 0], [0, 0, 0]], 1),
+    ],
+)
+def test_resamples_agree_by_the_genes_they_share(lists, agreement):
+    resampled = pd.DataFrame(lists).astype(bool)
+    none = pd.DataFrame()
+    controls = selection.Controls(resampled, none, 10, none, 5, none)
+    assert controls.resampled_agreement == pytest.approx(agreement)
+
+
+# --- several arrays of one person
+
+
+@pytest.fixture(params=range(10))
+def arrays(request):
+    """Arrays of people who have one to four of them, of one class or of both, in random order."""
+    rng = np.random.default_rng(request.param)
+    person = rng.permutation(np.arange(30).repeat(rng.integers(1, 5, 30)))
+    y = np.where(person < 4, rng.integers(0, 2, len(person)), person % 3 == 0).astype(int)
+    return selection.PatientSet(
+        np.arange(100, 100 + len(y)), y, [request.param], person.astype(str)
+    )
+
+
+def test_a_person_is_never_in_both_halves(arrays):
+    halves = selection.draw_pairs(arrays, pairs=10)
+    for one, other in zip(halves[::2], halves[1::2], strict=True):
+        assert not set(one.groups) & set(other.groups)
+        assert sorted([*one.rows, *other.rows]) == list(arrays.rows)
+        for half in (one, other):
+            assert list(half.y) == list(arrays.y[half.rows - 100])
+            assert list(half.groups) == list(arrays.groups[half.rows - 100])
+            assert len(set(half.groups)) == 15
+            assert set(half.y) == {0, 1}
+
+
+def test_a_person_is_left_out_with_all_arrays(arrays):
+    left_out = []
+    for patients in selection.leave_out_fifths(arrays, seed=0):
+        others = np.setdiff1d(arrays.rows, patients.rows)
+        assert not set(patients.groups) & set(arrays.groups[others - 100])
+        left_out += list(others)
+    assert sorted(left_out) == list(arrays.rows)
+
+
+def test_permuted_labels_are_the_same_for_arrays_of_one_person_and_class(arrays):
+    for patients in selection.permute_labels(arrays, permutations=5, seed=0):
+        of_kinds = pd.Series(patients.y).groupby([arrays.groups, arrays.y]).nunique()
+        assert of_kinds.max() == 1
+        assert (patients.y != arrays.y).any()
+        assert list(patients.groups) == list(arrays.groups)
 
 
 # --- stability of lists

@@ -1,5 +1,7 @@
 """Tuning and fitting: held to scikit-learn's grid search, and blind to patients held out."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -75,6 +77,26 @@ def test_parameters_are_chosen_on_quarters_of_the_patients(few_genes, monkeypatc
     monkeypatch.setattr(tuning, "score_grid", record)
     fit(few_genes, ["Decision Tree"], seed=0)
     assert sorted(sizes) == [9, 9, 10, 10]
+
+
+def test_on_several_partitions_the_scores_are_the_mean_over_all_their_folds(few_genes):
+    """The first partition is that of a single one, whatever the number of the others."""
+    X, y = few_genes.X_train.to_numpy(), few_genes.y_train.cat.codes.to_numpy()
+    models = {"Decision Tree": build_models(few_genes.preprocessing, 3)["Decision Tree"]}
+    seeds = [3, *np.random.default_rng(3).integers(2**31, size=2).tolist()]
+    partitions = [
+        list(StratifiedKFold(tuning.INNER_FOLDS, shuffle=True, random_state=seed).split(X, y))
+        for seed in seeds
+    ]
+    for repeats in (1, 3):
+        [found] = tuning.search_grids(models, X, y, None, repeats).values()
+        of_folds = []
+        for train, held_out in itertools.chain.from_iterable(partitions[:repeats]):
+            [(preprocessing, Z)] = tuning.preprocess(models, X[train]).values()
+            fold = tuning.Fold(Z, y[train], preprocessing.transform(X[held_out]), y[held_out])
+            of_folds.append(tuning.score_grid(models["Decision Tree"], fold))
+        assert found["Brier score"].tolist() == pytest.approx(np.mean(of_folds, axis=0))
+        assert found["sd"].tolist() == pytest.approx(np.std(of_folds, axis=0))
 
 
 def test_models_fitted_together_are_those_fitted_alone(few_genes):

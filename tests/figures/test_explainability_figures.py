@@ -11,11 +11,13 @@ from expression.analysis import genes
 from expression.analysis.selection import Controls, Rule
 from expression.analysis.tuning import fit
 from expression.figures.explainability import (
+    BATCH_COLORS,
     draw_frequencies,
     draw_heatmap,
     draw_importances,
     draw_shap_summary,
     draw_top_genes,
+    patient_bars,
 )
 from expression.running import style
 from planted import UP, quick_explained_models, simulate
@@ -103,7 +105,8 @@ def test_each_row_of_the_summary_has_its_own_gene_where_not_all_patients_are_exp
 def test_frequencies_stand_beside_those_of_each_model_and_of_permuted_labels(leading):
     of_model = pd.DataFrame({"frequency": [0.9, 0.7, 0.1, 0.2]}, leading.index)
     permuted = pd.DataFrame({"g003": [0.1, 0.2], "g010": [0.3, 0.0]})
-    controls = Controls(pd.DataFrame(), pairs=10, permuted=permuted, subsets=pd.DataFrame())
+    none = pd.DataFrame()
+    controls = Controls(none, permuted, 10, none, 5, none)
     rule = Rule(pairs=50, first=110, bound=1.0, worst_case=8.0)
     figure = draw_frequencies(leading, {"One": of_model, "Other": of_model}, controls, rule)
     [ax] = figure.axes
@@ -143,6 +146,52 @@ def test_heatmap_without_test_patients_has_no_bar_of_sets(planted, leading):
     figure = draw_heatmap(alone, np.log2(alone.X_all), leading)
     assert legend_texts(figure) == ["control", "case"]
     assert "all 40 patients" in figure.get_suptitle()
+
+
+def test_genes_that_follow_the_batch_have_a_mark_that_the_title_explains(planted, leading):
+    named = leading.assign(follows_batch=[True, False, False, False])
+    named.loc["g010", "gene"] = "a name of more than thirty letters"
+    figure = draw_heatmap(planted, np.log2(planted.X_all), named)
+    [ax] = [ax for ax in figure.axes if ax.get_xlabel().startswith("patient")]
+    marked = [name for name in tick_texts(ax.yaxis) if name.endswith(" †")]
+    assert len(marked) == 1
+    assert marked[0].startswith("a name of more")
+    assert figure.get_suptitle().endswith("(bold: selected; †: differs between batches)")
+    for unmarked in (leading, leading.assign(follows_batch=False)):
+        figure = draw_heatmap(planted, np.log2(planted.X_all), unmarked)
+        assert "†" not in figure.get_suptitle()
+
+
+def test_batches_are_a_bar_of_their_own_in_colours_that_no_class_has(planted, leading):
+    batches = pd.Series(np.repeat(["south", "north"], 40), planted.y_all.index)
+    data = replace(planted, batches=batches)
+    bars, (_, palette) = patient_bars(data)
+    assert list(bars) == ["class", "set", "batch"]
+    assert list(palette) == ["north", "south"]
+    assert (bars["batch"] == batches.map(palette)).all()
+    others = {*style.class_palette(data).values(), *style.SET_COLORS.values()}
+    assert not {*BATCH_COLORS} & {*others, *style.COLORS.values()}
+    figure = draw_heatmap(data, np.log2(data.X_all), leading)
+    texts = [[text.get_text() for text in legend.get_texts()] for legend in figure.legends]
+    assert texts == [["control", "case", "train", "test"], ["north", "south"]]
+
+
+def test_of_many_batches_the_largest_have_a_colour(planted):
+    names = np.repeat([f"hospital {i}" for i in range(8)], [2, 12, 11, 11, 11, 11, 11, 11])
+    batches = pd.Series(names, planted.y_all.index)
+    bars, (_, palette) = patient_bars(replace(planted, batches=batches))
+    assert list(bars) == ["class", "set", "batch (6 largest)"]
+    assert len(set(palette.values())) == len(palette) == 6
+    assert "hospital 0" not in palette
+    assert (bars.iloc[:2, 2] == "#FFFFFF").all()
+
+
+def test_where_people_have_several_arrays_the_figures_count_arrays(planted, leading):
+    data = replace(planted, groups=pd.Series(np.arange(80) // 2, planted.y_all.index).map(str))
+    figure = draw_top_genes(data, np.log2(data.X_all), leading, seed=0)
+    assert figure.get_suptitle() == "The leading genes in 80 of 80 arrays"
+    figure = draw_heatmap(data, np.log2(data.X_all), leading)
+    assert "all 80 arrays" in figure.get_suptitle()
 
 
 def test_top_genes_have_a_dot_a_patient_in_the_colour_of_its_class(planted, leading):
