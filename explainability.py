@@ -226,10 +226,8 @@ def within_sentence(table: pd.DataFrame, y: pd.Series, batches: pd.Series) -> st
         return "Within a batch no gene can be looked at: no batch has patients of both classes."
     is_positive = (y.cat.codes == 1).to_numpy()
     pairs = pairs_by_batch(is_positive, batches.to_numpy())
-    where = (
-        f"Within {join_first(list(pairs), MAX_NAMED)}, the only batch{'es' * (len(pairs) > 1)} with "
-        f"both classes ({sum(pairs.values()):,} pairs of patients to compare)"
-    )
+    names = join_first(list(pairs), MAX_NAMED)
+    where = f"Within {names}, the only batch{'es' * (len(pairs) > 1)} with both classes ({sum(pairs.values()):,} pairs of patients to compare)"
     auc = table.loc[table["selected"], "auc_within_batches"]
     if auc.empty:
         return f"{where}, there is no selected gene to look at."
