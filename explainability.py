@@ -227,8 +227,9 @@ def within_sentence(table: pd.DataFrame, y: pd.Series, batches: pd.Series) -> st
     is_positive = (y.cat.codes == 1).to_numpy()
     pairs = pairs_by_batch(is_positive, batches.to_numpy())
     names = join_first(list(pairs), MAX_NAMED)
-    where = f"Within {names}, the only batch{'es' * (len(pairs) > 1)} with both classes "
-        f"({sum(pairs.values()):,} pairs of patients to compare)"
+    counted = f"{sum(pairs.values()):,} pairs of patients to compare"
+    only = "the only batch" if len(pairs) == 1 else "the only batches"
+    where = f"Within {names}, {only} with both classes ({counted})"
     auc = table.loc[table["selected"], "auc_within_batches"]
     if auc.empty:
         return f"{where}, there is no selected gene to look at."
