@@ -29,7 +29,7 @@ SUBSETS = 5  # of the patients, each without another fifth
 RESAMPLES = 200  # of the pairs
 # Of controls: frequencies scatter more, for less time. With 5 pairs of permuted labels the scatter
 # alone selects genes.
-PERMUTED_PAIRS = 10
+PERMUTED_PAIRS = 8
 SUBSET_PAIRS = 5
 POOR = 0.4  # as Nogueira et al. read their index
 # Shah & Samworth search the extreme distribution with R's `optimize`, to this tolerance. The same

@@ -162,7 +162,7 @@ def test_controls_are_as_many_as_the_methods_say(planted, monkeypatch):
     monkeypatch.setattr(selection, "run_parallel", select_none)
     rule = selection.choose_rule(N_GENES, 50, 1.0)
     controls = run_controls(*planted, rule, permutations=3)
-    assert (controls.permuted_pairs, controls.subset_pairs) == (10, 5)
+    assert (controls.permuted_pairs, controls.subset_pairs) == (8, 5)
     assert len(controls.resampled) == len(controls.resampled_of_all) == 200
     assert (len(controls.permuted), len(controls.subsets)) == (3, 5)
     assert run_controls(*planted, rule._replace(pairs=4), permutations=1).subset_pairs == 4
