@@ -150,12 +150,13 @@ def test_heatmap_without_test_patients_has_no_bar_of_sets(planted, leading):
 
 def test_genes_that_follow_the_batch_have_a_mark_that_the_title_explains(planted, leading):
     named = leading.assign(follows_batch=[True, False, False, False])
-    named.loc["g010", "gene"] = "a name of more than thirty letters"
+    named.loc["g010", "gene"] = "a name of more than thirty letters (Y12670_at)"
     figure = draw_heatmap(planted, np.log2(planted.X_all), named)
     [ax] = [ax for ax in figure.axes if ax.get_xlabel().startswith("patient")]
     marked = [name for name in tick_texts(ax.yaxis) if name.endswith(" †")]
     assert len(marked) == 1
-    assert marked[0].startswith("a name of more")
+    assert marked[0].startswith("a name of")
+    assert marked[0].endswith(" (Y12670_at) †")
     assert figure.get_suptitle().endswith("(bold: selected; †: differs between batches)")
     for unmarked in (leading, leading.assign(follows_batch=False)):
         figure = draw_heatmap(planted, np.log2(planted.X_all), unmarked)
