@@ -33,7 +33,7 @@ import numpy as np
 import pandas as pd
 
 from expression.analysis import genes, selection
-from expression.analysis.batches import LEVEL, pairs_within
+from expression.analysis.batches import LEVEL, pairs_by_batch
 from expression.analysis.models import build_models
 from expression.analysis.selection import (
     SELECTED_FROM,
@@ -225,13 +225,11 @@ def within_sentence(table: pd.DataFrame, y: pd.Series, batches: pd.Series) -> st
     if "auc_within_batches" not in table:
         return "Within a batch no gene can be looked at: no batch has patients of both classes."
     is_positive = (y.cat.codes == 1).to_numpy()
-    n_classes = y.groupby(batches).nunique()
-    mixed = n_classes.index[n_classes > 1].tolist()
-    pairs = pairs_within(is_positive, batches.to_numpy())
-    where = (
-        f"Within {join_first(mixed, MAX_NAMED)}, the only batch{'es' * (len(mixed) > 1)} with both "
-        f"classes ({pairs:,} pairs of patients to compare)"
-    )
+    pairs = pairs_by_batch(is_positive, batches.to_numpy())
+    names = join_first(list(pairs), MAX_NAMED)
+    counted = f"{sum(pairs.values()):,} pairs of patients to compare"
+    only = "the only batch" if len(pairs) == 1 else "the only batches"
+    where = f"Within {names}, {only} with both classes ({counted})"
     auc = table.loc[table["selected"], "auc_within_batches"]
     if auc.empty:
         return f"{where}, there is no selected gene to look at."
@@ -311,8 +309,8 @@ def report_leading_genes(report: Report, table: pd.DataFrame) -> None:
 def report_batches(report: Report, table: pd.DataFrame, people: genes.People) -> None:
     """Add how many genes follow the batch, and how that is told."""
     values = {
-        "pairs of patients of one batch and different classes": pairs_within(
-            (people.y.cat.codes == 1).to_numpy(), people.batches.to_numpy()
+        "pairs of patients of one batch and different classes": sum(
+            pairs_by_batch((people.y.cat.codes == 1).to_numpy(), people.batches.to_numpy()).values()
         )
     }
     if "follows_batch" in table:
