@@ -84,7 +84,11 @@ def test_noise_of_a_cohort_with_long_names_and_nothing_else(noise, tmp_path):
     assert "retains 0 components, with 0% of" in written["headline"]["in_short"][0]
     assert written["results"]["dimensions"]["drawn"] == len(written["headline"]["rows"]) == 2
     assert len(written["results"]["associations"]) == 2
-    assert files["scores.csv"].splitlines()[0].startswith(b"patient,class,set,reconstruction error")
+    assert (
+        files["scores.csv"]
+        .splitlines()[0]
+        .startswith(b"patient,class,batch,set,reconstruction error")
+    )
 
 
 # The answer in short

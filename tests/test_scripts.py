@@ -41,7 +41,7 @@ def trained(script, files):
     if script is classifier_models:
         return files["tuning.csv"], results["tuning"], results["nested_cv"]
     if script is explainability:
-        genes = table(files, "genes").filter(regex="^(?!test_)").to_csv()
+        genes = table(files, "genes").filter(regex="^(?!test_|auc_within|batch_|follows)").to_csv()
         return genes, results["selection"], results["stability"]
     if script is clustering_analysis:
         return [line for line in files["agreement.csv"].splitlines() if b",training," in line]

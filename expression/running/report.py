@@ -241,7 +241,18 @@ def describe(data: ExpressionData) -> list[str]:
         *describe_batches(data),
         f"Genes: {_count_genes(data)}.",
     ]
-    return "\n".join(map(wrap, sentences)).splitlines()
+    return "\n".join(map(wrap, share_lines(sentences))).splitlines()
+
+
+def share_lines(sentences: Sequence[str]) -> list[str]:
+    """Return sentences, short ones behind one another as long as a line has room for them."""
+    lines = []
+    for sentence in sentences:
+        if lines and len(f"{lines[-1]} {sentence}") <= LINE_LENGTH:
+            lines[-1] += f" {sentence}"
+        else:
+            lines.append(sentence)
+    return lines
 
 
 def _count_patients(data: ExpressionData, part: str) -> str:
