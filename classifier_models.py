@@ -512,14 +512,15 @@ def report_probabilities(
     """Add how far the probabilities can be trusted."""
     positive = data.classes[1]
     y = tested.y.cat.codes
+    table = evaluation.probability_table(y, tested, splits)
     report.add_section(
         "probabilities",
         f"The probability of {positive}",
-        evaluation.probability_table(y, tested, splits),
+        table,
         note=f"Calibrated in the large: mean {y.mean():.2f}. 0-0.2, ...: of test patients with "
-        f"such a probability, how many have {positive}. Class changes: patients whose class "
-        "changes with the random state. Sd: mean over patients of that of their probability, over "
-        "random states and over splits that held them out.",
+        f"such a probability, how many have {positive}. Class changes: patients, over random "
+        "states. Sd: of a patient's probability, on average, over states and over splits.",
+        shown=table.rename_axis(None),
     )
 
 
@@ -533,8 +534,8 @@ def report_cross_validation(report: Report, results: Results) -> None:
         f"Nested: training patients held out in {evaluation.OUTER_FOLDS} folds, "
         f"{len(nested.scores)} times over, all but the choice of grids repeated inside; mean, and "
         "95 % interval of so many patients (Newcombe), as if the models were always the same. "
-        f"Parameters are chosen on {INNER_FOLDS} folds by the Brier score, whose best in the grid "
-        "(best inner) is an optimistic choice."
+        f"Parameters are chosen on {INNER_FOLDS} folds by the Brier score (its best: best inner, "
+        "optimistic)."
     )
     if splits is not None:
         of_splits = splits.table.loc["accuracy"].loc[shown.index]
@@ -593,10 +594,9 @@ def report_batches(report: Report, data: ExpressionData, results: Results) -> No
             "correct": {kind: table.to_dict("index") for kind, table in tables.items()},
             "cannot be held out": results.held_out.impossible,
         },
-        note="Predicted correctly (Wilson's 95 % interval): test patients of batches seen in "
-        "training, and of others; every batch held out in turn that leaves "
-        f"{batches.MIN_PATIENTS} patients of each class. AUC within: of pairs of patients of one "
-        "batch; one-sided p, classes permuted within batches.",
+        note="Predicted correctly (Wilson): test patients of batches seen in training, and of "
+        "others; each batch held out in turn. AUC within: of pairs of patients of one batch, "
+        "one-sided p.",
         shown=shown,
     )
     if tables:
