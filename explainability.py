@@ -262,21 +262,22 @@ def main(args: argparse.Namespace) -> None:
         pipelines, explanations, expression, data.X_train.columns, selected
     )
 
-    leading = table.head(N_LEADING)
-    report.add_figure("importances", figures.draw_importances(model_tables, data))
-    report.add_figure("shap_summary", figures.draw_shap_summary(explanations, data, expression))
-    report.add_figure(
-        "selection_frequency", figures.draw_frequencies(leading, model_tables, controls, rule)
-    )
-    report.add_figure("heatmap", figures.draw_heatmap(data, expression, leading))
-    report.add_figure("top_genes", figures.draw_top_genes(data, expression, leading, args.seed))
-
     sentences = in_short(table, rule, controls, n_train=len(data.y_train), n_test=len(data.y_test))
     report.add_headline(headline_title(table), headline_rows(table), sentences)
     report_selection(report, table, rule, controls)
     report_stability(report, list(pipelines), selected, controls)
     report_leading_genes(report, table)
     report.add_table("genes", genes.full_table(table, model_tables, data.classes))
+
+    leading = table.head(N_LEADING)
+    with report.drawing():
+        report.add_figure("importances", figures.draw_importances(model_tables, data))
+        report.add_figure("shap_summary", figures.draw_shap_summary(explanations, data, expression))
+        report.add_figure(
+            "selection_frequency", figures.draw_frequencies(leading, model_tables, controls, rule)
+        )
+        report.add_figure("heatmap", figures.draw_heatmap(data, expression, leading))
+        report.add_figure("top_genes", figures.draw_top_genes(data, expression, leading, args.seed))
     report.write()
 
 
