@@ -64,6 +64,7 @@ from expression.running.report import (
 )
 
 TITLE = "Q1: accuracy (95 % interval)"
+NESTED_TITLE = "Held-out training patients predicted correctly (95 % interval)"
 BATCH_ALONE = "Batch alone"
 STAGES = {  # and roughly their seconds
     "tuning": 3,
@@ -649,6 +650,8 @@ def main(args: argparse.Namespace) -> None:
         tested = evaluation.measure_on_test(data, fitted, random_states)
     results = Results(fitted, tested)
     results = results._replace(nested=evaluation.nested_cv(data, models, repeats, args.seed))
+    if tested is None:
+        report.show_table(NESTED_TITLE, headline_rows(data, results))
     if tested is not None:
         splits = evaluation.monte_carlo_cv(data, models, tested, random_splits, args.seed)
         results = results._replace(splits=splits)
@@ -660,10 +663,6 @@ def main(args: argparse.Namespace) -> None:
     permuted = evaluation.permuted_labels(data, models, permutations, args.seed)
     results = results._replace(permuted=permuted)
 
-    add_training_figures(report, data, results)
-    if tested is not None:
-        add_test_figures(report, data, results)
-
     report.add_headline(
         headline_title(results), headline_rows(data, results), in_short(data, results)
     )
@@ -674,6 +673,11 @@ def main(args: argparse.Namespace) -> None:
     if tested is not None:
         report_probabilities(report, data, tested, results.splits)
     report_cross_validation(report, results)
+
+    with report.drawing():
+        add_training_figures(report, data, results)
+        if tested is not None:
+            add_test_figures(report, data, results)
     report.write()
 
 

@@ -360,34 +360,6 @@ def main(args: argparse.Namespace) -> None:
         cohorts, data.preprocessing, truths, kinds, genes=args.genes, seed=args.seed
     )
 
-    widest = next(iter(cohorts))
-    variance = features[widest].var(axis=0).sum()
-    subgroups = data.subgroups
-    palette = style.subgroup_palette(data)
-    drawn = sorted({*kinds.values(), cluster_numbers[widest].k})
-    report.add_figure(
-        "clusters",
-        figures.draw_clusters(
-            scores[widest],
-            partitions[widest],
-            subgroups,
-            palette,
-            ks=drawn,
-            variance=variance,
-            noun=noun,
-        ),
-    )
-    report.add_figure(
-        "consensus_matrices",
-        figures.draw_consensus(
-            resampled[widest], partitions[widest], subgroups, palette, ks=drawn, noun=noun
-        ),
-    )
-    report.add_figure("k_selection", figures.draw_k_selection(stability, names))
-    report.add_figure(
-        "dendrogram", figures.draw_dendrogram(scores[widest], subgroups, palette, noun=noun)
-    )
-
     of_batches = None
     if data.batches is not None:
         of_batches = agreement.agree_with_batches(
@@ -417,10 +389,38 @@ def main(args: argparse.Namespace) -> None:
         agreements = pd.concat([agreements, of_batches.every])
         patients = truths.assign(batch=data.batches)
     report.add_table("agreement", agreements)
-    report_contents(report, agreement.content_table(partitions, subgroups), cluster_numbers)
+    report_contents(report, agreement.content_table(partitions, data.subgroups), cluster_numbers)
     report.add_table("sensitivity", sensitivity)
     patients = patients.assign(set=data.sample_set)
     report.add_table("assignments", agreement.assignment_table(partitions, resampled, patients))
+
+    widest = next(iter(cohorts))
+    subgroups = data.subgroups
+    palette = style.subgroup_palette(data)
+    drawn = sorted({*kinds.values(), cluster_numbers[widest].k})
+    with report.drawing():
+        report.add_figure(
+            "clusters",
+            figures.draw_clusters(
+                scores[widest],
+                partitions[widest],
+                subgroups,
+                palette,
+                ks=drawn,
+                variance=features[widest].var(axis=0).sum(),
+                noun=noun,
+            ),
+        )
+        report.add_figure(
+            "consensus_matrices",
+            figures.draw_consensus(
+                resampled[widest], partitions[widest], subgroups, palette, ks=drawn, noun=noun
+            ),
+        )
+        report.add_figure("k_selection", figures.draw_k_selection(stability, names))
+        report.add_figure(
+            "dendrogram", figures.draw_dendrogram(scores[widest], subgroups, palette, noun=noun)
+        )
     report.write()
 
 

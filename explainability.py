@@ -379,15 +379,6 @@ def main(args: argparse.Namespace) -> None:
         pipelines, explanations, expression, data.X_train.columns, selected
     )
 
-    leading = table.head(N_LEADING)
-    report.add_figure("importances", figures.draw_importances(model_tables, data))
-    report.add_figure("shap_summary", figures.draw_shap_summary(explanations, data, expression))
-    report.add_figure(
-        "selection_frequency", figures.draw_frequencies(leading, model_tables, controls, rule)
-    )
-    report.add_figure("heatmap", figures.draw_heatmap(data, expression, leading))
-    report.add_figure("top_genes", figures.draw_top_genes(data, expression, leading, args.seed))
-
     sentences = in_short(
         table,
         rule,
@@ -403,6 +394,16 @@ def main(args: argparse.Namespace) -> None:
     if data.batches is not None:
         report_batches(report, table, people)
     report.add_table("genes", genes.full_table(table, model_tables, data.classes))
+
+    leading = table.head(N_LEADING)
+    with report.drawing():
+        report.add_figure("importances", figures.draw_importances(model_tables, data))
+        report.add_figure("shap_summary", figures.draw_shap_summary(explanations, data, expression))
+        report.add_figure(
+            "selection_frequency", figures.draw_frequencies(leading, model_tables, controls, rule)
+        )
+        report.add_figure("heatmap", figures.draw_heatmap(data, expression, leading))
+        report.add_figure("top_genes", figures.draw_top_genes(data, expression, leading, args.seed))
     report.write()
 
 

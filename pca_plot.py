@@ -305,14 +305,6 @@ def main(args: argparse.Namespace) -> None:
     }
     needed = components_needed(variance["cumulative"])
 
-    report.add_figure("scree", figures.draw_scree(variance, needed, fitted_on))
-    report.add_figure("pca_patients", figures.draw_planes(scores, fitted.ratio, data, drawn))
-    if data.batches is not None:
-        report.add_figure("batches", figures.draw_batches(scores, fitted.ratio, data, drawn))
-    if len(effects["sets"]):
-        report.add_figure("train_vs_test", figures.draw_errors(held_out, fitted.ratio, data))
-    report.add_figure("loadings", figures.draw_loadings(loadings.iloc[:, :drawn], data))
-
     of_classes = effect_sizes(
         held_out[kept[:drawn]], components.contrasts_of_classes(data), data.groups
     )
@@ -336,6 +328,15 @@ def main(args: argparse.Namespace) -> None:
     report.add_table("scores", score_table(data, scores[kept], held_out))
     report.add_table("loadings", loadings.assign(gene=data.gene_names))
     report.add_table("associations", pd.concat(effects.values()))
+
+    with report.drawing():
+        report.add_figure("scree", figures.draw_scree(variance, needed, fitted_on))
+        report.add_figure("pca_patients", figures.draw_planes(scores, fitted.ratio, data, drawn))
+        if data.batches is not None:
+            report.add_figure("batches", figures.draw_batches(scores, fitted.ratio, data, drawn))
+        if len(effects["sets"]):
+            report.add_figure("train_vs_test", figures.draw_errors(held_out, fitted.ratio, data))
+        report.add_figure("loadings", figures.draw_loadings(loadings.iloc[:, :drawn], data))
     report.write()
 
 

@@ -9,13 +9,23 @@ result depends on where and on how many processes it was computed. What several 
 copy of each: processes of this machine read one file (joblib's memory-mapping), a cluster gets it
 once. So a task holds the whole matrix, the same object as the other tasks, and says by position
 which patients and genes it is about.
+
+Where the machine has no room for other processes, or kills one, the work goes on in this one. None
+outlives a script that is killed.
 """
 
 import asyncio
 import logging
+import multiprocessing
+import os
+import pickle
+import sys
+import threading
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -31,6 +41,10 @@ from expression.errors import DataError, refusal
 
 PATIENCE = 10  # seconds to wait for a scheduler, and for its first worker
 START = 3  # seconds that processes need for their imports; work that takes less is done here
+WATCH = 1  # seconds until a process notices that the script was killed
+# What goes wrong with processes, rather than in a task: no room for what they share, no permission
+# to start them, or one that was killed
+PROCESS_ERRORS = (OSError, MemoryError, BrokenExecutor, pickle.PicklingError)
 
 
 class Progress(tqdm):
@@ -159,15 +173,65 @@ def run_parallel(function: Callable, tasks: Iterable[tuple], label: str) -> list
     if current.client is not None:
         return run_on_cluster(function, tasks, current, show)
     results = run_until_processes_pay(function, tasks, current, show)
-    remaining = tasks[len(results) :]
-    if remaining:
+    if len(results) < len(tasks):
         current.started = True
-        with joblib.parallel_config("loky", n_jobs=current.jobs, inner_max_num_threads=1):
-            calls = (delayed(function)(*task) for task in remaining)
-            for result in Parallel(return_as="generator")(calls):
+        try:
+            for result in run_on_processes(function, tasks[len(results) :], current.jobs):
                 results.append(result)
                 show(len(results) / len(tasks))
+        except PROCESS_ERRORS as error:
+            current.jobs = 1
+            tell_of_one_process(error)
+    for task in tasks[len(results) :]:
+        results.append(function(*task))
+        show(len(results) / len(tasks))
     return results
+
+
+def run_on_processes(function: Callable, tasks: list[tuple], jobs: int) -> Iterator:
+    """Yield the results of tasks, in their order, from processes of this machine."""
+    multiprocessing.Lock()  # raises where they can share none: joblib would work in threads then
+    with (
+        warnings.catch_warnings(),
+        joblib.parallel_config(
+            "loky",
+            n_jobs=jobs,
+            inner_max_num_threads=1,
+            initializer=end_with_parent,
+            initargs=(os.getpid(),),
+        ),
+    ):
+        # A process that holds too much memory is replaced, which changes no result
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
+        calls = (delayed(function)(*task) for task in tasks)
+        yield from Parallel(return_as="generator")(calls)
+
+
+def end_with_parent(parent: int) -> None:
+    """Let this process end when the one that started it does, however that was killed."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def tell_of_one_process(error: BaseException) -> None:
+    """Say that processes failed, and that the work goes on without."""
+    if isinstance(error, BrokenExecutor):
+        reason = "one was killed, as for want of memory"
+    else:
+        # Of what happened in a thread or process of joblib the cause is a whole traceback
+        text = str(error.__cause__ or error) or type(error).__name__
+        reason = text.strip('"\n ').splitlines()[-1]
+    with tqdm.external_write_mode(file=sys.stderr):
+        print(
+            f"note: processes: cannot be used here - {reason}; going on with one, which takes "
+            "longer and gives the same results (so from the start: --jobs 1)",
+            file=sys.stderr,
+        )
 
 
 def run_until_processes_pay(

@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from expression import parallel
@@ -70,6 +72,94 @@ def test_processes_share_one_copy_of_a_table():
         files = run_parallel(file_behind, [(table, i) for i in range(6)], "files")
     assert len(set(files)) == 1
     assert None not in files
+
+
+# --- where processes cannot work ------------------------------------------------------------------
+
+X = np.ones((20, 10_000))  # so large that processes share a file of it
+
+
+def sum_row(values: np.ndarray, row: int, here: int, what_happens: str) -> tuple:
+    """Return a sum and the process; in other processes than `here` something happens, once in a
+    while."""
+    if os.getpid() != here and row > 9:
+        if what_happens == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if what_happens == "no memory":
+            raise MemoryError
+    return values[row].sum() + row, os.getpid()
+
+
+def deny(*given):
+    raise OSError(30, "Read-only file system")
+
+
+@pytest.mark.parametrize(
+    ("what_happens", "reason"),
+    [
+        ("killed", "one was killed, as for want of memory"),
+        ("no memory", "MemoryError"),
+        ("no folder", "FileNotFoundError: .*'/proc/nowhere'"),
+        ("no semaphore", "Read-only file system"),
+    ],
+)
+@pytest.mark.usefixtures("processes")
+def test_work_goes_on_in_one_process_where_others_cannot_work(
+    monkeypatch, capfd, what_happens, reason
+):
+    if what_happens == "no folder":
+        monkeypatch.setenv("JOBLIB_TEMP_FOLDER", "/proc/nowhere")
+    if what_happens == "no semaphore":
+        monkeypatch.setattr(parallel.multiprocessing, "Lock", deny)
+    tasks = [(X, row, os.getpid(), what_happens) for row in range(20)]
+    with workers(2, progress=False):
+        found = run_parallel(sum_row, tasks, "first")
+        again = run_parallel(sum_row, tasks, "again")
+    assert [value for value, _ in found] == [10_000 + row for row in range(20)]
+    assert {pid for _, pid in again} == {os.getpid()}
+    _, stderr = capfd.readouterr()
+    [line] = stderr.splitlines()
+    assert re.match(f"note: processes: cannot be used here - .*{reason}; going on with one", line)
+
+    assert "--jobs 1" in line
+    with workers(1, progress=False):
+        run_parallel(sum_row, tasks, "as the note says")
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("processes")
+def test_an_error_of_a_task_is_no_error_of_its_process(capfd):
+    with workers(2, progress=False), pytest.raises(ZeroDivisionError):
+        run_parallel(divmod, [(1, 1), (1, 0)], "failing")
+    assert capfd.readouterr().err == ""
+
+
+SLEEPER = """
+import time
+from expression import parallel
+
+parallel.START = -1
+with parallel.workers(2, progress=False):
+    parallel.run_parallel(time.sleep, [(3_600,)] * 4, "endless")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_script_leaves_no_process(number):
+    script = subprocess.Popen(
+        [sys.executable, "-c", SLEEPER], cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    children = []
+    while sum("LokyProcess" in " ".join(child.cmdline()) for child in children) < 2:
+        assert script.poll() is None
+        time.sleep(0.1)
+        children = psutil.Process(script.pid).children(recursive=True)
+    script.send_signal(number)
+    script.wait()
+    _, alive = psutil.wait_procs(children, timeout=60)
+    for child in alive:
+        child.kill()
+    assert not alive
 
 
 # --- progress ------------------------------------------------------------------------------------

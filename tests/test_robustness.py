@@ -113,8 +113,11 @@ def test_scripts_run_on_other_cohorts(tmp_path, capsys, monkeypatch, script, wri
         trees = {"model__n_estimators": [10]} if name in ("Random Forest", "XGBoost") else {}
         monkeypatch.setitem(MODELS, name, model._replace(grid=model.grid and grid | trees))
     argv = [*write(tmp_path), *quick(script), "--output-dir", tmp_path / "outputs"]
-    status, _, stderr = run(script, capsys, *argv)
+    status, stdout, stderr = run(script, capsys, *argv)
     assert (status, stderr) == (0, "")
+    if script == "classifier_models":  # with a test set, or without one
+        at_once, _, _ = stdout.partition("With shuffled classes")
+        assert all(f"\n{name} " in at_once for name in MODELS)
     written = contents(tmp_path / "outputs" / script)
     record, text = json.loads(written["metrics.json"]), written["metrics.txt"].decode()
     assert all(word in text for word in words)

@@ -169,6 +169,8 @@ def draw_heatmap(
     name_heatmap(grid.ax_heatmap, genes, z.columns.map(str)[columns], patient_word(data))
     grid.ax_cbar.set_title("SDs from the\ntraining mean", fontsize="x-small", fontweight="normal")
     grid.gs.update(left=0.02, right=0.79, bottom=0.09, top=0.9 - 0.02 * len(palettes))
+    for ax in grid.figure.axes:  # which moves by itself only what pyplot keeps
+        ax.set_position(ax.get_subplotspec().get_position(grid.figure))
     grid.ax_cbar.set_position([0.04, 0.8, 0.015, 0.08])
     legend_top = 0.95
     for palette in palettes:

@@ -108,7 +108,15 @@ def draw_plane(
 def marker_handles(markers: dict[str, str], fill: str) -> list[Line2D]:
     """Return what a legend shows for each name of markers."""
     return [
-        Line2D([], [], linestyle="", color="0.3", mfc=fill, marker=marker, label=name)
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            color="0.3",
+            mfc=fill,
+            marker=marker,
+            label=style.legend_name(name),
+        )
         for name, marker in markers.items()
     ]
 
@@ -145,6 +153,7 @@ def draw_patients(planes: list[pd.DataFrame], data: ExpressionData, title: str) 
             for set_name, fill in (("train", color), ("test", "none")):
                 xy = plane[(subgroups == subgroup) & (data.sample_set == set_name)]
                 if len(xy):
+                    name = style.wrap_name(subgroup, 24)
                     ax.plot(
                         xy.iloc[:, 0],
                         xy.iloc[:, 1],
@@ -152,7 +161,7 @@ def draw_patients(planes: list[pd.DataFrame], data: ExpressionData, title: str) 
                         color=color,
                         mfc=fill,
                         ms=size,
-                        label=f"{style.wrap_name(subgroup, 24)}, {set_name} ({len(xy)})",
+                        label=style.legend_name(f"{name}, {set_name} ({len(xy)})"),
                     )
         ax.set(xlabel=plane.columns[0], ylabel=plane.columns[1])
         ax.locator_params(nbins=5)

@@ -20,18 +20,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 from threadpoolctl import threadpool_limits
+from tqdm import tqdm
 
 from expression.data import ExpressionData
 from expression.errors import DataError, refusal
 from expression.parallel import expect, workers
 from expression.preprocessing import MAX_GENES, MIN_GENES, SCALES
 from expression.reading.load import DATA_DIR, load_expression_data
-from expression.running.report import FIGURE_FORMATS, Report
-from expression.running.style import theme
+from expression.running.report import FIGURE_FORMATS, Report, join_first
+from expression.running.signals import ended_in_order
+from expression.running.streams import say, usable_streams
+from expression.running.style import choose_fonts, theme
 
 OUTPUT_DIR = Path(__file__).resolve().parents[2] / "outputs"
 PUBLISHED_PATIENTS = 72  # of so many or fewer, all repetitions are affordable
 MAX_SEED = 2**32 - 1  # of NumPy
+MAX_CHARACTERS = 10  # in a sentence
 # Not among the recorded options: what changes no number, where the input is (it has a checksum),
 # and what the record names itself
 UNRECORDED_OPTIONS = {
@@ -273,36 +277,56 @@ def command_line(parse_args: Callable[[Sequence[str] | None], argparse.Namespace
     def decorate(main: Callable[[argparse.Namespace], None]):
         @functools.wraps(main)
         def command(argv: Sequence[str] | None = None) -> int:
-            args = parse_args(argv)
-            try:
-                with (
-                    theme(),
-                    threadpool_limits(1),  # as sums in another order are other bytes
-                    workers(args.jobs, not args.quiet, args.scheduler),
-                ):
-                    main(args)
-            except KeyboardInterrupt:
-                print("interrupted: no output is half-written", file=sys.stderr)
-                return 130
-            except DataError as error:
-                print(f"error: {error}", file=sys.stderr)
-                return 2
-            except OSError as error:
-                print(f"error: {_refuse_system(error)}", file=sys.stderr)
-                return 2
-            return 0
+            with usable_streams():
+                args = parse_args(argv)
+                try:
+                    with (
+                        ended_in_order(),
+                        theme(),
+                        threadpool_limits(1),  # as sums in another order are other bytes
+                        workers(args.jobs, not args.quiet, args.scheduler),
+                    ):
+                        main(args)
+                except KeyboardInterrupt:
+                    say("interrupted: no output is half-written", stream=sys.stderr)
+                    return 130
+                except DataError as error:
+                    say(f"error: {error}", stream=sys.stderr)
+                    return 2
+                except (OSError, MemoryError) as error:
+                    say(f"error: {_refuse_system(error)}", stream=sys.stderr)
+                    return 2
+                except Exception as error:  # a traceback follows
+                    say(f"error: {_report_defect(args, error)}", stream=sys.stderr)
+                    raise
+                return 0
 
         return command
 
     return decorate
 
 
-def _refuse_system(error: OSError) -> DataError:
+def _refuse_system(error: OSError | MemoryError) -> DataError:
+    if isinstance(error, MemoryError):
+        rule = "must hold the analysis"
+        advice = "close other programs, or try --jobs 1 or a smaller --max-genes"
+        return refusal("memory", rule, "it is full", advice)
     return refusal(
         error.filename or "system",
         "must be usable",
         error.strerror or error,
         "free disk space or memory, and run again",
+    )
+
+
+def _report_defect(args: argparse.Namespace, error: Exception) -> DataError:
+    """Return how to report what nobody foresaw."""
+    return refusal(
+        f"{args.script}.py",
+        "must not fail like this, whatever the data",
+        type(error).__name__,
+        "please report this line and those below to whom you have the program from, with the "
+        "command and the package versions (pip freeze)",
     )
 
 
@@ -341,6 +365,7 @@ def start_report(
     settled: options whose defaults depend on the data, as they are now.
     """
     expect(stages)
+    tell_of_missing_characters(data)
     given = {name: value for name, value in vars(args).items() if name not in UNRECORDED_OPTIONS}
     return Report(
         title,
@@ -352,3 +377,18 @@ def start_report(
         figure_format=args.figure_format,
         quiet=args.quiet,
     )
+
+
+def tell_of_missing_characters(data: ExpressionData) -> None:
+    """Say which characters of names no figure will show; let the others be shown."""
+    names = {*data.classes, *data.subgroups, *data.gene_names, *map(str, data.y_all.index)}
+    if data.batches is not None:
+        names |= set(data.batches)
+    if missing := choose_fonts(names):
+        characters = join_first(sorted(missing), MAX_CHARACTERS)
+        with tqdm.external_write_mode(file=sys.stderr):
+            say(
+                f"note: figures: no installed font has {characters}, shown as boxes; install one "
+                "that has, such as Noto Sans CJK for Chinese, Japanese and Korean",
+                stream=sys.stderr,
+            )

@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import shutil
-import signal
 import sys
 import tempfile
 import textwrap
@@ -30,6 +29,8 @@ from expression.analysis.batches import associate
 from expression.data import ExpressionData
 from expression.errors import DataError, refusal
 from expression.preprocessing import MIN_CPM
+from expression.running.signals import not_stopped
+from expression.running.streams import say
 
 FIGURE_FORMATS = ("png", "pdf", "svg")
 DATES = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}  # left out: the same bytes again
@@ -98,12 +99,12 @@ class Report:
 
     def show(self, *texts: str) -> None:
         """Print texts, an answer as soon as it is known, unless the script is to be quiet."""
-        if not self.quiet:
-            with tqdm.external_write_mode():  # not into a progress bar
-                try:
-                    print(*texts, sep="\n\n", end="\n\n", flush=True)
-                except BrokenPipeError:  # nobody reads on, as after head; but the files are wanted
-                    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if self.quiet:
+            return
+        with tqdm.external_write_mode():  # not into a progress bar
+            error = say(*texts, stream=sys.stdout, sep="\n\n", end="\n\n")
+        if error and not isinstance(error, BrokenPipeError):  # as after head, which has read enough
+            say(f"note: standard output: {error.strerror}; the files follow", stream=sys.stderr)
 
     def show_table(self, title: str, rows: list[dict]) -> None:
         """Print a table of finished cells, a row a model, gene, ..., as soon as it is known."""
@@ -158,6 +159,16 @@ class Report:
         ]
         return "\n".join(lines)
 
+    @contextmanager
+    def drawing(self) -> Iterator[None]:
+        """Add figures inside, when all else is there: should one fail, all else is written."""
+        try:
+            yield
+        except Exception:
+            self.show("The figures could not all be drawn; what had been found before is written.")
+            self.write()
+            raise
+
     def write(self) -> None:
         """Write every file, and remove what else an earlier run wrote; then print the findings."""
         self.record["files"] = sorted({*self.files, "metrics.txt", "metrics.json"})
@@ -193,7 +204,7 @@ class Report:
         with tempfile.TemporaryDirectory(prefix=HIDDEN, dir=self.folder) as hidden:
             for name, content in contents.items():
                 Path(hidden, name).write_bytes(content)
-            with interrupts_ignored():
+            with not_stopped():
                 for name in written_files(self.folder) - set(contents):
                     (self.folder / name).unlink(missing_ok=True)
                 for name in contents:
@@ -202,26 +213,20 @@ class Report:
 
 def check_folder(folder: Path) -> None:
     """Raise a DataError when a folder could not be made or written into."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not existing.is_dir():
-        raise unusable(existing, "it is not a folder")
-    if not os.access(existing, os.W_OK):
-        raise unusable(existing, "permission denied")
+    for path in (folder, *folder.absolute().parents):
+        if path.exists():
+            break
+        if path.is_symlink():
+            raise unusable(path, "it is a link to what does not exist")
+    if not path.is_dir():
+        raise unusable(path, "it is not a folder")
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise unusable(path, "permission denied")
 
 
 def unusable(path: object, found: str) -> DataError:
     """Return the refusal of a place to write to."""
     return refusal(path, "must be a folder to write to", found, "free it, or see --output-dir")
-
-
-@contextmanager
-def interrupts_ignored() -> Iterator[None]:
-    """Let what takes a moment come to its end, so that outputs are all earlier ones or all new."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def written_files(folder: Path) -> set[str]:

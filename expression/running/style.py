@@ -1,26 +1,36 @@
-"""The look of all figures: one theme, one colour a class, one place for both."""
+"""The look of all figures: one theme, one colour a class, one place for both.
+
+Figures take no setting from elsewhere, and leave none behind: a notebook that runs a script keeps
+its plots, its backend and their look.
+"""
 
 import itertools
 import math
 import textwrap
+import unicodedata
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-
-import matplotlib
-
-matplotlib.use("Agg")  # before pyplot: the scripts also run where there is no screen
+from contextlib import contextmanager, suppress
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.patches import Patch
 
 from expression.data import ExpressionData
+from expression.running.pyplot import only_errors
 
 PAGE_WIDTH = 7.2  # inches, two columns of a journal page
 TICK_INCHES = 0.1  # that a name in the smallest type takes across its line
 MAX_NAME = 30  # characters on one line
+FONT = "DejaVu Sans"  # comes with matplotlib: the same figures on every machine
+BOXES = "Last Resort"  # fonts that draw a box for every character
+NO_WIDTH = "\u200b"  # a character that shows nothing
+NO_GLYPH = "Glyph .* missing from|Matplotlib currently does not support"
 
 # Okabe & Ito's colours, told apart with every kind of colour blindness
 COLORS = {
@@ -43,6 +53,7 @@ SERIES_COLORS = ("green", "purple", "orange", "black", "sky", "blue", "vermilion
 SERIES_MARKERS = "os^DvP*"
 SERIES_DASHES = ("-", "--", ":", "-.")
 LOOK = {
+    "font.family": [FONT],
     "figure.constrained_layout.use": True,
     "figure.dpi": 100,
     "savefig.dpi": 200,
@@ -66,14 +77,73 @@ LOOK = {
 
 @contextmanager
 def theme() -> Iterator[None]:
-    """Give all figures drawn inside one look, and close those that are left over."""
+    """Give all figures drawn inside one look, without what a screen or a notebook adds to them."""
     import seaborn as sns  # here, as it takes a third of a second that --help need not wait for
 
-    sns.set_theme(context="paper", style="ticks", palette=list(COLORS.values()), rc=LOOK)
+    with plt.style.context("default"), agg_figures(), only_errors(), warnings.catch_warnings():
+        sns.set_theme(context="paper", style="ticks", palette=list(COLORS.values()), rc=LOOK)
+        warnings.filterwarnings("ignore", NO_GLYPH)  # said once for all figures: `choose_fonts`
+        yield
+
+
+@contextmanager
+def agg_figures() -> Iterator[None]:
+    """Let pyplot draw without a screen, in figures that it does not keep.
+
+    Its backend is that of whoever else draws in this process; a change to Agg and back would close
+    windows, or settle a backend that nobody has asked for yet.
+    """
+    make_figure = plt.figure
+    plt.figure = new_figure
     try:
         yield
     finally:
-        plt.close("all")
+        plt.figure = make_figure
+
+
+def new_figure(**options) -> Figure:
+    figure = Figure(**options)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+# --- names ---------------------------------------------------------------------------------------
+
+
+def choose_fonts(names: Iterable[str]) -> set[str]:
+    """Let figures have the characters of names where an installed font has them; return the others.
+
+    To be called inside `theme`.
+    """
+    needed = {character for name in names for character in name if is_drawn(character)}
+    missing = needed - characters_of(FONT)
+    families = [FONT]
+    if missing:
+        installed = {font.name for font in fontManager.ttflist if not font.name.startswith(BOXES)}
+        found = {family: missing & characters_of(family) for family in sorted(installed)}
+        for family, characters in sorted(found.items(), key=lambda item: -len(item[1])):
+            if characters & missing:
+                families.append(family)
+                missing -= characters
+    plt.rcParams["font.family"] = families
+    return missing
+
+
+def is_drawn(character: str) -> bool:
+    """Return whether a character needs a shape: neither blank nor a control character."""
+    return unicodedata.category(character)[0] not in "CZ"
+
+
+def characters_of(family: str) -> set[str]:
+    """Return the characters that an installed font has; none where it cannot be read."""
+    with suppress(OSError, RuntimeError, ValueError):
+        return set(map(chr, get_font(findfont(FontProperties(family=[family]))).get_charmap()))
+    return set()
+
+
+def legend_name(name: str) -> str:
+    """Return a name that a legend shows, though matplotlib leaves out what begins with "_"."""
+    return f"{NO_WIDTH}{name}" if name.startswith("_") else name
 
 
 def shorten(name: str, width: int = MAX_NAME) -> str:
@@ -160,7 +230,7 @@ def panel_grid(count: int, columns: int, height: float) -> tuple[plt.Figure, np.
 
 def color_handles(palette: dict[str, str]) -> list[Patch]:
     """Return what a legend shows for each name of a palette."""
-    return [Patch(color=color, label=name) for name, color in palette.items()]
+    return [Patch(color=color, label=legend_name(name)) for name, color in palette.items()]
 
 
 def draw_swarm(ax: plt.Axes, dots: pd.DataFrame, **options) -> None:

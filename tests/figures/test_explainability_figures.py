@@ -141,6 +141,12 @@ def test_heatmap_names_every_gene_with_the_selected_in_bold(planted, leading):
         np.testing.assert_allclose(np.sort(values[tick_texts(ax.yaxis).index(name)]), z)
 
 
+def test_heatmap_leaves_room_for_title_and_legend(planted, leading):
+    with style.theme():
+        figure = draw_heatmap(planted, np.log2(planted.X_all), leading)
+        assert max(ax.get_position().y1 for ax in figure.axes) < 0.881
+
+
 def test_heatmap_without_test_patients_has_no_bar_of_sets(planted, leading):
     alone = replace(planted, X_test=planted.X_test[:0], y_test=planted.y_test[:0])
     figure = draw_heatmap(alone, np.log2(alone.X_all), leading)

@@ -3,6 +3,8 @@
 import dataclasses
 import inspect
 import re
+import sys
+import threading
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -23,6 +25,7 @@ from expression.running.command import (
     whole_number,
 )
 from expression.running.report import describe, describe_batches
+from expression.running.style import theme
 
 INTERRUPTED = "interrupted: no output is half-written\n"
 
@@ -184,6 +187,7 @@ def test_what_surrounds_an_analysis_is_set_once():
         (DataError("a.csv: the rule - found; do"), 2, "^error: a.csv: the rule - found; do\n$"),
         (OSError(28, "Full", "/dev/shm"), 2, "^error: /dev/shm: must be usable - Full; free disk"),
         (OSError("odd"), 2, "^error: system: must be usable - odd; free disk"),
+        (MemoryError(), 2, "^error: memory: must hold the analysis - it is full; .*--jobs 1"),
         (KeyboardInterrupt(), 130, f"^{INTERRUPTED}$"),
     ],
 )
@@ -196,6 +200,55 @@ def test_what_stops_a_script_is_one_line(capsys, error, status, line):
     assert main([]) == status
     assert re.search(line, capsys.readouterr().err)
     assert plt.get_fignums() == []
+
+
+def test_what_nobody_foresaw_keeps_its_traceback_after_a_line_on_how_to_report_it(capsys):
+    @command_line(parse_args)
+    def main(args):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        main([])
+    [line] = capsys.readouterr().err.splitlines()
+    assert re.match(r"error: a_script\.py: must not fail .* - ZeroDivisionError; please rep", line)
+    assert "pip freeze" in line
+
+
+def test_a_script_runs_in_a_thread_and_without_standard_streams(data, tmp_path, monkeypatch):
+    statuses = []
+
+    @command_line(parse_args)
+    def main(args):
+        start_report(args, data, "A title", {}).write()
+
+    def work():
+        statuses.append(main(["--output-dir", str(tmp_path), "--jobs", "1"]))
+
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert statuses == [0]
+    assert (tmp_path / "a_script/metrics.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Gesunde β", ""),
+        ("\U00018b01", "note: figures: no installed font has \U00018b01, shown as boxes; install"),
+    ],
+)
+def test_characters_that_no_font_has_are_one_line(data, tmp_path, capsys, name, message):
+    """The second is of the Khitan script, last used by a physician some 800 years ago."""
+    args = parse_args(["--output-dir", str(tmp_path), "--quiet"])
+    batches = data.batches.replace("DFCI", name)
+    with theme():
+        start_report(args, dataclasses.replace(data, batches=batches), "A title", {})
+    stderr = capsys.readouterr().err
+    assert stderr.startswith(message)
+    assert stderr.count("\n") == bool(message)
 
 
 def test_patients_are_counted_by_class_and_batch(data):

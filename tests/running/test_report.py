@@ -263,6 +263,31 @@ def test_an_unwritable_folder_is_refused_before_any_computing(new_report, monkey
         new_report()
 
 
+@pytest.mark.parametrize("link", ["a_script", ""])
+def test_a_link_to_nothing_is_refused_before_any_computing(new_report, tmp_path, link):
+    place = tmp_path / "outputs" / link
+    place.parent.mkdir(exist_ok=True)
+    place.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=f"^{place}: .* - it is a link to .* not exist; free it"):
+        new_report()
+    place.unlink()
+    new_report().write()
+
+
+def test_what_stops_the_drawing_loses_no_number(new_report):
+    before = new_report()
+    before.files["figure.png"] = b"of an earlier run"
+    before.write()
+    report = new_report()
+    report.add_table("table", ONE)
+    report.files["first.png"] = b"drawn"
+    with pytest.raises(ZeroDivisionError), report.drawing():
+        report.add_figure("second", 1 / 0)
+    names = {"table.csv", "first.png", "metrics.json", "metrics.txt"}
+    assert set(contents(report.folder)) == names
+    assert set(report.record["files"]) == names
+
+
 def test_what_stops_the_writing_is_told_of_the_output_folder(report, monkeypatch):
     def full(path, content):
         raise OSError(28, "No space left on device")

@@ -1,11 +1,15 @@
 """One look: what theme, colours, markers and panels promise every figure."""
 
 import io
+import warnings
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from matplotlib import font_manager
 
 from expression.running import style
 
@@ -20,6 +24,78 @@ def test_dollars_in_a_name_are_dollars(monkeypatch):
         figure.savefig(buffer, format="svg")
     assert b">a $x_{$</text>" in buffer.getvalue()
     assert b">b $x_1$</text>" in buffer.getvalue()
+
+
+def test_a_name_that_begins_with_an_underscore_stays_in_a_legend():
+    with style.theme():
+        figure, ax = plt.subplots()
+        ax.plot([1, 2], label=style.legend_name("_mutated, train (3)"))
+        ax.legend()
+        handles = style.color_handles({"_wild type": "0.5", "other": "0.2"})
+        figure.legend(handles=handles, loc="outside lower center")
+        figure.savefig(io.BytesIO())
+        shown = [
+            text.get_text()
+            for legend in (ax.get_legend(), figure.legends[0])
+            for text in legend.get_texts()
+        ]
+    assert [text.strip(style.NO_WIDTH) for text in shown] == [
+        "_mutated, train (3)",
+        "_wild type",
+        "other",
+    ]
+
+
+CHARACTERS = "患者"
+SQUARE = [(0, 0), (0, 700), (700, 700), (700, 0)]
+
+
+def make_font(path, family: str, characters: str) -> None:
+    """Write a font in which some characters are black squares."""
+    pen = TTGlyphPen(None)
+    pen.moveTo(SQUARE[0])
+    for point in SQUARE[1:]:
+        pen.lineTo(point)
+    pen.closePath()
+    names = [".notdef", *(f"square{number}" for number in range(len(characters)))]
+    font = FontBuilder(1_000, isTTF=True)
+    font.setupGlyphOrder(names)
+    font.setupCharacterMap(dict(zip(map(ord, characters), names[1:], strict=True)))
+    font.setupGlyf(dict.fromkeys(names, pen.glyph()))
+    font.setupHorizontalMetrics(dict.fromkeys(names, (1_000, 0)))
+    font.setupHorizontalHeader(ascent=800, descent=-200)
+    font.setupNameTable({"familyName": family, "styleName": "Regular"})
+    font.setupOS2(usWeightClass=400)
+    font.setupPost()
+    font.save(path)
+
+
+def test_names_are_drawn_with_an_installed_font_that_has_their_characters(tmp_path, monkeypatch):
+    fonts = font_manager.fontManager
+    monkeypatch.setattr(fonts, "ttflist", list(fonts.ttflist))
+    with style.theme(), warnings.catch_warnings():
+        without = draw_bold(CHARACTERS)
+        assert style.choose_fonts(["AML β", CHARACTERS]) == set(CHARACTERS)
+        assert plt.rcParams["font.family"] == [style.FONT]
+
+        for family, characters in {"A font-1": CHARACTERS[0], "B": CHARACTERS[::-1] + "x"}.items():
+            make_font(tmp_path / f"{family}.ttf", family, characters)
+            fonts.addfont(tmp_path / f"{family}.ttf")
+        assert style.choose_fonts(["AML", f"{CHARACTERS}\n\u200d𘬁"]) == {"𘬁"}
+        assert plt.rcParams["font.family"] == [style.FONT, "B"]  # of both characters, so the first
+        assert draw_bold(CHARACTERS) != without
+        assert style.choose_fonts(["AML"]) == set()
+        assert draw_bold(CHARACTERS) == without
+        assert style.characters_of("A font-1") == {CHARACTERS[0]}  # no pattern of fontconfig
+    fonts._findfont_cached.cache_clear()
+
+
+def draw_bold(text: str) -> bytes:
+    figure, ax = plt.subplots()
+    ax.set_title(text)  # bold, as no such font is
+    content = io.BytesIO()
+    figure.savefig(content)
+    return content.getvalue()
 
 
 @pytest.mark.parametrize(
