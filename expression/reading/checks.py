@@ -10,13 +10,23 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from expression.errors import DataError, refusal, shortlist
-from expression.preprocessing import MAX_GENES, Preprocessing, Scale
+from expression.preprocessing import LOG_BASES, LOG_NAMES, MAX_GENES, Preprocessing, Scale
 from expression.reading.sheets import FEATURE_COUNTS_HEADERS, clean, plain
 from expression.reading.tables import Table, patients_of
 
 MAX_VALUE = 1e9  # beyond any scanner or sequencer
 MAX_LOG2_VALUE = 32  # no scanner counts to 2**32, and no array of intensities stays below 32
+# Of the values of a patient, for a few may be no genes (an age, a total) or far out
+NEARLY_ALL = 0.99
+# Of these to the median: logarithms of the published arrays reach 2.4 times theirs, even of arrays
+# whose background was taken away 6 times; intensities 13 to 50 times
+MAX_SPREAD_OF_LOGS = 8
 CENTRED = 1 / 4  # of the values of a patient are below 0: log2 of intensities has hardly any
+MAX_SKEW_OF_RATIOS = (
+    3  # how much further up than down nearly all reach; 8 or more in published arrays
+)
+FEW_BELOW = 0.02  # of the values of a cohort are below 0 where they were not centred
+HIGH_RATIO = 1  # that three quarters of a patient's log-ratios or z-scores never reach
 MOST_ZEROS = 1 / 2  # that values of any array have
 FEW_ZEROS = 0.02  # that arrays may have, if no value is below 0
 MAX_SCANNED = 2**17  # a scanner has 16 bits; twice that leaves room for re-scaled arrays
@@ -42,7 +52,7 @@ def check_complete(where: object, what: str, given: Collection[str], tables: lis
         raise refusal(where, rule, found, advice)
 
 
-def check_arrays(tables: list[Table], scale: Scale) -> None:
+def check_arrays(tables: list[Table], scale: Scale, log_base: str | None = None) -> None:
     """Raise when the values of a patient are constant, or on the wrong scale."""
     for table in tables:
         if table.values.columns.size:
@@ -52,16 +62,18 @@ def check_arrays(tables: list[Table], scale: Scale) -> None:
             wrong = _wrong_scale(table.values, smallest, largest, scale)
             if wrong:
                 looks, advice = wrong
-                raise refusal(table.path, f"values must be {scale.description}", looks, advice)
+                rule = f"values must be {scale.describe(log_base)}"
+                raise refusal(table.path, rule, looks, advice)
+    _check_log_base(tables, scale, log_base)
 
 
 def _check_annotation(table: Table, scale: Scale) -> None:
     """Raise when the columns beside the patients are those of a program that counts."""
-    if scale.is_logged or scale.is_counted:
+    if scale.unit != "intensity" or scale.is_logged:
         return
     if FEATURE_COUNTS_HEADERS.issubset(map(plain, table.ignored)):
         found = "its columns are those of featureCounts"
-        rule = f"values must be {scale.description}"
+        rule = f"values must be {scale.describe(None)}"
         raise refusal(table.path, rule, found, "see --expression counts")
 
 
@@ -83,7 +95,9 @@ def _wrong_scale(
     values: pd.DataFrame, smallest: pd.Series, largest: pd.Series, scale: Scale
 ) -> tuple[str, str] | None:
     """Return what values look like, if not of the scale they are given as, and what to do."""
-    wrong = _looks_centred(values, smallest, largest)
+    if scale.is_ratio:
+        return _looks_uncentred(values, smallest, largest)
+    wrong = _looks_centred(values, smallest, largest, scale)
     if wrong is None:
         wrong = _looks_logged_otherwise(values, largest, scale)
     if wrong is None and scale.is_counted:
@@ -93,16 +107,41 @@ def _wrong_scale(
     return wrong
 
 
-def _looks_centred(
+def _looks_uncentred(
     values: pd.DataFrame, smallest: pd.Series, largest: pd.Series
 ) -> tuple[str, str] | None:
+    """Return which patients look like intensities or their logarithms, if any, and what to do."""
+    nearly_all = values.abs().quantile(NEARLY_ALL)
+    high = nearly_all > MAX_LOG2_VALUE
+    if high.any():
+        return _say_which(high, "like intensities"), "see --expression intensity or counts"
+
+    logged = values.quantile(0.25) > HIGH_RATIO
+    if (values < 0).mean().mean() < FEW_BELOW:
+        logged[:] = True
+    if logged.any():
+        return _say_which(logged, "logged, but not centred"), "see --expression log or log-counts"
+    return None
+
+
+def _looks_centred(
+    values: pd.DataFrame, smallest: pd.Series, largest: pd.Series, scale: Scale
+) -> tuple[str, str] | None:
     """Return which patients look like log-ratios, if any, and what to do."""
-    suspects = (largest <= MAX_LOG2_VALUE) & (smallest < 0)
-    centred = suspects.copy()
-    centred[suspects] = (values.loc[:, suspects] < 0).mean() > CENTRED
+    centred = smallest < 0
+    centred[centred] = (values.loc[:, centred] < 0).mean() > CENTRED
+    if centred.any():
+        suspects = values.loc[:, centred]
+        upper = suspects.quantile(NEARLY_ALL)
+        lower = -suspects.quantile(1 - NEARLY_ALL)
+        even = (upper <= MAX_LOG2_VALUE) & (upper < MAX_SKEW_OF_RATIOS * lower)
+        centred[centred] = even | (largest[centred] <= MAX_LOG2_VALUE)
     if not centred.any():
         return None
-    advice = "export the values from before they were centred"
+
+    advice = "see --expression log-ratio, or export the values from before they were centred"
+    if scale.is_counted and scale.is_logged:
+        advice = "give log2(x + 1), or the counts; of log-ratios see --expression log-ratio"
     return _say_which(centred, "like log-ratios or z-scores"), advice
 
 
@@ -110,8 +149,8 @@ def _looks_logged_otherwise(
     values: pd.DataFrame, largest: pd.Series, scale: Scale
 ) -> tuple[str, str] | None:
     """Return which patients are logged though they should not be, or not though they should."""
-    low = largest <= MAX_LOG2_VALUE
-    wrong = low != scale.is_logged
+    low = _are_low(values, largest)
+    wrong = largest > MAX_LOG2_VALUE if scale.is_logged else low
     if not wrong.any():
         return None
 
@@ -122,10 +161,72 @@ def _looks_logged_otherwise(
     else:
         alike, others = "logged", "log or log-counts"
     advice = f"put all on one scale, see --expression {others}"
-    if low.any() and not low.all():
+    if low.any() and (largest > MAX_LOG2_VALUE).any():
         gene = values.max(axis=1).idxmax()
         advice += f"; or is {gene}, of the largest values, no gene? (--drop)"
     return _say_which(wrong, alike), advice
+
+
+def _are_low(values: pd.DataFrame, largest: pd.Series) -> pd.Series:
+    """Return which patients have values as low and as close together as logarithms are."""
+    low = largest <= MAX_LOG2_VALUE
+    if not low.all():
+        upper = values.loc[:, ~low].quantile(NEARLY_ALL)
+        middle = values.loc[:, ~low].median()
+        low[~low] = (upper <= MAX_LOG2_VALUE) & (upper < MAX_SPREAD_OF_LOGS * middle)
+    return low
+
+
+def _check_log_base(tables: list[Table], scale: Scale, log_base: str | None) -> None:
+    """Raise when values may be logarithms to another base than the one they are read by.
+
+    How high they reach in both sets tells it; of counts, first of all, their sums.
+    """
+    if not scale.is_logged:
+        return
+    highest = max(table.values.max(axis=None) for table in tables if table.values.columns.size)
+    doubts = None
+    if log_base is not None:
+        if highest > MAX_LOG2_VALUE / np.log2(LOG_BASES[log_base]):
+            doubts = f"they reach {highest:.2f}, too high for it", "see --log-base 2"
+    else:
+        bases = _bases_of_equal_sums(tables[0].values, scale) if scale.is_counted else []
+        if bases == ["2"]:
+            return
+        if len(bases) == 1:
+            found = f"those of all patients have one sum if read as {LOG_NAMES[bases[0]]}"
+            doubts = found, f"say so with --log-base {bases[0]}"
+        elif np.exp(highest) <= scale.largest:
+            doubts = _say_readings(highest, scale)
+    if doubts is not None:
+        where = " and ".join(str(table.path) for table in tables)
+        found, advice = doubts
+        raise refusal(where, f"values must be {scale.describe(log_base)}", found, advice)
+
+
+def _say_readings(highest: float, scale: Scale) -> tuple[str, str]:
+    """Return what the highest logarithm is of, by each base that is possible, and what to do."""
+    readings = {
+        base: f"{number**highest:,.0f} if {LOG_NAMES[base]}"
+        for base, number in LOG_BASES.items()
+        if number**highest <= MAX_VALUE
+    }
+    found = f"they reach {highest:.2f}, that is {scale.logged} of {', '.join(readings.values())}"
+    return found, f"say which it is: --log-base {' or '.join(readings)}"
+
+
+def _bases_of_equal_sums(values: pd.DataFrame, scale: Scale) -> list[str]:
+    """Return the bases by which values of all patients, turned back, sum to the same."""
+    bases = list(LOG_BASES)
+    expected = {}
+    for patient in values:
+        logs = values[patient].to_numpy()
+        sums = {base: scale.turn_back(logs, base).sum() for base in bases}
+        expected = expected or sums
+        bases = [base for base in bases if abs(sums[base] / expected[base] - 1) < MILLION_WITHIN]
+        if not bases:
+            break
+    return bases
 
 
 def _looks_negative(smallest: pd.Series, scale: Scale) -> tuple[str, str] | None:
