@@ -107,7 +107,7 @@ UNITS = {  # by `Preprocessing.scale`
 # --- what the values of a file may be -------------------------------------------------------------
 
 LOG_BASES = {"2": 2.0, "10": 10.0, "e": np.e}  # by --log-base
-LOG_NAMES = {"2": "log2", "10": "log10", "e": "natural logarithms"}
+LOG_NAMES = {"2": "log2", "10": "log10", "e": "natural log"}
 
 
 class Scale(NamedTuple):

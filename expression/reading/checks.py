@@ -16,17 +16,16 @@ from expression.reading.tables import Table, patients_of
 
 MAX_VALUE = 1e9  # beyond any scanner or sequencer
 MAX_LOG2_VALUE = 32  # no scanner counts to 2**32, and no array of intensities stays below 32
-# Of the values of a patient, for a few may be no genes (an age, a total) or far out
-NEARLY_ALL = 0.99
-# Of these to the median: logarithms of the published arrays reach 2.4 times theirs, even of arrays
-# whose background was taken away 6 times; intensities 13 to 50 times
+# Share of a patient's genes, or one, that may be anything: an age, a total, far out
+OUTLIERS = 0.01
+# How often the median the other values reach: logarithms of the published arrays at most 2.3 times,
+# their intensities at least 68 times, and 20 times with a background of 500 left in them
 MAX_SPREAD_OF_LOGS = 8
 CENTRED = 1 / 4  # of the values of a patient are below 0: log2 of intensities has hardly any
-MAX_SKEW_OF_RATIOS = (
-    3  # how much further up than down nearly all reach; 8 or more in published arrays
-)
+# How much further up than down the other values reach: at least 7.8 times in the published arrays
+MAX_SKEW_OF_RATIOS = 3
 FEW_BELOW = 0.02  # of the values of a cohort are below 0 where they were not centred
-HIGH_RATIO = 1  # that three quarters of a patient's log-ratios or z-scores never reach
+HIGH_RATIO = 1  # above which three quarters of a patient's log-ratios or z-scores never are
 MOST_ZEROS = 1 / 2  # that values of any array have
 FEW_ZEROS = 0.02  # that arrays may have, if no value is below 0
 MAX_SCANNED = 2**17  # a scanner has 16 bits; twice that leaves room for re-scaled arrays
@@ -96,7 +95,7 @@ def _wrong_scale(
 ) -> tuple[str, str] | None:
     """Return what values look like, if not of the scale they are given as, and what to do."""
     if scale.is_ratio:
-        return _looks_uncentred(values, smallest, largest)
+        return _looks_uncentred(values)
     wrong = _looks_centred(values, smallest, largest, scale)
     if wrong is None:
         wrong = _looks_logged_otherwise(values, largest, scale)
@@ -107,12 +106,9 @@ def _wrong_scale(
     return wrong
 
 
-def _looks_uncentred(
-    values: pd.DataFrame, smallest: pd.Series, largest: pd.Series
-) -> tuple[str, str] | None:
+def _looks_uncentred(values: pd.DataFrame) -> tuple[str, str] | None:
     """Return which patients look like intensities or their logarithms, if any, and what to do."""
-    nearly_all = values.abs().quantile(NEARLY_ALL)
-    high = nearly_all > MAX_LOG2_VALUE
+    high = ~_few_beyond(values, MAX_LOG2_VALUE)
     if high.any():
         return _say_which(high, "like intensities"), "see --expression intensity or counts"
 
@@ -128,14 +124,15 @@ def _looks_centred(
     values: pd.DataFrame, smallest: pd.Series, largest: pd.Series, scale: Scale
 ) -> tuple[str, str] | None:
     """Return which patients look like log-ratios, if any, and what to do."""
-    centred = smallest < 0
-    centred[centred] = (values.loc[:, centred] < 0).mean() > CENTRED
-    if centred.any():
-        suspects = values.loc[:, centred]
-        upper = suspects.quantile(NEARLY_ALL)
-        lower = -suspects.quantile(1 - NEARLY_ALL)
-        even = (upper <= MAX_LOG2_VALUE) & (upper < MAX_SKEW_OF_RATIOS * lower)
-        centred[centred] = even | (largest[centred] <= MAX_LOG2_VALUE)
+    below = smallest < 0
+    below[below] = (values.loc[:, below] < 0).mean() > CENTRED
+    below &= _few_beyond(values, MAX_LOG2_VALUE)
+    centred = below & (largest <= MAX_LOG2_VALUE)
+    unsure = below & ~centred
+    if unsure.any():
+        upper = values.loc[:, unsure].quantile(1 - OUTLIERS, interpolation="lower")
+        lower = values.loc[:, unsure].quantile(OUTLIERS, interpolation="higher")
+        centred[unsure] = upper < MAX_SKEW_OF_RATIOS * -lower
     if not centred.any():
         return None
 
@@ -143,6 +140,12 @@ def _looks_centred(
     if scale.is_counted and scale.is_logged:
         advice = "give log2(x + 1), or the counts; of log-ratios see --expression log-ratio"
     return _say_which(centred, "like log-ratios or z-scores"), advice
+
+
+def _few_beyond(values: pd.DataFrame, limit: float) -> pd.Series:
+    """Return of which patients no more values than outliers are beyond a limit, up or down."""
+    beyond = (values > limit).sum() + (values < -limit).sum()
+    return beyond <= max(1, OUTLIERS * len(values))
 
 
 def _looks_logged_otherwise(
@@ -169,11 +172,12 @@ def _looks_logged_otherwise(
 
 def _are_low(values: pd.DataFrame, largest: pd.Series) -> pd.Series:
     """Return which patients have values as low and as close together as logarithms are."""
-    low = largest <= MAX_LOG2_VALUE
-    if not low.all():
-        upper = values.loc[:, ~low].quantile(NEARLY_ALL)
-        middle = values.loc[:, ~low].median()
-        low[~low] = (upper <= MAX_LOG2_VALUE) & (upper < MAX_SPREAD_OF_LOGS * middle)
+    few_beyond = _few_beyond(values, MAX_LOG2_VALUE)
+    low = few_beyond & (largest <= MAX_LOG2_VALUE)
+    unsure = few_beyond & ~low
+    if unsure.any():
+        upper = values.loc[:, unsure].quantile(1 - OUTLIERS, interpolation="lower")
+        low[unsure] = upper < MAX_SPREAD_OF_LOGS * values.loc[:, unsure].median()
     return low
 
 

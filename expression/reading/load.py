@@ -360,7 +360,7 @@ def _factor_of(table: Table, scale: Scale, log_base: str | None) -> float:
             table.path,
             f"values must be {scale.describe(log_base)}",
             f"in half of the patients or more, not {TRIMMED:.0%} of the values are above 0",
-            "see --expression log-ratio",
+            "export them with less background taken away",
         )
     return factor_to_published(level)
 
