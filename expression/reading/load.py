@@ -326,7 +326,7 @@ class _ScaleOfCohort(NamedTuple):
             return words
         return (
             f"{words}, times {self.factor:.4g}, which brings the training patients to the mean "
-            "level of the arrays of Golub et al. (1999), for which the thresholds are"
+            "level of the arrays of Golub et al. (1999), in whose units the filter is"
         )
 
     def read(self, X: np.ndarray) -> np.ndarray:
