@@ -16,9 +16,10 @@ class ExpressionData:
     """Checked and aligned expression data of two classes of patients.
 
     X_train, X_test : patients x genes, floats, C-contiguous
-        Array intensities, or counts per million where `preprocessing.scale` is "counts"; indexed
-        by patient, columns by accession. Patients and genes are in sorted order, the same genes
-        in the same order in both. Without a test set, X_test and y_test have no rows.
+        Array intensities on the scale of the published arrays, or counts per million, or
+        log-ratios, as `preprocessing.scale` says; indexed by patient, columns by accession.
+        Patients and genes are in sorted order, the same genes in the same order in both. Without
+        a test set, X_test and y_test have no rows.
     y_train, y_test : ordered categorical of two classes, indexed like X
         The positive class is the higher one: ``y.cat.codes`` is 1 for it, 0 for the other.
     subtypes, batches, groups : text by patient of `X_all`, None where nothing is known

@@ -9,7 +9,14 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from expression import preprocessing
 from expression.errors import DataError
-from expression.preprocessing import GeneFilter, Preprocessing
+from expression.preprocessing import (
+    PUBLISHED_LEVEL,
+    GeneFilter,
+    Preprocessing,
+    factor_to_published,
+    rescale,
+    typical_level,
+)
 
 
 @pytest.fixture
@@ -17,7 +24,7 @@ def pipeline():
     return Pipeline(Preprocessing().steps())
 
 
-@parametrize_with_checks([GeneFilter(), GeneFilter("counts", min_share=0)])
+@parametrize_with_checks([GeneFilter(), GeneFilter("counts", min_share=0), GeneFilter("log-ratio")])
 def test_filter_is_a_scikit_learn_estimator(estimator, check, monkeypatch):
     """With thresholds that any varying column passes: the check data vary around zero."""
     for name, value in {"MIN_FOLD": 1, "MIN_DIFFERENCE": 0, "MIN_CPM": -9}.items():
@@ -79,6 +86,7 @@ def test_each_list_of_steps_is_the_beginning_of_the_next(data):
     [
         ("intensity", "10 genes must vary more than 5-fold and by more than 500 - found 9 of 12 "),
         ("counts", "10 genes must reach 1 per million in 50% of the patients - found 9 of 12 "),
+        ("log-ratio", "10 genes must vary - found 9 of 12 "),
     ],
 )
 def test_too_few_genes_are_refused_in_any_pipeline(scale, message):
@@ -104,3 +112,60 @@ def test_the_threshold_of_counts_is_inclusive_and_follows_the_size_of_a_fold():
     expressed = GeneFilter("counts", min_share=0.25)
     np.testing.assert_array_equal(expressed.fit(X).get_support(), [True, False, False])
     np.testing.assert_array_equal(expressed.fit(X[:8]).get_support(), [True, False, True])
+
+
+def test_log_ratios_are_neither_clipped_nor_logged_but_standardised():
+    X = np.array([[-3.0, 0.5, 1, 7], [2, -1, 1, 0]])
+    steps = Preprocessing(scale="log-ratio").steps()
+    assert [name for name, _ in steps] == ["filter", "standardise"]
+    Z = Pipeline(steps).set_params(filter__min_genes=3).fit_transform(X)
+    varying = X[:, [0, 1, 3]]
+    expected = (varying - varying.mean(axis=1, keepdims=True)) / varying.std(axis=1, keepdims=True)
+    np.testing.assert_allclose(Z, expected)
+
+
+def test_the_base_of_log_ratios_does_not_matter():
+    X = np.random.default_rng(0).normal(0, 1, (20, 50)) * np.linspace(0.5, 2, 50)
+    steps = Pipeline(Preprocessing(max_genes=30, scale="log-ratio").steps())
+    Z = steps.fit_transform(X)
+    kept = steps["filter"].get_support(indices=True)
+    np.testing.assert_array_equal(kept, np.sort(np.argsort(-X.std(axis=0))[:30]))
+    np.testing.assert_allclose(steps.fit_transform(X * np.log10(2)), Z)
+
+
+# --- one factor for a cohort ----------------------------------------------------------------------
+
+
+def test_the_published_level_is_that_of_the_shipped_training_patients(data):
+    level = typical_level(data.X_train.to_numpy())
+    assert level == PUBLISHED_LEVEL  # to the last bit, so that the factor is 1
+    X = data.X_train.to_numpy()
+    assert rescale(X, factor_to_published(level)) is X
+
+
+def test_the_level_is_a_trimmed_mean_as_in_mas_5():
+    """R: mean(x, trim=0.02), as affy.scalevalue.exprSet has it; the median of three arrays."""
+    array = np.arange(100.0)
+    array[-2:] = 1e6  # of 100 genes, two at each end do not count
+    assert typical_level([array, array - 1e9, array * 2]) == pytest.approx(np.mean(range(2, 98)))
+    below = np.where(array < 50, -array, array)
+    assert typical_level([below]) == pytest.approx(np.sum(range(50, 98)) / 96)
+
+
+@pytest.mark.parametrize("gain", [0.2, 1 / 3, 0.7, 3, 5, 1234.5])
+def test_another_gain_of_the_scanner_leads_to_the_same_bytes(data, gain):
+    """Also of the many genes whose fold or difference is exactly a threshold."""
+    X = data.X_train.to_numpy()
+    seen = X * gain
+    found = rescale(seen, factor_to_published(typical_level(seen)))
+    np.testing.assert_array_equal(found, X)
+
+
+def test_another_background_keeps_most_of_the_genes(data):
+    """A floor at the scanner, or a background not taken away, is no gain; as methods.md says."""
+    X = data.X_train.to_numpy()
+    kept = Pipeline(Preprocessing().filtered_steps()).fit(X)[-1].get_support()
+    for seen, least in ((np.maximum(X, 100), 0.94), (X + 100, 0.86), (X - 100, 0.93)):
+        seen = rescale(0.2 * seen, factor_to_published(typical_level(0.2 * seen)))
+        found = Pipeline(Preprocessing().filtered_steps()).fit(seen)[-1].get_support()
+        assert (kept & found).sum() / (kept | found).sum() > least

@@ -10,13 +10,22 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from expression.errors import DataError, refusal, shortlist
-from expression.preprocessing import MAX_GENES, Preprocessing, Scale
+from expression.preprocessing import LOG_BASES, LOG_NAMES, MAX_GENES, Preprocessing, Scale
 from expression.reading.sheets import FEATURE_COUNTS_HEADERS, clean, plain
 from expression.reading.tables import Table, patients_of
 
 MAX_VALUE = 1e9  # beyond any scanner or sequencer
 MAX_LOG2_VALUE = 32  # no scanner counts to 2**32, and no array of intensities stays below 32
+# Share of a patient's genes, or one, that may be anything: an age, a total, far out
+OUTLIERS = 0.01
+# How often the median the other values reach: logarithms of the published arrays at most 2.3 times,
+# their intensities at least 68 times, and 20 times with a background of 500 left in them
+MAX_SPREAD_OF_LOGS = 8
 CENTRED = 1 / 4  # of the values of a patient are below 0: log2 of intensities has hardly any
+# How much further up than down the other values reach: at least 7.8 times in the published arrays
+MAX_SKEW_OF_RATIOS = 3
+FEW_BELOW = 0.02  # of the values of a cohort are below 0 where they were not centred
+HIGH_RATIO = 1  # above which three quarters of a patient's log-ratios or z-scores never are
 MOST_ZEROS = 1 / 2  # that values of any array have
 FEW_ZEROS = 0.02  # that arrays may have, if no value is below 0
 MAX_SCANNED = 2**17  # a scanner has 16 bits; twice that leaves room for re-scaled arrays
@@ -42,7 +51,7 @@ def check_complete(where: object, what: str, given: Collection[str], tables: lis
         raise refusal(where, rule, found, advice)
 
 
-def check_arrays(tables: list[Table], scale: Scale) -> None:
+def check_arrays(tables: list[Table], scale: Scale, log_base: str | None = None) -> None:
     """Raise when the values of a patient are constant, or on the wrong scale."""
     for table in tables:
         if table.values.columns.size:
@@ -52,16 +61,18 @@ def check_arrays(tables: list[Table], scale: Scale) -> None:
             wrong = _wrong_scale(table.values, smallest, largest, scale)
             if wrong:
                 looks, advice = wrong
-                raise refusal(table.path, f"values must be {scale.description}", looks, advice)
+                rule = f"values must be {scale.describe(log_base)}"
+                raise refusal(table.path, rule, looks, advice)
+    _check_log_base(tables, scale, log_base)
 
 
 def _check_annotation(table: Table, scale: Scale) -> None:
     """Raise when the columns beside the patients are those of a program that counts."""
-    if scale.is_logged or scale.is_counted:
+    if scale.unit != "intensity" or scale.is_logged:
         return
     if FEATURE_COUNTS_HEADERS.issubset(map(plain, table.ignored)):
         found = "its columns are those of featureCounts"
-        rule = f"values must be {scale.description}"
+        rule = f"values must be {scale.describe(None)}"
         raise refusal(table.path, rule, found, "see --expression counts")
 
 
@@ -83,7 +94,9 @@ def _wrong_scale(
     values: pd.DataFrame, smallest: pd.Series, largest: pd.Series, scale: Scale
 ) -> tuple[str, str] | None:
     """Return what values look like, if not of the scale they are given as, and what to do."""
-    wrong = _looks_centred(values, smallest, largest)
+    if scale.is_ratio:
+        return _looks_uncentred(values)
+    wrong = _looks_centred(values, smallest, largest, scale)
     if wrong is None:
         wrong = _looks_logged_otherwise(values, largest, scale)
     if wrong is None and scale.is_counted:
@@ -93,25 +106,54 @@ def _wrong_scale(
     return wrong
 
 
+def _looks_uncentred(values: pd.DataFrame) -> tuple[str, str] | None:
+    """Return which patients look like intensities or their logarithms, if any, and what to do."""
+    high = ~_few_beyond(values, MAX_LOG2_VALUE)
+    if high.any():
+        return _say_which(high, "like intensities"), "see --expression intensity or counts"
+
+    logged = values.quantile(0.25) > HIGH_RATIO
+    if (values < 0).mean().mean() < FEW_BELOW:
+        logged[:] = True
+    if logged.any():
+        return _say_which(logged, "logged, but not centred"), "see --expression log or log-counts"
+    return None
+
+
 def _looks_centred(
-    values: pd.DataFrame, smallest: pd.Series, largest: pd.Series
+    values: pd.DataFrame, smallest: pd.Series, largest: pd.Series, scale: Scale
 ) -> tuple[str, str] | None:
     """Return which patients look like log-ratios, if any, and what to do."""
-    suspects = (largest <= MAX_LOG2_VALUE) & (smallest < 0)
-    centred = suspects.copy()
-    centred[suspects] = (values.loc[:, suspects] < 0).mean() > CENTRED
+    below = smallest < 0
+    below[below] = (values.loc[:, below] < 0).mean() > CENTRED
+    below &= _few_beyond(values, MAX_LOG2_VALUE)
+    centred = below & (largest <= MAX_LOG2_VALUE)
+    unsure = below & ~centred
+    if unsure.any():
+        upper = values.loc[:, unsure].quantile(1 - OUTLIERS, interpolation="lower")
+        lower = values.loc[:, unsure].quantile(OUTLIERS, interpolation="higher")
+        centred[unsure] = upper < MAX_SKEW_OF_RATIOS * -lower
     if not centred.any():
         return None
-    advice = "export the values from before they were centred"
+
+    advice = "see --expression log-ratio, or export the values from before they were centred"
+    if scale.is_counted and scale.is_logged:
+        advice = "give log2(x + 1), or the counts; of log-ratios see --expression log-ratio"
     return _say_which(centred, "like log-ratios or z-scores"), advice
+
+
+def _few_beyond(values: pd.DataFrame, limit: float) -> pd.Series:
+    """Return of which patients no more values than outliers are beyond a limit, up or down."""
+    beyond = (values > limit).sum() + (values < -limit).sum()
+    return beyond <= max(1, OUTLIERS * len(values))
 
 
 def _looks_logged_otherwise(
     values: pd.DataFrame, largest: pd.Series, scale: Scale
 ) -> tuple[str, str] | None:
     """Return which patients are logged though they should not be, or not though they should."""
-    low = largest <= MAX_LOG2_VALUE
-    wrong = low != scale.is_logged
+    low = _are_low(values, largest)
+    wrong = largest > MAX_LOG2_VALUE if scale.is_logged else low
     if not wrong.any():
         return None
 
@@ -122,10 +164,73 @@ def _looks_logged_otherwise(
     else:
         alike, others = "logged", "log or log-counts"
     advice = f"put all on one scale, see --expression {others}"
-    if low.any() and not low.all():
+    if low.any() and (largest > MAX_LOG2_VALUE).any():
         gene = values.max(axis=1).idxmax()
         advice += f"; or is {gene}, of the largest values, no gene? (--drop)"
     return _say_which(wrong, alike), advice
+
+
+def _are_low(values: pd.DataFrame, largest: pd.Series) -> pd.Series:
+    """Return which patients have values as low and as close together as logarithms are."""
+    few_beyond = _few_beyond(values, MAX_LOG2_VALUE)
+    low = few_beyond & (largest <= MAX_LOG2_VALUE)
+    unsure = few_beyond & ~low
+    if unsure.any():
+        upper = values.loc[:, unsure].quantile(1 - OUTLIERS, interpolation="lower")
+        low[unsure] = upper < MAX_SPREAD_OF_LOGS * values.loc[:, unsure].median()
+    return low
+
+
+def _check_log_base(tables: list[Table], scale: Scale, log_base: str | None) -> None:
+    """Raise when values may be logarithms to another base than the one they are read by.
+
+    How high they reach in both sets tells it; of counts, first of all, their sums.
+    """
+    if not scale.is_logged:
+        return
+    highest = max(table.values.max(axis=None) for table in tables if table.values.columns.size)
+    doubts = None
+    if log_base is not None:
+        if highest > MAX_LOG2_VALUE / np.log2(LOG_BASES[log_base]):
+            doubts = f"they reach {highest:.2f}, too high for it", "see --log-base 2"
+    else:
+        bases = _bases_of_equal_sums(tables[0].values, scale) if scale.is_counted else []
+        if bases == ["2"]:
+            return
+        if len(bases) == 1:
+            found = f"those of all patients have one sum if read as {LOG_NAMES[bases[0]]}"
+            doubts = found, f"say so with --log-base {bases[0]}"
+        elif np.exp(highest) <= scale.largest:
+            doubts = _say_readings(highest, scale)
+    if doubts is not None:
+        where = " and ".join(str(table.path) for table in tables)
+        found, advice = doubts
+        raise refusal(where, f"values must be {scale.describe(log_base)}", found, advice)
+
+
+def _say_readings(highest: float, scale: Scale) -> tuple[str, str]:
+    """Return what the highest logarithm is of, by each base that is possible, and what to do."""
+    readings = {
+        base: f"{number**highest:,.0f} if {LOG_NAMES[base]}"
+        for base, number in LOG_BASES.items()
+        if number**highest <= MAX_VALUE
+    }
+    found = f"they reach {highest:.2f}, that is {scale.logged} of {', '.join(readings.values())}"
+    return found, f"say which it is: --log-base {' or '.join(readings)}"
+
+
+def _bases_of_equal_sums(values: pd.DataFrame, scale: Scale) -> list[str]:
+    """Return the bases by which values of all patients, turned back, sum to the same."""
+    bases = list(LOG_BASES)
+    expected = {}
+    for patient in values:
+        logs = values[patient].to_numpy()
+        sums = {base: scale.turn_back(logs, base).sum() for base in bases}
+        expected = expected or sums
+        bases = [base for base in bases if abs(sums[base] / expected[base] - 1) < MILLION_WITHIN]
+        if not bases:
+            break
+    return bases
 
 
 def _looks_negative(smallest: pd.Series, scale: Scale) -> tuple[str, str] | None:

@@ -27,7 +27,16 @@ import pandas as pd
 
 from expression.data import ExpressionData
 from expression.errors import refusal, shortlist
-from expression.preprocessing import MAX_GENES, SCALES, Preprocessing, Scale
+from expression.preprocessing import (
+    MAX_GENES,
+    SCALES,
+    TRIMMED,
+    Preprocessing,
+    Scale,
+    factor_to_published,
+    rescale,
+    typical_level,
+)
 from expression.reading import checks
 from expression.reading.labels import order_classes, read_annotation
 from expression.reading.samples import Samples, read_samples
@@ -51,6 +60,7 @@ def load_expression_data(
     data_dir: str | Path = DATA_DIR,
     *,
     expression: str = "intensity",
+    log_base: str | None = None,
     train: str | Path | None = None,
     test: str | Path | None = None,
     labels: str | Path | Sequence[str | Path] | None = None,
@@ -69,10 +79,12 @@ def load_expression_data(
     """Read expression tables and classes, check them, and align them by patient and accession.
 
     The parameters are the options of the same names (running/command.py). Logarithms are turned
-    back here, and counts scaled to a million for each patient. With `train`, nothing comes from the
-    folder; its sample sheet, subtypes, gene symbols, informative genes and caveats are left out
-    when any of `train`, `test` and `labels` is given. Files given so may name more patients than
-    the tables hold; those of a folder belong together.
+    back here, counts scaled to a million for each patient, and intensities of both sets multiplied
+    by the one factor that brings the training patients to the level of the published ones.
+
+    With `train`, nothing comes from the folder; its sample sheet, subtypes, gene symbols,
+    informative genes and caveats are left out when any of `train`, `test` and `labels` is given.
+    Files given so may name more patients than the tables hold; those of a folder belong together.
 
     The columns named are those of the sample sheet: of samples.csv, and of every file of classes
     and every expression table with a row a patient.
@@ -92,6 +104,7 @@ def load_expression_data(
         keep=keep or (),
     )
     scale = SCALES[expression]
+    _check_base_is_of_logarithms(scale, log_base)
 
     samples = None
     if only_the_folder and (path := _path_if_exists(folder / SAMPLES_FILE)):
@@ -103,7 +116,7 @@ def load_expression_data(
     tables = cohort.tables
     incomplete, missing_note = checks.find_missing(tables, accept=missing == "drop")
     genes, gene_note = checks.find_common_genes(tables, common_genes, incomplete)
-    checks.check_arrays(tables, scale)
+    checks.check_arrays(tables, scale, log_base)
     order, why = _order_classes(cohort, positive_class)
 
     companions = _Companions()
@@ -113,10 +126,12 @@ def load_expression_data(
     gene_names = short_gene_names(descriptions, companions.symbols or {})
 
     identifier = _type_of_identifiers(patients_of(tables))
-    X_train = _align(tables[0].values, genes, identifier, scale)
+    factor = _factor_of(tables[0], scale, log_base) if scale.unit == "intensity" else 1.0
+    reading = _ScaleOfCohort(scale, log_base, factor)
+    X_train = _align(tables[0].values, genes, identifier, reading)
     X_test = X_train.iloc[:0]
     if test is not None:
-        X_test = _align(tables[1].values, genes, identifier, scale)
+        X_test = _align(tables[1].values, genes, identifier, reading)
     checks.check_copies([X_train, X_test], tables)
 
     y = _classes_of(cohort, order, identifier)
@@ -124,7 +139,7 @@ def load_expression_data(
     y_test = y.loc[X_test.index]
     preprocessing = Preprocessing(
         max_genes=max_genes,
-        scale=scale.filtered_as,
+        scale=scale.unit,
         min_share=float(y_train.value_counts(normalize=True).min()),
     )
     if "group" not in cohort.columns:
@@ -149,7 +164,7 @@ def load_expression_data(
         origin=(
             *cohort.notes,
             f"The positive class: {order[1]}, {why}.",
-            f"Values: {scale.description}; genes from {in_file[0]} to {in_file[-1]}.",
+            f"Values: {reading.in_words}; genes from {in_file[0]} to {in_file[-1]}.",
             *missing_note,
             *gene_note,
         ),
@@ -297,8 +312,63 @@ def _known_of_patients(
     }
 
 
-def _align(values: pd.DataFrame, genes: list[str], identifier: type, scale: Scale) -> pd.DataFrame:
-    """Return intensities or counts per million, patients x genes, both sorted.
+class _ScaleOfCohort(NamedTuple):
+    """How the values of both sets of one cohort become those of `ExpressionData`."""
+
+    scale: Scale
+    log_base: str | None
+    factor: float  # of intensities
+
+    @property
+    def in_words(self) -> str:
+        words = self.scale.describe(self.log_base)
+        if self.factor == 1:
+            return words
+        return (
+            f"{words}, times {self.factor:.4g}, which brings the training patients to the mean "
+            "level of the arrays of Golub et al. (1999), in whose units the filter is"
+        )
+
+    def read(self, X: np.ndarray) -> np.ndarray:
+        X = self.scale.turn_back(X, self.log_base)
+        if self.scale.is_counted:
+            X = X * (1e6 / X.sum(axis=1, keepdims=True))
+        return rescale(X, self.factor)
+
+
+def _check_base_is_of_logarithms(scale: Scale, log_base: str | None) -> None:
+    if log_base is not None and not (scale.is_logged or scale.is_ratio):
+        raise refusal(
+            "--log-base",
+            "must be of logarithms",
+            f"the values are given as {scale.describe(None)}",
+            "see --expression log, log-counts or log-ratio; or leave it out",
+        )
+
+
+def _factor_of(table: Table, scale: Scale, log_base: str | None) -> float:
+    """Return what the intensities of a cohort are multiplied by: of training patients, all genes.
+
+    No label has a part in it, so that one factor serves all folds.
+    """
+    level = typical_level(
+        scale.turn_back(table.values[patient].dropna().to_numpy(), log_base)
+        for patient in table.values
+    )
+    if level == 0:
+        raise refusal(
+            table.path,
+            f"values must be {scale.describe(log_base)}",
+            f"in half of the patients or more, not {TRIMMED:.0%} of the values are above 0",
+            "export them with less background taken away",
+        )
+    return factor_to_published(level)
+
+
+def _align(
+    values: pd.DataFrame, genes: list[str], identifier: type, reading: _ScaleOfCohort
+) -> pd.DataFrame:
+    """Return the values of `ExpressionData`, patients x genes, both sorted.
 
     In one memory layout: the same bytes, the same sums.
     """
@@ -308,12 +378,8 @@ def _align(values: pd.DataFrame, genes: list[str], identifier: type, scale: Scal
     X = values.to_numpy().T
     in_order = (np.diff(order) == 1).all() and np.array_equal(rows, np.arange(X.shape[1]))
     X = np.ascontiguousarray(X if in_order else X[np.ix_(order, rows)])  # no copy, as a rule
-    if scale.is_logged:
-        X = scale.turn_back(X)
-    if scale.is_counted:
-        X = X * (1e6 / X.sum(axis=1, keepdims=True))
     return pd.DataFrame(
-        X,
+        reading.read(X),
         index=pd.Index(patients[order], name="patient"),
         columns=pd.Index(genes, name="accession"),
         copy=False,

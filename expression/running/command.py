@@ -25,7 +25,7 @@ from tqdm import tqdm
 from expression.data import ExpressionData
 from expression.errors import DataError, refusal
 from expression.parallel import expect, workers
-from expression.preprocessing import MAX_GENES, MIN_GENES, SCALES
+from expression.preprocessing import LOG_BASES, MAX_GENES, MIN_GENES, SCALES
 from expression.reading.load import DATA_DIR, load_expression_data
 from expression.running.report import FIGURE_FORMATS, Report, join_first
 from expression.running.signals import ended_in_order
@@ -97,8 +97,13 @@ def _add_shared_options(parser: ScriptParser, script: str) -> None:
         "--expression",
         choices=SCALES,
         default="intensity",
-        help="scale: array intensities, or their log2; counts (or CPM, TPM), or their log2(x + 1) "
-        "(default: intensity)",
+        help="scale: array intensities, or their log2; counts (or CPM, TPM), or their log2(x + 1); "
+        "log-ratios (of two-colour arrays) or z-scores (default: intensity)",
+    )
+    add(
+        "--log-base",
+        choices=LOG_BASES,
+        help="base of the logarithms, where more than one is possible (default: 2)",
     )
     add(
         "--max-genes",
@@ -335,6 +340,7 @@ def load_data(args: argparse.Namespace) -> ExpressionData:
     return load_expression_data(
         args.data_dir,
         expression=args.expression,
+        log_base=args.log_base,
         train=args.train,
         test=args.test,
         labels=args.labels,

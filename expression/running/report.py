@@ -28,7 +28,7 @@ from tqdm import tqdm
 from expression.analysis.batches import associate
 from expression.data import ExpressionData
 from expression.errors import DataError, refusal
-from expression.preprocessing import MIN_CPM
+from expression.preprocessing import UNITS
 from expression.running.signals import not_stopped
 from expression.running.streams import say
 
@@ -297,11 +297,9 @@ def describe_batches(data: ExpressionData) -> list[str]:
 
 def _count_genes(data: ExpressionData) -> str:
     kept = Pipeline(data.preprocessing.filtered_steps()).fit(data.X_train.to_numpy())[-1]
-    does = "vary enough in the training patients"
-    if data.preprocessing.scale == "counts":
-        least = data.y_train.value_counts().min()
-        does = f"reach {MIN_CPM} per million in {least} or more training patients"
-    passing = f"{kept.n_passing_:,} of {data.X_train.shape[1]:,} genes {does}"
+    least = data.y_train.value_counts().min()
+    finding = UNITS[data.preprocessing.scale].finding.format(least=least)
+    passing = f"{kept.n_passing_:,} of {data.X_train.shape[1]:,} genes {finding}"
     used = kept.support_.sum()
     if kept.n_passing_ == used:
         return passing

@@ -357,7 +357,7 @@ def load_replicates(folder, log, **options):
 
 
 def test_near_copies_are_refused_until_it_is_said_who_is_who(tmp_path):
-    log = replicates(genes=200, noise=0.05)
+    log = replicates(genes=400, noise=0.05)
     with refused(
         r"train.csv and .*independent.csv: profiles of two patients must not correlate above 0.98 "
         r"- 13 pairs do, as arrays of one person: \d+ and \d+ \(r = 0.99\d\), \d+ and \d+ \(r = "
@@ -369,7 +369,7 @@ def test_near_copies_are_refused_until_it_is_said_who_is_who(tmp_path):
 
 
 def test_near_copies_are_found_across_training_and_test(tmp_path):
-    log = replicates(genes=200, noise=1)
+    log = replicates(genes=400, noise=1)
     options = {"class_column": "cancer"}
     load_replicates(tmp_path, log, **options)
     log["20"] = log["3"] + 0.1 * log["4"]

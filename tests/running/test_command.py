@@ -78,6 +78,7 @@ def test_the_options_of_the_data_reach_the_loader(monkeypatch):
     given = {
         "data_dir": Path("folder"),
         "expression": "log",
+        "log_base": "10",
         "train": Path("a.csv"),
         "test": Path("b.csv"),
         "labels": [Path("c.csv")],
@@ -137,6 +138,7 @@ def test_a_report_says_first_what_it_analyses_and_records_what_changes_results(
     assert None not in report.record["versions"].values()
     assert report.record["options"] == {
         "expression": "intensity",
+        "log_base": None,
         "max_genes": 5_000,
         **dict.fromkeys(("class_column", "batch_column", "group_column", "subtype_column")),
         **dict.fromkeys(("classes", "positive_class", "drop", "keep")),

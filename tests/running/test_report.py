@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -16,9 +17,11 @@ import pandas as pd
 import pytest
 
 from expression.errors import DataError
+from expression.preprocessing import Preprocessing
 from expression.running.report import (
     FIGURE_FORMATS,
     Report,
+    describe,
     interval_text,
     join_first,
     range_text,
@@ -322,6 +325,23 @@ def test_the_terminal_shows_the_data_the_answers_and_at_last_the_findings(new_re
     report.write()
     end = [*IN_SHORT, f"Written to {report.folder}: metrics.json, metrics.txt"]
     assert capsys.readouterr().out.split() == " ".join(end).split()  # wrapped
+
+
+@pytest.mark.parametrize(
+    ("scale", "words"),
+    [
+        ("intensity", "Genes: 3,051 of 7,129 genes vary enough in the training patients."),
+        ("counts", "genes reach 1 per million in 11 or more training patients;"),
+        ("log-ratio", "Genes: 7,129 of 7,129 genes vary in the training patients; the 5,000 most"),
+    ],
+)
+def test_the_filter_of_each_scale_is_said_in_its_words(data, scale, words):
+    data = replace(
+        data, X_train=data.X_train.clip(lower=0), preprocessing=Preprocessing(scale=scale)
+    )
+    if scale == "log-ratio":
+        data = replace(data, X_train=data.X_train + np.arange(38.0)[:, None])
+    assert words in " ".join(describe(data))
 
 
 def test_metrics_text_is_the_answer_in_short_then_the_data_then_the_sections(report):
