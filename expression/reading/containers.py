@@ -257,15 +257,15 @@ def _read_arrow(path: Path, content: bytes, name: str, read) -> pd.DataFrame:
     rule = f"a {name} file must be readable"
     try:
         frame = read(io.BytesIO(content))
+        if not isinstance(frame.index, pd.RangeIndex):
+            frame = frame.reset_index(names=frame.index.name or "")
+        text = frame.select_dtypes(exclude=["number", "bool"]).columns
+        return frame.astype(dict.fromkeys(text, object))  # as damaged text shows when it is read
     except ImportError:
         advice = "run 'pip install pyarrow', or save it as CSV"
         raise refusal(path, rule, "pyarrow is not installed", advice) from None
     except Exception as error:  # of whatever kind a damaged file raises
         raise refusal(path, rule, type(error).__name__, "save it as CSV") from None
-
-    if not isinstance(frame.index, pd.RangeIndex):
-        frame = frame.reset_index(names=frame.index.name or "")
-    return frame
 
 
 # --- AnnData --------------------------------------------------------------------------------------

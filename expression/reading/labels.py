@@ -64,13 +64,19 @@ def read_labels(path: Path, options: ReadingOptions) -> Labels:
 
 
 def read_labels_inside(paths: list[Path], options: ReadingOptions) -> list[Labels]:
-    """Return the sample sheets that expression files hold themselves, as those of GEO do."""
+    """Return the sample sheets that expression files hold themselves, if any may hold classes."""
     sheets = {path: read_sample_sheet(path) for path in paths}
-    return [
+    labels = [
         _labels_inside(path, inside, options)._replace(is_inside=True)
         for path, inside in sheets.items()
         if inside is not None
     ]
+    is_named = options.class_column is not None
+    may_be = [
+        label.class_column or possible_classes(label.sheet, label.sheet.text, options)
+        for label in labels
+    ]
+    return labels if is_named or any(may_be) else []
 
 
 def _labels_inside(path: Path, inside: SampleSheet, options: ReadingOptions) -> Labels:

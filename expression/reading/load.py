@@ -353,10 +353,13 @@ def short_gene_names(descriptions: dict[str, str], symbols: dict[str, str]) -> d
     A name that several genes share is followed by the accession.
     """
     names = {gene: description or gene for gene, description in descriptions.items()}
-    names.update((gene, symbol) for gene, symbol in symbols.items() if gene in names)
     for gene, name in names.items():
         if len(name) > SHORT_NAME_LENGTH:
             names[gene] = textwrap.shorten(name, width=SHORT_NAME_LENGTH, placeholder="…")
+    for gene, symbol in symbols.items():
+        if gene in names:
+            is_long = len(symbol) > SHORT_NAME_LENGTH and symbol != gene
+            names[gene] = symbol[: SHORT_NAME_LENGTH - 1] + "…" if is_long else symbol
     count = Counter(names.values())
     unique = {
         gene: f"{name} ({gene})" if name != gene and (count[name] > 1 or name in names) else name

@@ -153,6 +153,32 @@ def test_a_file_without_such_lines_has_no_sample_sheet(tmp_path):
         load(tmp_path, "!Series_title\n" + X.to_csv(index_label="gene"))
 
 
+def test_lines_that_tell_every_patient_from_every_other_hold_no_classes(tmp_path):
+    with refused("--labels: must name the file of classes - .*file has no column of them"):
+        load(tmp_path, series_matrix(tagged("age", range(26))))
+
+
+def test_a_small_test_file_may_need_the_name_of_the_column(tmp_path):
+    """As nothing in it shows which column the training file took."""
+    test = {f"GSM{2000 + n}": X[ARRAYS[n]].iloc[::-1].to_list() for n in range(3)}
+    lines = [
+        f"!Sample_geo_accession\t{quoted(test)}",
+        f"!Sample_characteristics_ch1\t{quoted(tagged('disease', ['AML', 'ALL', 'ALL']))}",
+        f"!Sample_characteristics_ch1\t{quoted(tagged('age', [5, 6, 7]))}",
+        "!series_matrix_table_begin",
+        quoted(["ID_REF", *test]),
+        *("\t".join([gene, *cells]) for gene, *cells in zip(GENES, *test.values(), strict=True)),
+        "!series_matrix_table_end\n",
+    ]
+    path = write(tmp_path, "test", "\n".join(lines))
+    with refused(
+        "test: must have one column of classes - found age, disease; choose one with --cl"
+    ):
+        load(tmp_path, series_matrix(DISEASE), test=path)
+    found = load(tmp_path, series_matrix(DISEASE), test=path, class_column="disease")
+    assert found.y_test.tolist() == ["AML", "ALL", "ALL"]
+
+
 def test_patients_without_the_characteristic_are_refused_by_name(tmp_path):
     content = series_matrix(["", "age: 3", *DISEASE[2:]])
     with refused("file: every patient must have a class - GSM1001, GSM1002 have none; .*--drop"):

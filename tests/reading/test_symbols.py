@@ -58,6 +58,11 @@ def test_a_gene_without_a_symbol_keeps_its_identifier(tmp_path):
     assert known_symbols({"a": "-", "b": "MYC", "c": "None"}) == {"b": "MYC"}
 
 
+def test_a_long_symbol_is_cut(tmp_path):
+    table = with_columns(Symbol=["HLA-DRB1///HLA-DRB3///HLA-DRB4///HLA-DRB5", *["MYC"] * 11])
+    assert load(tmp_path, table).gene_names.iloc[0] == "HLA-DRB1///HLA-DRB3///HLA-DRB…"
+
+
 def annotation_of_an_array() -> str:
     """As GEO writes that of a platform, with rows of other probes."""
     lines = ["^Annotation", "!Annotation_platform = GPL96", "#ID = ID from Platform data table"]
@@ -112,3 +117,10 @@ def test_genes_that_the_file_does_not_name_keep_their_names(tmp_path):
 def test_a_file_of_other_things_is_refused(tmp_path, content, message):
     with refused(message):
         load(tmp_path, VALUES, symbols=write(tmp_path, "names", content))
+
+
+def test_a_column_of_symbols_that_is_called_so_is_read(tmp_path):
+    """What the refusal of a file without one proposes."""
+    rows = [["id", "a", "symbol"], *([gene, "x", name] for gene, name in NAMES.items())]
+    found = load(tmp_path, VALUES, symbols=write(tmp_path, "names", rows))
+    assert found.gene_names.to_dict() == NAMES
