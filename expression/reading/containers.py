@@ -259,8 +259,9 @@ def _read_arrow(path: Path, content: bytes, name: str, read) -> pd.DataFrame:
         frame = read(io.BytesIO(content))
         if not isinstance(frame.index, pd.RangeIndex):
             frame = frame.reset_index(names=frame.index.name or "")
-        text = frame.select_dtypes(exclude=["number", "bool"]).columns
-        return frame.astype(dict.fromkeys(text, object))  # as damaged text shows when it is read
+        for name in frame.select_dtypes(exclude=["number", "bool"]):
+            frame[name].tolist()  # as damaged text shows when it is read, and not before
+        return frame
     except ImportError:
         advice = "run 'pip install pyarrow', or save it as CSV"
         raise refusal(path, rule, "pyarrow is not installed", advice) from None
@@ -345,20 +346,20 @@ def _read_matrix(matrix, shape: tuple[int, int]) -> np.ndarray:
 
 def _read_columns(group, names: str) -> dict[str, np.ndarray]:
     """Return the columns of obs or var: first the names of its rows, under the name `names`."""
-    columns = {names: _read_column(group[group.attrs["_index"]])}
+    columns = {names: read_column(group[group.attrs["_index"]])}
     for column in group.attrs["column-order"]:
-        columns[str(column)] = _read_column(group[column])
+        columns[str(column)] = read_column(group[column])
     return columns
 
 
-def _read_column(column) -> np.ndarray:
+def read_column(column) -> np.ndarray:
     """Return a column of obs or var; None where an entry of it is missing."""
     if not hasattr(column, "keys"):
         return column.asstr()[:] if column.dtype.kind == "O" else column[:]
     if "codes" in column:
-        categories = [*_read_column(column["categories"]), None]  # a missing one has the code -1
+        categories = [*read_column(column["categories"]), None]  # a missing one has the code -1
         return np.array(categories, dtype=object)[column["codes"][:]]
-    entries = _read_column(column["values"]).astype(object)
+    entries = read_column(column["values"]).astype(object)
     entries[column["mask"][:]] = None
     return entries
 

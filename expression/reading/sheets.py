@@ -521,9 +521,12 @@ def _find_delimiter(path: Path, header: str, below: str | None) -> str:
 def _blanks_to_tabs(content: bytes) -> bytes:
     """Return the lines with a tab for all blanks between two cells; blanks in quotes stay."""
     parts = content.split(b'"')
-    parts[::2] = [re.sub(rb" +", b"\t", part) for part in parts[::2]]
-    lines = b'"'.join(parts).split(b"\n")
-    return b"\n".join(line.strip(b"\t") for line in lines)
+    for place in range(0, len(parts), 2):
+        part = parts[place]
+        while b"  " in part:
+            part = part.replace(b"  ", b" ")
+        parts[place] = part.replace(b" \n", b"\n").replace(b"\n ", b"\n").replace(b" ", b"\t")
+    return b'"'.join(parts).strip(b"\t")
 
 
 def _read_gct_size(

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from expression.reading import containers
+from expression.reading import containers, sheets
 from expression.reading.load import load_expression_data
 from small_cohort import (
     CLASSES,
@@ -263,6 +263,26 @@ def write_h5ad(path, form=np.asarray, samples=SAMPLES):
         add(counted, "values", np.arange(len(GENES)), "array")
         add(counted, "mask", np.arange(len(GENES)) % 2 == 0, "array")
     return path.read_bytes()
+
+
+def test_entries_are_read_as_a_text_file_has_them(tmp_path):
+    """Whole numbers without decimals, and nothing where an entry is missing."""
+    write_h5ad(tmp_path / "file", samples=SAMPLES.assign(dose=[1.0, 0.5, np.nan, *range(23)]))
+    sheet = sheets.read_sample_sheet(tmp_path / "file").sheet
+    columns = {name: sheet.text[j] for j, name in sheet.header.items()}
+    assert list(columns) == ["obs_names", "cancer", "age", "site", "dose"]
+    assert columns["dose"][:5] == ["1", "0.5", "", "0", "1"]
+    assert columns["site"][:2] == ["Lyon", ""]
+    var = containers.read_content(tmp_path / "file").iloc[:, :3]
+    assert list(var) == ["var_names", "gene_symbols", "1"]
+
+
+def test_an_entry_that_anndata_masks_is_missing(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "file", "w") as file:
+        file["values"] = [4, 5]
+        file["mask"] = [False, True]
+        assert containers.read_column(file).tolist() == [4, None]
 
 
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix, sparse.csc_matrix])
