@@ -133,3 +133,22 @@ def replaced(rows, row, column, cell):
     rows = [list(r) for r in rows]
     rows[row][column] = cell
     return rows
+
+
+def outcome(folder):
+    try:
+        return load_expression_data(folder)
+    except DataError as error:
+        return str(error)
+
+
+def assert_refused_or_same(folder, name, expected, what):
+    found = outcome(folder)
+    if isinstance(found, str):
+        assert name in found, f"{what}: {found}"
+        assert found.isprintable()
+        return
+    assert_same(found, expected)
+    if name != SUBTYPE:
+        pd.testing.assert_series_equal(found.descriptions, expected.descriptions)
+        pd.testing.assert_series_equal(found.subtypes, expected.subtypes)

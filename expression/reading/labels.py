@@ -14,15 +14,18 @@ from expression.data import MIN_PATIENTS
 from expression.errors import DataError, refusal, shortlist
 from expression.reading.samples import KINDS, Column, find_columns, read_columns
 from expression.reading.sheets import (
+    MISSING,
     PATIENT_HEADERS,
     ReadingOptions,
+    SampleSheet,
     Sheet,
     check_last,
     check_names,
     clean,
     plain,
-    read_bytes,
+    read_sample_sheet,
     read_sheet,
+    read_table,
 )
 
 
@@ -32,6 +35,9 @@ class Labels(NamedTuple):
     path: Path
     sheet: Sheet | None
     in_order: list[str]
+    class_column: str | None = None  # where the format says so, as Orange's and that of GDS do
+    group_column: str | None = None
+    is_inside: bool = False  # the expression file itself
 
 
 class Source(NamedTuple):
@@ -44,14 +50,38 @@ class Source(NamedTuple):
 
 
 def read_labels(path: Path, options: ReadingOptions) -> Labels:
-    """Return the content of a file of classes, table or CLS."""
-    text = read_bytes(path).decode()
+    """Return the content of a file of classes: a table, CLS, or a sample sheet within others."""
+    if (inside := read_sample_sheet(path)) is not None:
+        return _labels_inside(path, inside, options)
+    content = read_table(path)
+    text = content.decode() if isinstance(content, bytes) else ""
     lines = text.splitlines()
     if len(lines) < 2 or not re.match(r"\s*#", lines[1]) or lines[0].startswith("#"):
         return Labels(path, read_sheet(path).without(options), [])
 
     classes = _read_cls(path, lines, ended=text.endswith("\n"))
     return Labels(path, None, classes)
+
+
+def read_labels_inside(paths: list[Path], options: ReadingOptions) -> list[Labels]:
+    """Return the sample sheets that expression files hold themselves, if any may hold classes."""
+    sheets = {path: read_sample_sheet(path) for path in paths}
+    labels = [
+        _labels_inside(path, inside, options)._replace(is_inside=True)
+        for path, inside in sheets.items()
+        if inside is not None
+    ]
+    is_named = options.class_column is not None
+    may_be = [
+        label.class_column or possible_classes(label.sheet, label.sheet.text, options)
+        for label in labels
+    ]
+    return labels if is_named or any(may_be) else []
+
+
+def _labels_inside(path: Path, inside: SampleSheet, options: ReadingOptions) -> Labels:
+    sheet = inside.sheet.without(options)
+    return Labels(path, sheet, [], inside.class_column, inside.group_column)
 
 
 def _read_cls(path: Path, lines: list[str], ended: bool) -> list[str]:
@@ -111,7 +141,7 @@ def match_codes(labels: list[Labels], in_order: list[list[str]]) -> list[Source]
 
 def name_patients(labels: Labels, expression: list[Sheet], options: ReadingOptions) -> Source:
     """Return the class of each patient in a table of classes."""
-    if labels.path in [sheet.path for sheet in expression]:
+    if labels.path in [sheet.path for sheet in expression] and not labels.is_inside:
         raise refusal(
             labels.path,
             "must be another file than the expression",
@@ -120,6 +150,10 @@ def name_patients(labels: Labels, expression: list[Sheet], options: ReadingOptio
         )
     sheet = labels.sheet
     known = _names_in(expression)
+    if options.class_column is None:
+        options = options._replace(class_column=labels.class_column)
+    if options.group_column is None:
+        options = options._replace(group_column=labels.group_column)
     columns = find_columns(sheet, options.named_columns)
     key = _patient_column(sheet, known, columns, expression)
     column = choose_classes(sheet, sheet.text.keys() - {key}, columns, options)
@@ -280,7 +314,7 @@ def _named_column(sheet: Sheet, among: Collection[int], name: str) -> int:
 
 def possible_classes(sheet: Sheet, among: Collection[int], options: ReadingOptions) -> list[int]:
     """Return the columns of few different texts, or of two different numbers."""
-    columns = {j: set(sheet.text.get(j, ())) for j in sorted(among)}
+    columns = {j: set(sheet.text.get(j, ())) - MISSING for j in sorted(among)}
     if options.classes:
         return [j for j, values in columns.items() if values.issuperset(options.classes)]
 

@@ -41,6 +41,7 @@ from expression.reading import checks
 from expression.reading.labels import order_classes, read_annotation
 from expression.reading.samples import Samples, read_samples
 from expression.reading.sheets import PATIENT_HEADERS, ReadingOptions, clean, read_bytes
+from expression.reading.symbols import read_symbols
 from expression.reading.tables import Cohort, Table, patients_of, read_cohort
 
 DATA_DIR = Path(__file__).resolve().parents[2] / "AML_ALL_data"
@@ -64,6 +65,7 @@ def load_expression_data(
     train: str | Path | None = None,
     test: str | Path | None = None,
     labels: str | Path | Sequence[str | Path] | None = None,
+    symbols: str | Path | None = None,
     class_column: str | None = None,
     batch_column: str | None = None,
     group_column: str | None = None,
@@ -123,7 +125,8 @@ def load_expression_data(
     if only_the_folder:
         companions = _read_companions(folder, cohort, genes, order, options)
     descriptions = checks.merge_descriptions(tables, genes)
-    gene_names = short_gene_names(descriptions, companions.symbols or {})
+    known_symbols, symbol_notes = _join_symbols(tables, genes, companions, symbols)
+    gene_names = short_gene_names(descriptions, known_symbols)
 
     identifier = _type_of_identifiers(patients_of(tables))
     factor = _factor_of(tables[0], scale, log_base) if scale.unit == "intensity" else 1.0
@@ -167,6 +170,7 @@ def load_expression_data(
             f"Values: {reading.in_words}; genes from {in_file[0]} to {in_file[-1]}.",
             *missing_note,
             *gene_note,
+            *symbol_notes,
         ),
     )
 
@@ -205,7 +209,7 @@ def _order_classes(cohort: Cohort, positive: str | None) -> tuple[list[str], str
 
     Where the person of each array is known, people count, not arrays.
     """
-    files = ", ".join([cohort.where, *(str(table.path) for table in cohort.tables)])
+    files = ", ".join(dict.fromkeys([cohort.where, *(str(t.path) for t in cohort.tables)]))
     groups = cohort.columns.get("group")
     counts = []
     for table in cohort.tables:
@@ -386,6 +390,29 @@ def _align(
     )
 
 
+def _join_symbols(
+    tables: list[Table], genes: list[str], companions: _Companions, path: str | Path | None
+) -> tuple[dict[str, str], list[str]]:
+    """Return all symbols that are known, by gene, and sentences on where they were read.
+
+    What the user gives, `path`, is taken before what lies beside the tables, and this before what
+    they say themselves.
+    """
+    symbols = {}
+    files = {}  # by the name of their column of symbols
+    for table in reversed(tables):
+        symbols |= table.symbols
+        if table.symbol_column:
+            files[table.symbol_column] = table.path.name
+    notes = [f"Gene symbols: column {name!r} of {file}." for name, file in files.items()]
+    symbols |= companions.symbols or {}
+    if path is not None:
+        given, note = read_symbols(Path(path), genes)
+        symbols |= given
+        notes.append(note)
+    return symbols, notes
+
+
 def short_gene_names(descriptions: dict[str, str], symbols: dict[str, str]) -> dict[str, str]:
     """Return a short, unique name per gene: its symbol, else shortened description or accession.
 
@@ -395,7 +422,10 @@ def short_gene_names(descriptions: dict[str, str], symbols: dict[str, str]) -> d
     for gene, name in names.items():
         if len(name) > SHORT_NAME_LENGTH:
             names[gene] = textwrap.shorten(name, width=SHORT_NAME_LENGTH, placeholder="…")
-    names.update((gene, symbol) for gene, symbol in symbols.items() if gene in names)
+    for gene, symbol in symbols.items():
+        if gene in names:
+            is_long = len(symbol) > SHORT_NAME_LENGTH and symbol != gene
+            names[gene] = symbol[: SHORT_NAME_LENGTH - 1] + "…" if is_long else symbol
     count = Counter(names.values())
     unique = {
         gene: f"{name} ({gene})" if name != gene and (count[name] > 1 or name in names) else name

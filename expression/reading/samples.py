@@ -105,6 +105,8 @@ def patient_column(sheet: Sheet, columns: dict[str, int]) -> int:
     One of the `columns`, by kind, names the arrays only where no other can: as where each patient
     is a group.
     """
+    if sheet.patient_column not in (None, *columns.values()):
+        return sheet.patient_column
     called = sheet.called(PATIENT_HEADERS)
     if not columns:
         return min(called, default=sheet.first)

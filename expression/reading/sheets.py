@@ -1,11 +1,12 @@
-"""Read one file as a sheet: bytes in; a header, and columns of numbers or of text, out.
+"""Read one file as a sheet: content in; a header, and columns of numbers or of text, out.
 
-Content decides how a file is read, never its name: plain or gzip, UTF-8 or UTF-16, or the one sheet
-of an Excel file (.xlsx), which becomes a tab-separated table. Comma, semicolon or tab separate the
-cells. Lines above the table that begin with # or ! are comments (featureCounts, cBioPortal, GEO
-series matrices); a GCT file says its size there, and GCT 1.3 has rows of patient annotation below
-the header. A header may be one cell short, as R's write.table leaves it. What the columns mean is
-decided in `tables.py`.
+Content decides how a file is read, never its name; what it is packed in: see `containers.py`. Text
+is UTF-8 or UTF-16. Tab, comma, semicolon or, as R's write.table leaves it, blanks separate the
+cells. Lines above the table that begin with #, ! or ^ are comments (featureCounts, cBioPortal,
+GEO: see `geo.py`, as they may hold a sample sheet); a GCT file says its size there, and GCT 1.3
+has rows of patient annotation below the header, Orange two lines on its columns (`orange.py`). A
+header may be one cell short, as R's write.table leaves it. What the columns mean is decided in
+`tables.py`.
 
 A damaged file must be refused, by name, and never be read as other numbers. pandas' C parser reads
 fast, but forgives short rows and wrong quotes: so both are looked for before it reads.
@@ -15,13 +16,11 @@ https://clue.io/connectopedia/gct_format; https://docs.cbioportal.org/file-forma
 """
 
 import csv
-import gzip
 import io
 import itertools
 import re
 import unicodedata
 import warnings
-import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -34,21 +33,53 @@ import numpy as np
 import pandas as pd
 
 from expression.errors import MAX_NAME_LENGTH, DataError, refusal, shortlist
+from expression.reading import geo, orange
+from expression.reading.containers import (
+    HDF5,
+    read_anndata_samples,
+    read_content,
+    read_unpacked,
+    unreadable,
+)
 
-MAX_BYTES = 2**32  # 2,096 arrays of 54,675 genes take a quarter; what unpacks to more is no data
 DELIMITERS = "\t,;"
 NUMBER_CHARACTERS = frozenset("0123456789+-.eE")
 MISSING = frozenset(
     ["NA", "na", "N/A", "n/a", "#N/A", "null", "NULL", "NaN", "nan", "NAN", "-nan", "+nan"],
 ) | {""}
 UNCLEAN = ("  ", " \n", "\n ", *"\t\r\v\f\x1c\x1d\x1e\x1f")  # of names, a line each
+# Byte order marks aside, a line above the table: there GEO's files tell of the patients
+COMMENTED = re.compile(rb"(\xef\xbb\xbf|\xff\xfe|\xfe\xff\0)?\s*[#!^]")
 DECIMAL_COMMA = re.compile(r"[+-]?[\d.]*,\d+([eE][+-]?\d+)?")
 # pandas before 3.1 reads the last digit of long numbers wrongly unless told otherwise.
 FLOAT_PRECISION = None if pd.__version__ >= "3.1" else "round_trip"
 
 # Column headers as `plain` writes them
 ACCESSION_HEADER = "gene accession number"
-DESCRIPTION_HEADERS = {"gene description", "description", "gene name", "gene symbol", "hugo symbol"}
+DESCRIPTION_HEADERS = {"gene description", "description", "gene title", "definition"}
+SYMBOL_HEADERS = {
+    "symbol",
+    "symbols",
+    "gene symbol",
+    "gene symbols",
+    "genesymbol",
+    "hugo symbol",
+    "hgnc symbol",
+    "hgnc",
+    "approved symbol",
+    "official symbol",
+    "official gene symbol",
+    "external gene name",
+    "external gene id",
+    "gene short name",
+    "feature name",
+    "ilmn gene",
+    "mgi symbol",
+    "rgd symbol",
+}
+# That hold symbols, too, where no column is called by one of the above
+OTHER_SYMBOL_HEADERS = ("gene name", "gene names", "genename", "gene", "genes", "identifier")
+GENE_HEADERS = {ACCESSION_HEADER, "gene name", *DESCRIPTION_HEADERS, *SYMBOL_HEADERS}
 PATIENT_HEADERS = {
     "patient",
     "patient id",
@@ -205,6 +236,8 @@ class Sheet:
     lead: int  # leading columns that hold no patient, where the format says so
     short: bool  # the header had a cell less than the rows
     ended: bool  # the last line ends with a line break
+    class_column: str | None = None  # where the format says so
+    patient_column: int | None = None
 
     @cached_property
     def words(self) -> set[int]:
@@ -243,7 +276,10 @@ class Sheet:
 
     def row_in_file(self, row: int) -> int:
         """Return the number of a row in the file, for a message: so it is read again for it."""
-        place = _locate(self.path, read_bytes(self.path))
+        content = read_table(self.path)
+        if isinstance(content, pd.DataFrame):
+            return 1 + row
+        place = _locate(self.path, content)
         rows = _rows_below(place, _remove_quoted_cells(place), _read_head(place).above)
         return [row_number for row_number, _ in rows][self.numbers.index[row]]
 
@@ -259,7 +295,10 @@ def read_sheet(
     when a cell stands between wrong quotes, a row has another length than the header, or the
     header occurs again.
     """
-    place = _locate(path, read_bytes(path))
+    content = read_table(path)
+    if isinstance(content, pd.DataFrame):
+        return _sheet_of_frame(path, content, patients, options)
+    place = _locate(path, content)
     bare = _remove_quoted_cells(place)
     head = _read_head(place)
     _check_lengths(place, bare, head)
@@ -269,78 +308,98 @@ def read_sheet(
     as_text = set(range(len(header)))
     if patients is not None:
         as_text = _name_columns(header, head.first, patients, options)
+        as_text |= place.roles.classes if place.roles is not None else set()
     text, numbers = _read_cells(place, head, len(header), as_text)
     _check_header_occurs_once(path, header, text, numbers)
     _check_size(place, len(numbers), len(header) - place.lead)
 
     sheet = Sheet(path, dict(enumerate(header)), text, numbers, place.lead, short, place.ended)
-    return sheet.without_columns(j for j in text if not header[j] and not any(text[j]))
+    nameless = {j for j in text if not header[j] and not any(text[j])}
+    sheet = sheet.without_columns(nameless)
+    if place.arrays is not None:
+        return _without_annotation(sheet, place.arrays)
+    if place.roles is not None:
+        return _without_no_genes(sheet, place.roles, bool(patients), options)
+    return sheet
+
+
+def _without_annotation(sheet: Sheet, arrays: set[str]) -> Sheet:
+    """Return the sheet of a GDS file without numbers about the genes, as a full one has."""
+    kept = sheet.words | {0} | {j for j, name in sheet.header.items() if name in arrays}
+    return sheet.without_columns(sheet.header.keys() - kept)
+
+
+def _without_no_genes(
+    sheet: Sheet, roles: orange.Columns, is_labelled: bool, options: ReadingOptions
+) -> Sheet:
+    """Return an Orange file without numbers that are no gene's, and which column is what.
+
+    Where another file has the classes, `is_labelled`, the column of them is no gene's either.
+    """
+    chosen = {plain(name) for name in options.named_columns.values()}
+    chosen.add(plain(options.class_column or ""))
+    others = roles.no_genes | roles.classes if is_labelled else roles.no_genes
+    sheet = sheet.without_columns(others - sheet.words - sheet.called(chosen))
+
+    classes = [sheet.header[j] for j in sorted(roles.classes & sheet.header.keys())]
+    strings = roles.strings & sheet.text.keys()
+    names = {j for j in strings if len(set(sheet.text[j])) == len(sheet.text[j])}
+    return replace(
+        sheet,
+        class_column=classes[0] if len(classes) == 1 else None,
+        patient_column=min(names, default=None),
+    )
+
+
+class SampleSheet(NamedTuple):
+    """What a file of expression itself says of the patients, all of it as text."""
+
+    sheet: Sheet
+    class_column: str | None = None  # where the format says so, as that of GDS does
+    group_column: str | None = None
+
+
+def read_sample_sheet(path: Path) -> SampleSheet | None:
+    """Return the sample sheet that is in a file of expression: GEO's or AnnData's; else None."""
+    content = read_unpacked(path)
+    if HDF5.match(content):
+        return SampleSheet(_sheet_of_frame(path, read_anndata_samples(path, content)))
+    if not COMMENTED.match(content):
+        return None
+
+    comments, _, _ = _read_comments(_to_text(path, content))
+    samples = geo.read_sample_lines([comment.text for comment in comments])
+    if samples is None:
+        return None
+    sheet = _sheet_of_frame(path, pd.DataFrame(samples.columns, dtype=object))
+    return SampleSheet(sheet, samples.class_column, samples.group_column)
 
 
 # --- bytes ----------------------------------------------------------------------------------------
 
 
 def read_bytes(path: Path) -> bytes:
-    r"""Return the content of a file as UTF-8 without a byte order mark; a line ends with \n."""
-    content = _read_file(path)
-    if content.startswith(b"\x1f\x8b"):
-        content = _decompress(path, content)
-    if content.startswith(b"PK\x03\x04"):
-        content = _unpack_workbook(path, content)
-    content = _to_utf8(path, content)
+    """Return the content of a text file as `read_table` does."""
+    content = read_table(path)
+    if isinstance(content, pd.DataFrame):
+        raise unreadable(path, "it is a binary table", "save it as text")
+    return content
 
+
+def read_table(path: Path) -> bytes | pd.DataFrame:
+    r"""Return the content of a file as UTF-8 without a byte order mark, a line ends with \n; or
+    as a frame where the file is a binary table."""
+    content = read_content(path)
+    return content if isinstance(content, pd.DataFrame) else _to_text(path, content)
+
+
+def _to_text(path: Path, content: bytes) -> bytes:
+    content = _to_utf8(path, content)
     if b"\0" in content:
-        raise _unreadable(path, "it holds a zero byte, as no text does", "export it again")
+        raise unreadable(path, "it holds a zero byte, as no text does", "export it again")
     if b"\r" in content:
         content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return content
-
-
-def _unreadable(path: Path, found: object, advice: str) -> DataError:
-    return refusal(path, "must be a readable file", found, advice)
-
-
-def _read_file(path: Path) -> bytes:
-    content = b""
-    try:
-        is_pipe = path.is_fifo()
-        if not is_pipe:
-            with open(path, "rb") as file:
-                content = _read_limited(file)
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        found = str(getattr(error, "strerror", error)).lower()
-        advice = "check its name and permissions (see --data-dir, --train, --test, --labels)"
-        raise _unreadable(path, found, advice) from None
-
-    if is_pipe:
-        found = "it is a pipe, which can be read once only"
-        raise _unreadable(path, found, "write it to a file")
-    _check_bytes(path, content)
-    return content
-
-
-def _decompress(path: Path, content: bytes) -> bytes:
-    try:
-        content = _read_limited(gzip.GzipFile(fileobj=io.BytesIO(content)))
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        found = "its gzip data are damaged"
-        raise _unreadable(path, found, "copy or compress it again") from None
-    _check_bytes(path, content)
-    return content
-
-
-def _read_limited(file) -> bytes:
-    """Read until the end, or until it is too much."""
-    buffer = io.BytesIO()
-    while buffer.tell() <= MAX_BYTES and (part := file.read(2**20)):
-        buffer.write(part)
-    return buffer.getvalue()
-
-
-def _check_bytes(path: Path, content: bytes) -> None:
-    if len(content) > MAX_BYTES:
-        found = f"it has more than {MAX_BYTES:,} bytes"
-        raise _unreadable(path, found, "is this the right file?")
 
 
 def _to_utf8(path: Path, content: bytes) -> bytes:
@@ -352,32 +411,7 @@ def _to_utf8(path: Path, content: bytes) -> bytes:
             content.decode()
         return content
     except UnicodeError:
-        raise _unreadable(path, "it is not UTF-8 text", "save it as CSV in UTF-8") from None
-
-
-def _unpack_workbook(path: Path, content: bytes) -> bytes:
-    """Return the one sheet of an .xlsx file as tab-separated text."""
-    rule = "an .xlsx file must be readable"
-    try:
-        sheets = pd.read_excel(
-            io.BytesIO(content), sheet_name=None, header=None, dtype=str, na_filter=False
-        )
-    except ImportError:
-        advice = "run 'pip install openpyxl', or save it as CSV"
-        raise refusal(path, rule, "openpyxl is not installed", advice) from None
-    except Exception as error:  # of whatever kind a damaged archive raises
-        raise refusal(path, rule, type(error).__name__, "save it as CSV") from None
-
-    filled = {name: sheet for name, sheet in sheets.items() if not sheet.empty}
-    if len(filled) != 1:
-        raise refusal(
-            path,
-            "an .xlsx file must have one sheet",
-            f"it has {shortlist(filled) or 'none'}",
-            "save the one of the table as CSV",
-        )
-    (sheet,) = filled.values()
-    return sheet.to_csv(sep="\t", header=False, index=False).encode()
+        raise unreadable(path, "it is not UTF-8 text", "save it as CSV in UTF-8") from None
 
 
 # --- the place of the table -----------------------------------------------------------------------
@@ -402,25 +436,52 @@ class _Place(NamedTuple):
     annotated: int = 0  # rows of annotation below the header
     lead: int = 0
     size: list[str] | None = None  # genes and patients, in digits
+    roles: orange.Columns | None = None  # of the columns, where the lines below the header say so
+    arrays: set[str] | None = None  # the columns of arrays, where the lines above say so
 
 
 def _locate(path: Path, content: bytes) -> _Place:
     """Find the table below its comments, and what they say of it."""
     comments, header, below = _read_comments(content)
-    delimiter = _find_delimiter(path, header.text, below)
+    lines = [comment.text for comment in comments]
+    geo.check_one_table(path, lines)
     ended = content.endswith(b"\n")
-    version = comments[0].text.rstrip(DELIMITERS) if comments else ""
+    delimiter = _find_delimiter(path, header.text, below)
+    if delimiter == " ":
+        table = _blanks_to_tabs(content[header.start :])
+        return _Place(path, table, header.line, "\t", ended)
+
+    version = lines[0].rstrip(DELIMITERS) if lines else ""
     if re.fullmatch(r"#\d\.\d", version):
         lead, annotated, size = _read_gct_size(path, version, comments)
         table = content[header.start :]
         return _Place(path, table, header.line, delimiter, ended, annotated, lead, size)
 
-    end = _end_of_table(path, content, comments)
+    end = geo.find_table_end(path, content, lines)
     cells = header.text.count(delimiter)
     wide = [c for c in comments if c.text.startswith("#") and c.text.count(delimiter) == cells > 0]
     if len(wide) == 1:  # no comment, but the header itself: "#gene"
         header = wide[0]
-    return _Place(path, content[header.start : end], header.line, delimiter, ended)
+    table = content[header.start : end]
+    geo.check_filled(path, table, lines)
+    roles = _read_roles(table, delimiter)
+    return _Place(
+        path,
+        table,
+        header.line,
+        delimiter,
+        ended,
+        annotated=0 if roles is None else roles.lines,
+        roles=roles,
+        arrays=geo.arrays_of_dataset(lines),
+    )
+
+
+def _read_roles(table: bytes, delimiter: str) -> orange.Columns | None:
+    """Return what the second and third line say of the columns, if they are Orange's."""
+    lines = (line.decode() for line in itertools.islice(io.BytesIO(table), 1, 3))
+    types, roles = ([*map(clean, line.split(delimiter))] for line in [*lines, "", ""][:2])
+    return orange.read_columns(types, roles)
 
 
 def _read_comments(content: bytes) -> tuple[list[_Comment], _Comment, str | None]:
@@ -430,7 +491,7 @@ def _read_comments(content: bytes) -> tuple[list[_Comment], _Comment, str | None
     for line, match in enumerate(lines, start=1):
         last = _Comment(match[0].decode().strip(" \n"), match.start(), line)
         is_gct_size = len(comments) == 1 and comments[0].text.startswith("#1.")
-        if last.text and not is_gct_size and not last.text.startswith(("#", "!")):
+        if last.text and not is_gct_size and not last.text.startswith(geo.LINE_STARTS):
             break
         if last.text:
             comments.append(last)
@@ -439,13 +500,33 @@ def _read_comments(content: bytes) -> tuple[list[_Comment], _Comment, str | None
 
 
 def _find_delimiter(path: Path, header: str, below: str | None) -> str:
+    """Return what separates the cells; a blank where only blanks do, as in R's write.table."""
+    bare = [re.sub(r'"[^"]*"', "x", line).strip(" \n") for line in (header, below or "")]
+    is_separated = bool(set(bare[0]) & set(DELIMITERS))
     # R's write.table leaves a header of one cell for a table of two columns
-    line = header if below is None or set(header) & set(DELIMITERS) else below
+    line = bare[0] if below is None or is_separated else bare[1]
     delimiter = max(DELIMITERS, key=line.count)
+
+    names, cells = (len(line.split()) for line in bare)
+    are_alike = cells > 1 and cells - names in (0, 1)
+    is_in_a_name = delimiter != "\t" and names > 2
+    if are_alike and not is_separated and (delimiter not in line or is_in_a_name):
+        return " "
     if header and delimiter not in line:
-        rule = "cells must be separated by comma, semicolon or tab"
+        rule = "cells must be separated by comma, semicolon, tab or blanks"
         raise refusal(path, rule, f"found {header[:40]!r}", "export it so")
     return delimiter
+
+
+def _blanks_to_tabs(content: bytes) -> bytes:
+    """Return the lines with a tab for all blanks between two cells; blanks in quotes stay."""
+    parts = content.split(b'"')
+    for place in range(0, len(parts), 2):
+        part = parts[place]
+        while b"  " in part:
+            part = part.replace(b"  ", b" ")
+        parts[place] = part.replace(b" \n", b"\n").replace(b"\n ", b"\n").replace(b" ", b"\t")
+    return b'"'.join(parts).strip(b"\t")
 
 
 def _read_gct_size(
@@ -460,16 +541,6 @@ def _read_gct_size(
         return 2, 0, sizes  # Name and Description
     described, annotated = (int(size) if size.isdecimal() else 0 for size in sizes[2:])
     return 1 + described, annotated, sizes[:2]
-
-
-def _end_of_table(path: Path, content: bytes, comments: list[_Comment]) -> int:
-    if not any(c.text.startswith("!series_matrix_table_begin") for c in comments):
-        return len(content)
-    end = content.rfind(b"!series_matrix_table_end")
-    if end < 0:
-        found = "it has no !series_matrix_table_end"
-        raise refusal(path, "a series matrix must be whole", found, "download it again")
-    return end
 
 
 # --- what pandas would forgive --------------------------------------------------------------------
@@ -636,6 +707,37 @@ def _are_finite(column: pd.Series) -> bool:
     """Return whether a column holds numbers, none infinite; also where some are missing."""
     kind = column.dtype.kind
     return kind in "iu" or (kind == "f" and not np.isinf(column.to_numpy()).any())
+
+
+def _sheet_of_frame(
+    path: Path,
+    frame: pd.DataFrame,
+    patients: Collection[str] | None = None,
+    options: ReadingOptions = NOTHING_DECIDED,
+) -> Sheet:
+    """Return the cells of a binary table, as `read_sheet` does those of text."""
+    header = [clean(str(name)) for name in frame.columns]
+    frame = frame.set_axis(range(len(header)), axis=1)
+    as_text = set(range(len(header)))
+    if patients is not None:
+        first = _to_cells(frame.iloc[0]) if len(frame) else []
+        as_text = _name_columns(header, first, patients, options)
+        as_text.update(j for j in frame if not _are_finite(frame[j]))
+
+    text = {j: clean_all(_to_cells(frame[j])) for j in sorted(as_text)}
+    numeric = [j for j in frame if j not in as_text]
+    numbers = pd.DataFrame(frame[numeric].to_numpy(float) + 0.0, columns=numeric, copy=False)
+    return Sheet(path, dict(enumerate(header)), text, numbers, lead=0, short=False, ended=True)
+
+
+def _to_cells(column: pd.Series) -> list[str]:
+    """Return entries as text files have them: nothing of a missing one, whole numbers as such."""
+    cells = []
+    for entry in column.tolist():
+        if isinstance(entry, float) and entry.is_integer():
+            entry = int(entry)
+        cells.append("" if entry is None or entry is pd.NA or entry != entry else str(entry))
+    return cells
 
 
 def _check_header_occurs_once(

@@ -31,6 +31,7 @@ from expression.reading.labels import (
     name_patients,
     possible_classes,
     read_labels,
+    read_labels_inside,
 )
 from expression.reading.samples import (
     KINDS,
@@ -58,6 +59,7 @@ from expression.reading.sheets import (
     number,
     read_sheet,
 )
+from expression.reading.symbols import known_symbols, symbol_column
 
 # What is no gene. As a whole name: what a counting program adds, headers, Excel's MARCH1 and SEPT2
 COUNTED = {"no feature", "ambiguous", "too low aqual", "not aligned", "alignment not unique"}
@@ -79,10 +81,12 @@ class Table(NamedTuple):
     path: Path
     values: pd.DataFrame  # genes x patients; nan where a value is missing
     descriptions: dict[str, str]  # by accession
+    symbols: dict[str, str]  # by accession, of those that have one
     classes: dict[str, str]  # by patient; empty when the file has no column of them
     class_column: str  # the name of that column
     columns: dict[str, Column]  # what else the file says of its patients, by kind
     layout: str  # in words
+    symbol_column: str  # the name of the column of symbols; empty where there is none
     ignored: list[str]  # columns of annotation
 
 
@@ -105,6 +109,7 @@ class _Layout(NamedTuple):
     by_row: bool = False  # a row a patient
     unlabelled: Collection[str] = ()  # patients without a class
     description: int | None = None
+    symbols: int | None = None
     classes: int | None = None
 
 
@@ -120,6 +125,8 @@ def read_cohort(
     """
     where = ", ".join(map(str, label_paths or paths))
     labels = [read_labels(path, options) for path in label_paths]
+    if not labels:
+        labels = read_labels_inside(paths, options)
     sample_sheets = [label.sheet for label in labels if label.sheet is not None]
     if samples is not None:
         sample_sheets.insert(0, samples.sheet)
@@ -268,6 +275,8 @@ def find_table(
     if not sheet.ended:
         raise cut_off(sheet.path, "its last number may be cut off")
     sheet = sheet.without(options)
+    if options.class_column is None and not classes:
+        options = options._replace(class_column=sheet.class_column)
     if classes:
         layout = _by_names(sheet, classes, where, options)
     elif ordered:
@@ -344,8 +353,14 @@ def _by_columns(sheet: Sheet, across: list[int], where: str) -> _Layout:
         for j in annotation - _known_annotation(sheet)
         if all(map(is_value, sheet.text.get(j, ())))
     ]
-    description = _description(sheet, annotation)
-    return _Layout(key, across, columns={}, unlabelled=unlabelled, description=description)
+    return _Layout(
+        key,
+        across,
+        columns={},
+        unlabelled=unlabelled,
+        description=_description(sheet, annotation),
+        symbols=_symbols(sheet, key, annotation),
+    )
 
 
 def _name_or_place(sheet: Sheet, j: int, key: int) -> str:
@@ -365,8 +380,13 @@ def _by_order(sheet: Sheet) -> _Layout:
     annotation = _known_annotation(sheet)
     key = _gene_column(sheet, annotation or {sheet.first})
     numbers = [j for j in sheet.header if j not in annotation and j != key]
-    description = _description(sheet, annotation - {key})
-    return _Layout(key, numbers, columns={}, description=description)
+    return _Layout(
+        key,
+        numbers,
+        columns={},
+        description=_description(sheet, annotation - {key}),
+        symbols=_symbols(sheet, key, annotation - {key}),
+    )
 
 
 def _known_annotation(sheet: Sheet) -> set[int]:
@@ -384,7 +404,7 @@ def _by_class_column(sheet: Sheet, options: ReadingOptions) -> _Layout:
     among -= named
     if options.class_column is not None:
         among = set(sheet.header)
-    elif not among or sheet.called({sheets.ACCESSION_HEADER, *sheets.DESCRIPTION_HEADERS}):
+    elif not among or sheet.called(sheets.GENE_HEADERS):
         found = f"{sheet.path} has no column of them, and there is no file of them"
         raise refusal("--labels", "must name the file of classes", found, "name the file")
 
@@ -424,6 +444,13 @@ def _description(sheet: Sheet, among: set[int]) -> int | None:
     """Return the column that describes the genes; one that says the same of all says nothing."""
     called = among & sheet.words & sheet.called(sheets.DESCRIPTION_HEADERS)
     return min((j for j in called if len(set(sheet.text[j])) > 1), default=None)
+
+
+def _symbols(sheet: Sheet, key: int, among: Collection[int]) -> int | None:
+    """Return the column of the genes' symbols: that which names them, or one beside it."""
+    if key in sheet.called(sheets.SYMBOL_HEADERS):
+        return key
+    return symbol_column(sheet, sheet.words.intersection(among))
 
 
 def _check_labelled(sheet: Sheet, layout: _Layout, where: str, options: ReadingOptions) -> None:
@@ -522,17 +549,20 @@ def _build_table(
         check_classes(sheet.path, "must give each patient a class", classes)
         check_names(sheet.path, "class", set(classes.values()))
 
-    used = {layout.key, layout.description, class_column, *layout.columns.values()}
+    used = {layout.key, layout.description, layout.symbols, class_column}
+    used.update(layout.columns.values())
     used.update(layout.numbers)
     kind = "patient" if layout.by_row else "gene"
     return Table(
         path=sheet.path,
         values=values,
         descriptions=_column_by_name(sheet, layout, layout.description),
+        symbols=known_symbols(_column_by_name(sheet, layout, layout.symbols)),
         classes=classes,
         class_column="" if class_column is None else sheet.header[class_column],
         columns=read_columns(sheet, layout.key, layout.columns),
         layout=f"a row a {kind}, named in column {sheet.header[layout.key]!r}",
+        symbol_column="" if layout.symbols in (None, layout.key) else sheet.header[layout.symbols],
         ignored=[name for j, name in sheet.header.items() if j not in used],
     )
 

@@ -45,6 +45,7 @@ UNRECORDED_OPTIONS = {
     "train",
     "test",
     "labels",
+    "symbols",
     "output_dir",
     "jobs",
     "scheduler",
@@ -145,8 +146,9 @@ def _add_own_data_options(parser: ScriptParser) -> None:
         "The file of classes is the sample sheet: it names the patients. The columns or rows with\n"
         "those names are the patients, the first unique other text names the genes, the rest is\n"
         "ignored. Other columns of the sheet, or of the samples.csv of a data folder, can say of\n"
-        "which laboratory and person each array is. Text with comma, semicolon or tab, GCT, GEO\n"
-        "series matrix, .xlsx; plain or gzip.",
+        "which laboratory and person each array is. Text with tab, comma, semicolon or blanks,\n"
+        "GCT, GEO series matrix and GDS (SOFT), Orange, .xlsx, .h5ad, Parquet, Feather; plain, or\n"
+        "packed with gzip, bz2, xz or zip.",
     ).add_argument
     add(
         "--train",
@@ -166,7 +168,15 @@ def _add_own_data_options(parser: ScriptParser) -> None:
         nargs="+",
         metavar="FILE",
         help="table of patients and classes, or CLS (codes in the order of the patients in the "
-        "expression files, training first); not needed when those have a column of classes",
+        "expression files, training first); not needed when those have a column of classes, or "
+        "hold a sample sheet, as GEO's and AnnData's do",
+    )
+    add(
+        "--symbols",
+        type=Path,
+        metavar="FILE",
+        help="table of identifiers and gene symbols, such as the annotation of the array, to name "
+        "genes by in figures and tables",
     )
     add(
         "--class-column",
@@ -344,6 +354,7 @@ def load_data(args: argparse.Namespace) -> ExpressionData:
         train=args.train,
         test=args.test,
         labels=args.labels,
+        symbols=args.symbols,
         class_column=args.class_column,
         batch_column=args.batch_column,
         group_column=args.group_column,

@@ -27,10 +27,12 @@ from small_cohort import (
     TRAIN_PATIENTS,
     VALUES,
     annotation,
+    assert_refused_or_same,
     assert_same,
     both,
     gct,
     load,
+    outcome,
     published,
     refused,
     tidy,
@@ -106,6 +108,33 @@ def test_the_row_of_a_wrong_cell_is_counted_as_in_the_file(small, tmp_path):
 def test_what_pandas_would_forgive_is_refused_with_its_row(tmp_path, text, message):
     with refused(message):
         sheets.read_sheet(write(tmp_path, "a.csv", text), {"1", "2"})
+
+
+QUOTED = '"P1" "P 2"\n"a b, c" 1 -2.5\n"d" NA 4\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (QUOTED, ["a b, c", "d"]),
+        (QUOTED.replace("\n", " \n"), ["a b, c", "d"]),
+        (QUOTED.replace('"a b, c"', "a").replace('"P 2"', "P2").replace('"', ""), ["a", "d"]),
+        ("  P1   P2  \na  1 -2.5 \n\n d NA    4\n", ["a", "d"]),
+        ("# made by R\ngene P1 P2\na;b 1 -2.5\nd NA 4\n", ["a;b", "d"]),
+    ],
+    ids=["quoted", "blanks at the end", "bare", "aligned", "with a name above the names"],
+)
+def test_blanks_separate_cells_where_nothing_else_does(tmp_path, text, names):
+    sheet = sheets.read_sheet(write(tmp_path, "a.txt", text), {"P1", "P2", "P 2"})
+    assert list(sheet.header.values())[1:] == ["P1", "P 2" if '"P' in text else "P2"]
+    assert sheet.text[0] == names
+    np.testing.assert_array_equal(sheet.numbers, [[1, -2.5], [np.nan, 4]])
+    assert sheet.row_in_file(1) == text.rstrip("\n").count("\n") + 1
+
+
+def test_a_row_of_another_length_is_refused_where_blanks_separate_cells(tmp_path):
+    with refused("every row must have 3 cells like the header - row 3 has 4"):
+        sheets.read_sheet(write(tmp_path, "a.txt", "P1 P2\na 1 2\nb c 3 4\n"), {"P1", "P2"})
 
 
 def test_a_quote_within_a_cell_is_a_character(tmp_path):
@@ -199,25 +228,6 @@ def corrupted(rows, kind, i, j, to, cell) -> bytes:
                 if kind != "column cut":
                     row.insert(to % (len(row) + 1), moved)
     return to_bytes(rows)
-
-
-def outcome(folder):
-    try:
-        return load_expression_data(folder)
-    except DataError as error:
-        return str(error)
-
-
-def assert_refused_or_same(folder, name, expected, what):
-    found = outcome(folder)
-    if isinstance(found, str):
-        assert name in found, f"{what}: {found}"
-        assert found.isprintable()
-        return
-    assert_same(found, expected)
-    if name != SUBTYPE:
-        pd.testing.assert_series_equal(found.descriptions, expected.descriptions)
-        pd.testing.assert_series_equal(found.subtypes, expected.subtypes)
 
 
 LAYOUTS = {

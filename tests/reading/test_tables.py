@@ -291,8 +291,9 @@ def test_a_row_that_ends_with_a_delimiter_moves_no_name(plain, tmp_path):
 def test_a_table_of_classes_as_r_writes_it(plain, tmp_path):
     text = "class\n" + "".join(f"{p}\t{c}\n" for p, c in CLASS_OF.items())
     assert_loads_to(plain, load(tmp_path, X.to_csv(), text))
-    with refused("labels: cells must be separated by comma, semicolon or tab - found 'class'"):
-        load(tmp_path, X.to_csv(), text.replace("\t", " "))
+    assert_loads_to(plain, load(tmp_path, X.to_csv(), text.replace("\t", " ")))
+    with refused("labels: cells must be separated by comma, semicolon, tab or blanks - found 'cla"):
+        load(tmp_path, X.to_csv(), text.replace("\t", "|"))
 
 
 def test_commas_in_names_separate_no_cells_where_tabs_do(tmp_path):

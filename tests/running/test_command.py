@@ -82,6 +82,7 @@ def test_the_options_of_the_data_reach_the_loader(monkeypatch):
         "train": Path("a.csv"),
         "test": Path("b.csv"),
         "labels": [Path("c.csv")],
+        "symbols": Path("d.csv"),
         "class_column": "diagnosis",
         "batch_column": "site",
         "group_column": "person",
