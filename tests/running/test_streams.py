@@ -59,6 +59,20 @@ def test_without_a_stream_nothing_is_printed_and_nothing_dies(monkeypatch, is_cl
     assert sys.stderr is stream
 
 
+def test_no_other_file_takes_the_place_of_a_closed_stream(tmp_path):
+    """Else what another program prints into its standard output would end in that file."""
+    program = """
+import sys
+from expression.running.streams import usable_streams
+
+with usable_streams(), open(sys.argv[1], "w") as file:
+    file.write(str(file.fileno()))
+"""
+    shell = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", program]
+    assert subprocess.run([*shell, tmp_path / "number"], cwd=ROOT).returncode == 0
+    assert int((tmp_path / "number").read_text()) > 2
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_behind_a_stream_is_told_once_and_then_forgotten():
     with open("/dev/full", "w") as stream:
