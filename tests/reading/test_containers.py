@@ -76,21 +76,21 @@ def test_a_packed_file_loads_to_the_same_data(small, tmp_path, pack):
     assert_same(found, small)
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (zipped({"a.csv": b"", "b.csv": b""}), r"a zip must hold one file - it has a.csv, b.csv;"),
-        (zipped({}), "a zip must hold one file - it has none"),
-        (zipped({"a.csv": TABLE})[:-9], r"its zip data are damaged.*copy it again"),
-        (bz2.compress(TABLE)[:-9], "its bz2 data are damaged; copy or compress it again"),
-        (lzma.compress(TABLE)[:-9], "its xz data are damaged"),
-        (
-            zipped({"mimetype": b"", "content.xml": b""}),
-            r"it is an OpenDocument file \(.ods\); sav",
-        ),
-        (PACKED["gzip of gzip"](PACKED["zip of gzip"](bz2.compress(b""))), "more than 4 times"),
-    ],
-)
+DAMAGED = [
+    (zipped({"a.csv": b"", "b.csv": b""}), r"a zip must hold one file - it has a.csv, b.csv;"),
+    (zipped({}), "a zip must hold one file - it has none"),
+    (zipped({"a.csv": TABLE})[:-9], r"its zip data are damaged.*copy it again"),
+    (bz2.compress(TABLE)[:-9], "its bz2 data are damaged; copy or compress it again"),
+    (lzma.compress(TABLE)[:-9], "its xz data are damaged"),
+    (
+        zipped({"mimetype": b"", "content.xml": b""}),
+        r"it is an OpenDocument file \(.ods\); sav",
+    ),
+    (PACKED["gzip of gzip"](PACKED["zip of gzip"](bz2.compress(b""))), "more than 4 times"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), DAMAGED, ids=[message for _, message in DAMAGED])
 def test_what_cannot_be_unpacked_is_refused(tmp_path, content, message):
     with refused(f"train.csv: .*{message}"):
         load(tmp_path, {TRAIN: content})
@@ -155,7 +155,7 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("name", [TRAIN, LABELS])
-@pytest.mark.parametrize(("content", "message"), FOREIGN)
+@pytest.mark.parametrize(("content", "message"), FOREIGN, ids=[message for _, message in FOREIGN])
 def test_content_tells_a_foreign_format_whatever_the_file_is_called(
     tmp_path, name, content, message
 ):
