@@ -64,6 +64,7 @@ def load_expression_data(
     missing: str = "refuse",
     drop: Sequence[str] | None = None,
     keep: Sequence[str] | None = None,
+    duplicates: str = "refuse",
     max_genes: int | None = MAX_GENES,
 ) -> ExpressionData:
     """Read expression tables and classes, check them, and align them by patient and accession.
@@ -90,6 +91,7 @@ def load_expression_data(
         classes=tuple(map(clean, classes or ())),
         drop=drop or (),
         keep=keep or (),
+        duplicates=duplicates,
     )
     scale = SCALES[expression]
 
