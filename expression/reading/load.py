@@ -107,6 +107,7 @@ def load_expression_data(
     genes, gene_note = checks.find_common_genes(tables, common_genes, incomplete)
     checks.check_arrays(tables, scale)
     order, why = _order_classes(cohort, positive_class)
+    checks.check_totals(train, tables[0].values, options.keep)
 
     companions = _Companions()
     if only_the_folder:
@@ -116,6 +117,8 @@ def load_expression_data(
 
     identifier = _type_of_identifiers(patients_of(tables))
     X_train = _align(tables[0].values, genes, identifier, scale)
+    if scale.is_logged:  # as totals may be of the values before they were logged
+        checks.check_totals(train, X_train.T, options.keep)
     X_test = X_train.iloc[:0]
     if test is not None:
         X_test = _align(tables[1].values, genes, identifier, scale)
