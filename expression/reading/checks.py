@@ -11,9 +11,12 @@ from sklearn.pipeline import Pipeline
 
 from expression.errors import DataError, refusal, shortlist
 from expression.preprocessing import LOG_BASES, LOG_NAMES, MAX_GENES, Preprocessing, Scale
-from expression.reading.sheets import FEATURE_COUNTS_HEADERS, clean, plain
+from expression.reading.sheets import FEATURE_COUNTS_HEADERS, clean, matches, plain
 from expression.reading.tables import Table, patients_of
 
+# Of a row of totals, whose cells are rounded, and which a row of means may be beside
+WITHIN_OF_SUM = 0.01
+WITHIN_OF_MEAN = 0.001
 MAX_VALUE = 1e9  # beyond any scanner or sequencer
 MAX_LOG2_VALUE = 32  # no scanner counts to 2**32, and no array of intensities stays below 32
 # Share of a patient's genes, or one, that may be anything: an age, a total, far out
@@ -64,6 +67,50 @@ def check_arrays(tables: list[Table], scale: Scale, log_base: str | None = None)
                 rule = f"values must be {scale.describe(log_base)}"
                 raise refusal(table.path, rule, looks, advice)
     _check_log_base(tables, scale, log_base)
+
+
+def check_totals(path: Path, values: pd.DataFrame, keep: Collection[str]) -> None:
+    """Raise when a gene is the sum or the mean of all others in every patient: it is none.
+
+    values: genes x patients, of so many patients that no gene is so by chance.
+    """
+    cells = values.to_numpy()
+    totals, numbers = _sum_up(cells)
+    are_sums = _are_near(cells, totals / 2, WITHIN_OF_SUM)  # as it is among them itself
+
+    if are_sums.any():
+        totals, numbers = _sum_up(cells[~are_sums])
+    are_means = ~are_sums & _are_near(cells, totals / numbers, WITHIN_OF_MEAN)
+    are_means[are_means] = np.ptp(cells[are_means], axis=1) > 0  # of such as arrays are scaled to
+
+    for are_totals, what in ((are_sums, "sum"), (are_means, "mean")):
+        names = [name for name in values.index[are_totals] if not matches(name, keep)]
+        if names:
+            raise refusal(
+                path,
+                "every gene must be one",
+                f"{shortlist(names)} is the {what} of all others in every patient",
+                f"leave it out with --drop {names[0]!r}, or --keep {names[0]!r}",
+            )
+
+
+def _sum_up(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sum of the genes of each patient, and how many are not missing."""
+    totals = cells.sum(axis=0)
+    numbers = np.full(len(totals), len(cells))
+    lacking = np.isnan(totals)
+    if lacking.any():
+        totals[lacking] = np.nansum(cells[:, lacking], axis=0)
+        numbers[lacking] -= np.isnan(cells[:, lacking]).sum(axis=0)
+    return totals, np.maximum(numbers, 1)
+
+
+def _are_near(cells: np.ndarray, of_patients: np.ndarray, within: float) -> np.ndarray:
+    """Return which genes lie near the patient's number, relative to it, in every patient."""
+    tolerance = within * np.abs(of_patients)
+    are_near = np.abs(cells[:, 0] - of_patients[0]) < tolerance[0]  # which few genes are
+    are_near[are_near] = (np.abs(cells[are_near] - of_patients) < tolerance).all(axis=1)
+    return are_near
 
 
 def _check_annotation(table: Table, scale: Scale) -> None:

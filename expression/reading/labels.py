@@ -4,6 +4,7 @@ A table has a row a patient; which column names the patients shows in the expres
 the classes of a CLS file are: see `tables.py`.
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Collection
@@ -14,6 +15,7 @@ from expression.data import MIN_PATIENTS
 from expression.errors import DataError, refusal, shortlist
 from expression.reading.samples import KINDS, Column, find_columns, read_columns
 from expression.reading.sheets import (
+    DELIMITERS,
     MISSING,
     PATIENT_HEADERS,
     ReadingOptions,
@@ -22,10 +24,19 @@ from expression.reading.sheets import (
     check_last,
     check_names,
     clean,
+    number,
     plain,
     read_sample_sheet,
     read_sheet,
     read_table,
+)
+
+# Of a column of numbers that holds classes, as `plain` writes headers
+TARGET_HEADERS = {"labels", "outcome", "response", "target", "targets", "y"}
+# Of the class that another is compared with, as `plain` writes names; a minus ends it, as ER-
+REFERENCE = re.compile(
+    r"\b(normals?|controls?|ctrl|healthy|wild ?type|wt|reference|benign|negative|neg|untreated"
+    r"|remission|false|absent|without)\b|^(no|non|not)\b"
 )
 
 
@@ -57,6 +68,7 @@ def read_labels(path: Path, options: ReadingOptions) -> Labels:
     text = content.decode() if isinstance(content, bytes) else ""
     lines = text.splitlines()
     if len(lines) < 2 or not re.match(r"\s*#", lines[1]) or lines[0].startswith("#"):
+        _check_columns(path, lines)
         return Labels(path, read_sheet(path).without(options), [])
 
     classes = _read_cls(path, lines, ended=text.endswith("\n"))
@@ -82,6 +94,22 @@ def read_labels_inside(paths: list[Path], options: ReadingOptions) -> list[Label
 def _labels_inside(path: Path, inside: SampleSheet, options: ReadingOptions) -> Labels:
     sheet = inside.sheet.without(options)
     return Labels(path, sheet, [], inside.class_column, inside.group_column)
+
+
+def _check_columns(path: Path, lines: list[str]) -> None:
+    """Raise when a file has one column: classes alone, or patients alone."""
+    header, *rows = [line for line in lines if line.strip()] or [""]
+    cells = {len(re.findall(r'"[^"]*"|\S+', row)) for row in rows}
+    is_separated = any(sign in line for line in (header, *rows) for sign in DELIMITERS)
+    if not rows or is_separated or (len(cells) == 1 and cells != {1}):
+        return
+    raise refusal(
+        path,
+        "must have a column of patients and one of classes",
+        f"it has one column, {header.strip()[:40]!r}",
+        "add the other, with a comma between (or write the classes as CLS, in the order of the "
+        "patients, if these are columns)",
+    )
 
 
 def _read_cls(path: Path, lines: list[str], ended: bool) -> list[str]:
@@ -141,13 +169,6 @@ def match_codes(labels: list[Labels], in_order: list[list[str]]) -> list[Source]
 
 def name_patients(labels: Labels, expression: list[Sheet], options: ReadingOptions) -> Source:
     """Return the class of each patient in a table of classes."""
-    if labels.path in [sheet.path for sheet in expression] and not labels.is_inside:
-        raise refusal(
-            labels.path,
-            "must be another file than the expression",
-            "its classes are read anyway",
-            "leave --labels out, and see --class-column",
-        )
     sheet = labels.sheet
     known = _names_in(expression)
     if options.class_column is None:
@@ -160,7 +181,7 @@ def name_patients(labels: Labels, expression: list[Sheet], options: ReadingOptio
     _check_header(sheet, key, column, known)
     _check_end(sheet, key, column, columns)
 
-    classes = _read_classes(sheet, key, column, options)
+    classes = _read_classes(sheet, key, column, known, options)
     return Source(sheet.path, classes, sheet.header[column], read_columns(sheet, key, columns))
 
 
@@ -241,16 +262,25 @@ def _check_end(sheet: Sheet, key: int, column: int, columns: dict[str, int]) -> 
     check_last(sheet.path, sheet.ended, sheet.text[last if is_used else column])
 
 
-def _read_classes(sheet: Sheet, key: int, column: int, options: ReadingOptions) -> dict[str, str]:
-    """Return the classes of a column, by the patients of another."""
+def _read_classes(
+    sheet: Sheet, key: int, column: int, known: set[str], options: ReadingOptions
+) -> dict[str, str]:
+    """Return the classes of a column, by the patients of another.
+
+    Who is not `known` to the expression files was not measured, and needs no class.
+    """
     rows = [
-        (patient, label)
+        (patient, "" if label in MISSING else label)
         for patient, label in zip(sheet.text[key], sheet.text[column], strict=True)
         if not options.leaves_out(patient)
     ]
     check_names(sheet.path, sheet.header[key] or "row", [patient for patient, _ in rows])
 
-    classes = {patient: label for patient, label in rows if label or not options.classes}
+    classes = {
+        patient: label
+        for patient, label in rows
+        if label or (patient in known and not options.classes)
+    }
     check_classes(sheet.path, "every patient must have a class", classes)
     check_names(sheet.path, sheet.header[column] or "class", set(classes.values()))
     return classes
@@ -258,9 +288,11 @@ def _read_classes(sheet: Sheet, key: int, column: int, options: ReadingOptions) 
 
 def check_classes(where: object, rule: str, classes: dict[str, str]) -> None:
     """Raise unless every patient has a class."""
-    if without := [patient for patient, label in classes.items() if not label]:
-        advice = "complete it, or leave them out with --drop NAME"
-        raise refusal(where, rule, f"{shortlist(without)} have none", advice)
+    if without := [patient for patient, label in classes.items() if label in MISSING]:
+        found = f"{shortlist(without)} have none"
+        if any(classes[patient] for patient in without):
+            found += " (NA and the like are none)"
+        raise refusal(where, rule, found, "complete it, or leave them out with --drop NAME")
 
 
 def choose_classes(
@@ -277,6 +309,8 @@ def choose_classes(
     possible = list(among)
     if len(among) != 1:
         possible = possible_classes(sheet, among, options)
+    if options.classes and not possible:
+        check_spelling(sheet, among, options)
     if len(possible) != 1:
         raise refusal(
             sheet.path,
@@ -313,13 +347,58 @@ def _named_column(sheet: Sheet, among: Collection[int], name: str) -> int:
 
 
 def possible_classes(sheet: Sheet, among: Collection[int], options: ReadingOptions) -> list[int]:
-    """Return the columns of few different texts, or of two different numbers."""
-    columns = {j: set(sheet.text.get(j, ())) - MISSING for j in sorted(among)}
-    if options.classes:
-        return [j for j, values in columns.items() if values.issuperset(options.classes)]
+    """Return the columns of few different texts, or of two different numbers.
 
+    Where the user chose two classes, those that have both.
+    """
+    if not options.classes:
+        return _columns_of_few(sheet, among)
+    return [j for j in sorted(among) if set(options.classes).issubset(sheet.text.get(j, ()))]
+
+
+def _columns_of_few(sheet: Sheet, among: Collection[int]) -> list[int]:
+    columns = {j: set(sheet.text[j]) - MISSING for j in sheet.text.keys() & set(among)}
     most = {j: len(sheet.numbers) / 2 if j in sheet.words else 2 for j in columns}
-    return [j for j, values in columns.items() if 2 <= len(values) <= most[j]]
+    of_few = {j for j, entries in columns.items() if 2 <= len(entries) <= most[j]}
+    return sorted(of_few.union(possible_targets(sheet, among)))
+
+
+def check_spelling(sheet: Sheet, among: Collection[int], options: ReadingOptions) -> None:
+    """Raise when columns may hold classes, but none the two that the user chose."""
+    few = sheet.text.keys() & set(_columns_of_few(sheet, among))
+    entries = {sheet.header[j]: set(sheet.text[j]) - MISSING for j in sorted(few)}
+    if not entries:
+        return
+    alike = [name for name in entries if entries[name].intersection(options.classes)]
+    columns = [f"column {name!r} has {shortlist(entries[name])}" for name in (alike or entries)]
+    raise refusal(
+        "--classes",
+        f"must be two entries of one column of {sheet.path}",
+        f"found {' and '.join(sorted(options.classes))}, but {', '.join(columns[:3])}",
+        "write them as the file does, or name their column with --class-column NAME",
+    )
+
+
+def possible_targets(sheet: Sheet, among: Collection[int]) -> list[int]:
+    """Return the columns of numbers called as classes often are, with few different ones."""
+    called = sheet.called(TARGET_HEADERS).intersection(among) - sheet.words
+    most = len(sheet.numbers) / 2
+    return [j for j in sorted(called) if 2 <= len(set(_cells(sheet, j))) <= most]
+
+
+def columns_of_two_numbers(sheet: Sheet, among: Collection[int]) -> list[int]:
+    """Return the columns of two different numbers, in the order of the file."""
+    numbers = sheet.numbers
+    smallest, largest = numbers.min(), numbers.max()
+    is_either = ((numbers == smallest) | (numbers == largest)).all()
+    of_two = set(numbers.columns[is_either & (smallest < largest)])
+    as_text = among & sheet.text.keys() - sheet.words
+    of_two.update(j for j in as_text if len(set(sheet.text[j])) == 2)
+    return sorted(of_two.intersection(among))
+
+
+def _cells(sheet: Sheet, column: int) -> list:
+    return sheet.text[column] if column in sheet.text else sheet.numbers[column].tolist()
 
 
 def join_classes(sources: list[Source]) -> dict[str, str]:
@@ -373,8 +452,27 @@ def _choose_positive(names: list[str], training: Counter, chosen: str | None) ->
         return clean(chosen), "as chosen"
     if "AML" in names:
         return "AML", "the default where there is one"
-    rarer = min(names, key=lambda name: training[name])
-    return rarer, "the rarer in training, or of equals the first (see --positive-class)"
+    first, second = names
+    if training[first] != training[second]:
+        rarer = min(names, key=lambda name: training[name])
+        return rarer, "the rarer in training (see --positive-class)"
+    positive, why = _choose_of_equals(first, second)
+    return positive, f"as both are equally frequent in training and {why} (see --positive-class)"
+
+
+def _choose_of_equals(first: str, second: str) -> tuple[str, str]:
+    """Return the class that the names make the positive one, and why."""
+    numbers = number(first), number(second)
+    if numbers[0] != numbers[1] and not any(map(math.isnan, numbers)):
+        return max(first, second, key=number), "it is the larger number"
+    if _is_reference(first) != _is_reference(second):
+        positive, other = (second, first) if _is_reference(first) else (first, second)
+        return positive, f"{other!r} names a group to compare with"
+    return first, "it is the first by alphabet"
+
+
+def _is_reference(name: str) -> bool:
+    return bool(REFERENCE.search(plain(name))) or bool(re.search(r"\w-$", name))
 
 
 def read_annotation(path: Path, keys: set[str], values: set[str]) -> dict[str, str]:

@@ -76,6 +76,7 @@ def load_expression_data(
     missing: str = "refuse",
     drop: Sequence[str] | None = None,
     keep: Sequence[str] | None = None,
+    duplicates: str = "refuse",
     max_genes: int | None = MAX_GENES,
 ) -> ExpressionData:
     """Read expression tables and classes, check them, and align them by patient and accession.
@@ -104,6 +105,7 @@ def load_expression_data(
         classes=tuple(map(clean, classes or ())),
         drop=drop or (),
         keep=keep or (),
+        duplicates=duplicates,
     )
     scale = SCALES[expression]
     _check_base_is_of_logarithms(scale, log_base)
@@ -120,6 +122,7 @@ def load_expression_data(
     genes, gene_note = checks.find_common_genes(tables, common_genes, incomplete)
     checks.check_arrays(tables, scale, log_base)
     order, why = _order_classes(cohort, positive_class)
+    checks.check_totals(train, tables[0].values, options.keep)
 
     companions = _Companions()
     if only_the_folder:
@@ -132,6 +135,8 @@ def load_expression_data(
     factor = _factor_of(tables[0], scale, log_base) if scale.unit == "intensity" else 1.0
     reading = _ScaleOfCohort(scale, log_base, factor)
     X_train = _align(tables[0].values, genes, identifier, reading)
+    if scale.is_logged:  # as totals may be of the values before they were logged
+        checks.check_totals(train, X_train.T, options.keep)
     X_test = X_train.iloc[:0]
     if test is not None:
         X_test = _align(tables[1].values, genes, identifier, reading)

@@ -4,6 +4,7 @@ The sample sheet has a row a patient: a file of classes, an expression table wit
 or the samples.csv of a data folder. The user names its columns; of samples.csv some are known.
 """
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,8 +16,15 @@ from expression.reading.sheets import (
     Sheet,
     check_last,
     check_names,
+    is_value,
     plain,
     read_sheet,
+)
+
+# Of a column of whole numbers that names patients, as `plain` writes headers
+NAMING_HEADER = re.compile(
+    "patient|sample|subject|donor|individual|barcode|accession|unnamed|rownames?"
+    r"|\b(case|id|number|no|nr|code|array|chip|index|row|names?|x)\b|^$"
 )
 
 
@@ -65,6 +73,9 @@ def read_samples(path: Path, options: ReadingOptions) -> Samples:
     known = {kind: about.known_column for kind, about in KINDS.items() if about.known_column}
     columns = find_columns(sheet, known | options.named_columns)
     key = patient_column(sheet, columns)
+    if key is None:
+        found = f"found none in {shortlist(sheet.header.values()) or 'it'}"
+        raise refusal(path, "must have a column of patients", found, "call it 'sample'")
 
     patients = [patient for patient in sheet.text[key] if not options.leaves_out(patient)]
     check_names(path, sheet.header[key] or "row", patients)
@@ -99,8 +110,8 @@ def find_columns(sheet: Sheet, names: dict[str, str]) -> dict[str, int]:
     return columns
 
 
-def patient_column(sheet: Sheet, columns: dict[str, int]) -> int:
-    """Return the column called as those of patients are, or else the first.
+def patient_column(sheet: Sheet, columns: dict[str, int]) -> int | None:
+    """Return the column called as those of patients are, or else the first; None if neither names.
 
     One of the `columns`, by kind, names the arrays only where no other can: as where each patient
     is a group.
@@ -108,17 +119,43 @@ def patient_column(sheet: Sheet, columns: dict[str, int]) -> int:
     if sheet.patient_column not in (None, *columns.values()):
         return sheet.patient_column
     called = sheet.called(PATIENT_HEADERS)
-    if not columns:
-        return min(called, default=sheet.first)
+    if called and not columns:
+        return min(called)
 
     named = set(columns.values())
     unique = {j for j, cells in sheet.text.items() if len(set(cells)) == len(cells)}
-    others = (sheet.words | {sheet.first}) - named
-    for candidates in ((called - named) & unique, called & unique, called - named, others & unique):
+    for candidates in ((called - named) & unique, called & unique, called - named):
         if candidates:
             return min(candidates)
-    found = f"found none beside {shortlist(sheet.header[j] for j in named)}"
-    raise refusal(sheet.path, "must have a column of patients", found, "call it 'sample'")
+
+    others = {sheet.first}
+    if columns:
+        others = (others | sheet.words) & unique
+    return min((j for j in others - named if may_name_patients(sheet, j)), default=None)
+
+
+def may_name_patients(sheet: Sheet, column: int) -> bool:
+    """Return whether a column holds text, or whole numbers of which each is another.
+
+    Numbers with decimals, repeated ones and missing ones are measured: they name nobody.
+    """
+    cells = sheet.text.get(column)
+    if cells is None:
+        return False
+    if not all(map(is_value, cells)):
+        return True
+    return all(map(str.isdecimal, cells)) and len(set(cells)) == len(cells)
+
+
+def numbers_name_patients(sheet: Sheet, column: int) -> bool:
+    """Return whether whole numbers, each another, are names beyond doubt and no gene.
+
+    They are where their header says so, or where they count the rows.
+    """
+    if NAMING_HEADER.search(plain(sheet.header[column])):
+        return True
+    numbers = sorted(map(int, sheet.text[column]))
+    return numbers in (list(range(len(numbers))), list(range(1, len(numbers) + 1)))
 
 
 def read_columns(sheet: Sheet, key: int, columns: dict[str, int]) -> dict[str, Column]:

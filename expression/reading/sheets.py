@@ -207,6 +207,7 @@ class ReadingOptions(NamedTuple):
     classes: Collection[str] = ()  # two of several
     drop: Collection[str] = ()  # columns and rows that are left out; * stands for anything
     keep: Collection[str] = ()  # genes, though their names look otherwise
+    duplicates: str = "refuse"  # or what of each patient stands for a gene: mean, max, first
 
     @property
     def named_columns(self) -> dict[str, str]:
@@ -410,8 +411,22 @@ def _to_utf8(path: Path, content: bytes) -> bytes:
         if not content.isascii():
             content.decode()
         return content
-    except UnicodeError:
-        raise unreadable(path, "it is not UTF-8 text", "save it as CSV in UTF-8") from None
+    except UnicodeError as error:
+        found = "it is not UTF-8 text" + _say_where(content, error)
+        advice = "save it as CSV in UTF-8 (in Excel 'CSV UTF-8'; or with iconv)"
+        raise unreadable(path, found, advice) from None
+
+
+def _say_where(content: bytes, error: UnicodeError) -> str:
+    """Return what is no UTF-8, if it would be text in another encoding: old CSV files of Excel."""
+    is_text = isinstance(error, UnicodeDecodeError) and error.encoding == "utf-8"
+    if not is_text or re.search(rb"[\0-\x08\x0e-\x1f]", content):
+        return ""
+    row = content.count(b"\n", 0, error.start) + 1
+    word = re.search(rb"[^\s,;\"]*$", content[: error.start])[0]
+    word += re.match(rb"[^\s,;\"]*", content[error.start :])[0]
+    latin = word[:40].decode("cp1252", errors="replace")
+    return f": {latin!r} in row {row} is as in Latin-1 or Windows-1252"
 
 
 # --- the place of the table -----------------------------------------------------------------------

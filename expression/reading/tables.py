@@ -5,15 +5,17 @@ those names are the patients; the first other column of text whose entries are u
 genes; what is left is annotation, ignored and mentioned. A table with a row a patient may hold the
 classes itself, in the one column of few different texts. A CLS file names nobody: its codes follow
 the order of the patients, who are then all columns of numbers. Columns that the user names (see
-`samples.py`) hold neither classes nor genes, though they may hold numbers.
+`samples.py`) hold neither classes nor genes, though they may hold numbers. Where no column names
+the patients of such a table, they are called by the numbers of their rows.
 
 Where more than one reading is possible, the file is refused, and the refusal names the option that
 decides.
 """
 
+import os
 import re
 from collections.abc import Collection
-from functools import cache
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,15 +23,19 @@ import pandas as pd
 
 from expression.errors import refusal, shortlist
 from expression.reading import sheets
+from expression.reading.gene_names import JOINED, join_rows, may_be_gene, names_gene
 from expression.reading.labels import (
     Labels,
     Source,
     check_classes,
+    check_spelling,
     choose_classes,
+    columns_of_two_numbers,
     join_classes,
     match_codes,
     name_patients,
     possible_classes,
+    possible_targets,
     read_labels,
     read_labels_inside,
 )
@@ -44,7 +50,9 @@ from expression.reading.samples import (
     describe_columns,
     find_columns,
     join_columns,
+    may_name_patients,
     no_column,
+    numbers_name_patients,
     patient_column,
     read_columns,
 )
@@ -57,22 +65,14 @@ from expression.reading.sheets import (
     is_value,
     matches,
     number,
+    plain,
     read_sheet,
 )
 from expression.reading.symbols import known_symbols, symbol_column
 
-# What is no gene. As a whole name: what a counting program adds, headers, Excel's MARCH1 and SEPT2
-COUNTED = {"no feature", "ambiguous", "too low aqual", "not aligned", "alignment not unique"}
-WHOLE = "|".join(COUNTED | sheets.PATIENT_HEADERS | sheets.CLASS_HEADERS).replace(" ", r"[\W_]+")
-DATE = r"\d{1,2}-(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)|\d{4}-\d\d-\d\d.*"
-NO_GENE = re.compile(rf"^__|^N_|^[\W_]*(?i:{WHOLE})[\W_]*$|^(?:{DATE})$")
-# As a word of a name, beside the genes of a table with a row a patient: what is measured on those
-MEASURED = (
-    "age|sex|gender|stage|grade|survival|time|days?|months?|years?|event|status|batch"
-    "|os|pfs|dfs|bmi|weight|height|diagnosis"
-)
-HUMP = "(?<=[a-z])(?=[A-Z])"  # of a camelCaseName
-CLINICAL = re.compile(rf"((?<![^\W_])|{HUMP})(?i:{MEASURED})((?![^\W_])|{HUMP})")
+# A first column called so, as `plain` writes headers, names genes
+GENE_HEADER = re.compile(r"gene|probe|symbol|ensembl|transcript|^id ref$")
+ROW_NUMBERS = -1  # the column of patients that have no name, beside those of the file
 
 
 class Table(NamedTuple):
@@ -88,6 +88,7 @@ class Table(NamedTuple):
     layout: str  # in words
     symbol_column: str  # the name of the column of symbols; empty where there is none
     ignored: list[str]  # columns of annotation
+    notes: list[str]  # on genes without a name, or with several rows
 
 
 class Cohort(NamedTuple):
@@ -123,6 +124,8 @@ def read_cohort(
 
     `samples`: the sample sheet of a data folder.
     """
+    expression = set(map(os.path.abspath, paths))  # whose own column of classes is read anyway
+    label_paths = [path for path in label_paths if os.path.abspath(path) not in expression]
     where = ", ".join(map(str, label_paths or paths))
     labels = [read_labels(path, options) for path in label_paths]
     if not labels:
@@ -168,7 +171,11 @@ def _read_files(
     sources = [name_patients(label, in_files, options) for label in named]
 
     classes = join_classes(sources)
-    tables = [find_table(sheet, classes, bool(labels), options, where) for sheet in in_files]
+    tables = []
+    rows_before = 0
+    for sheet in in_files:
+        tables.append(find_table(sheet, classes, bool(labels), options, where, rows_before))
+        rows_before += len(sheet.numbers)
     sources += match_codes(ordered, [list(table.values.columns) for table in tables])
     sources += [
         Source(table.path, table.classes, table.class_column, table.columns) for table in tables
@@ -208,7 +215,7 @@ def _choose_two_classes(
 ) -> list[Table]:
     """Return the tables with the patients of the two classes that the user chose."""
     chosen = set(options.classes)
-    known = set(classes.values())
+    known = set(classes.values()) - MISSING
     if len(chosen) != 2 or not chosen <= known:
         raise refusal(
             "--classes",
@@ -256,6 +263,8 @@ def _describe(
         notes.append(f"Patients: {used}, not {shortlist(classes.keys() - patients)}.")
 
     for table in tables:
+        notes += table.notes
+    for table in tables:
         if table.ignored:
             notes.append(f"Ignored columns of {table.path.name}: {shortlist(table.ignored)}.")
     return notes
@@ -265,12 +274,18 @@ def _describe(
 
 
 def find_table(
-    sheet: Sheet, classes: dict[str, str], ordered: bool, options: ReadingOptions, where: str
+    sheet: Sheet,
+    classes: dict[str, str],
+    ordered: bool,
+    options: ReadingOptions,
+    where: str,
+    rows_before: int = 0,
 ) -> Table:
     """Return the genes, patients and values of an expression file.
 
     `classes` are those of the patients that the files of classes, `where`, name; where there are
-    none, the classes are `ordered` (CLS), or in a column of the file.
+    none, the classes are `ordered` (CLS), or in a column of the file. Rows that name no patient are
+    numbered, on from those of the files before.
     """
     if not sheet.ended:
         raise cut_off(sheet.path, "its last number may be cut off")
@@ -283,16 +298,22 @@ def find_table(
         layout = _by_order(sheet)
     else:
         layout = _by_class_column(sheet, options)
+    if layout.key == ROW_NUMBERS:
+        sheet = _number_rows(sheet, rows_before)
 
     if not options.classes:
         _check_labelled(sheet, layout, where, options)
     if options.drop:
         sheet = sheet.with_rows([not options.leaves_out(name) for name in sheet.text[layout.key]])
+    sheet, layout, nameless_note = _without_nameless(sheet, layout, options)
     values = _read_values(sheet, layout)
     if layout.by_row and options.classes:
         values = values.drop(columns=layout.unlabelled, errors="ignore")
+    values, doubled_note = _join_rows_of_genes(sheet, layout, values, options)
     _check_axes(sheet.path, layout, values, options)
-    return _build_table(sheet, layout, values, set(classes.values()), options)
+
+    notes = nameless_note + doubled_note
+    return _build_table(sheet, layout, values, set(classes.values()), options, notes)
 
 
 def _by_names(
@@ -300,16 +321,15 @@ def _by_names(
 ) -> _Layout:
     """Find the patients that are named: columns or rows, whichever are named in larger part."""
     across = [j for j, name in sheet.header.items() if name in classes]
-    down = {
-        j: len(classes.keys() & set(cells)) for j, cells in sheet.text.items() if j not in across
-    }
+    others = sheet.text.keys() - set(across)
+    down = {j: len(classes.keys() & set(sheet.text[j])) for j in sorted(others)}
     key = max(down, key=down.get, default=0)
     if not across and not down.get(key):
         raise refusal(
             sheet.path,
             f"must hold patients that {where} names, such as {shortlist(classes)}",
             f"found columns {shortlist(sheet.header.values())}",
-            "use the same names in both",
+            f"use the same names in both, or add the patients of this file to {where}",
         )
     if down.get(key, 0) * len(sheet.header) > len(across) * len(sheet.numbers):
         equals = [j for j in down if down[j] == down[key]]
@@ -399,21 +419,114 @@ def _by_class_column(sheet: Sheet, options: ReadingOptions) -> _Layout:
     columns = find_columns(sheet, options.named_columns)
     named = set(columns.values())
     key = patient_column(sheet, columns)
-    words = sheet.words - sheet.called(sheets.GENE_ANNOTATION) - {key} - named
-    among = sheet.called(sheets.CLASS_HEADERS).union(possible_classes(sheet, words, options))
-    among -= named
-    if options.class_column is not None:
-        among = set(sheet.header)
-    elif not among or sheet.called(sheets.GENE_HEADERS):
-        found = f"{sheet.path} has no column of them, and there is no file of them"
-        raise refusal("--labels", "must name the file of classes", found, "name the file")
+    if key is not None and (_says_few(sheet, key) or matches(sheet.header[key], options.keep)):
+        key = None  # a column that says something of each patient, or a gene
+    among = _columns_of_classes(sheet, key, named, options)
 
     classes = choose_classes(sheet, among, columns, options)
     if classes == key:
         found = f"{sheet.header[key]!r} is that of classes"
         raise refusal(sheet.path, "must have a column of patients", found, "call it 'patient'")
+    if key is None:
+        _check_nobody_is_named(sheet, {classes} | named)
+        key = ROW_NUMBERS
+    else:
+        _check_names_patients(sheet, key)
     genes = _genes_across(sheet, {key, classes} | named)
     return _Layout(key, genes, columns, by_row=True, classes=classes)
+
+
+def _says_few(sheet: Sheet, column: int) -> bool:
+    """Return whether a column of text says the same of many, as one of patients never does."""
+    cells = sheet.text[column]
+    is_called = column in sheet.called(sheets.PATIENT_HEADERS)
+    return column in sheet.words and not is_called and 2 * len(set(cells)) <= len(cells)
+
+
+def _columns_of_classes(
+    sheet: Sheet, key: int | None, named: set[int], options: ReadingOptions
+) -> set[int]:
+    """Return the columns that may hold the classes, or any where the user names it."""
+    if options.class_column is not None:
+        return set(sheet.header)
+
+    others = set(sheet.header) - named - {key}
+    words = (sheet.words & others) - sheet.called(sheets.GENE_ANNOTATION)
+    among = sheet.called(sheets.CLASS_HEADERS) & others
+    among.update(possible_classes(sheet, words, options), possible_targets(sheet, others))
+    by_gene = _has_a_row_a_gene(sheet, key)
+    if among and not by_gene and among != set(possible_targets(sheet, others)):
+        return among
+
+    found = f"{sheet.path} has no column of them, and there is no file of them"
+    if by_gene:
+        found = f"{sheet.path} has a row a gene, and there is no file of them"
+    else:
+        check_spelling(sheet, words, options)
+        _check_targets(sheet, among or columns_of_two_numbers(sheet, others))
+    raise refusal("--labels", "must name the file of classes", found, "name the file")
+
+
+def _has_a_row_a_gene(sheet: Sheet, key: int | None) -> bool:
+    """Return whether headers say that the rows are genes."""
+    if sheet.lead or sheet.called(sheets.GENE_HEADERS - {"description"}):
+        return True
+    if key not in sheet.words:
+        return False
+    header = plain(sheet.header[key])
+    is_gsea = header == "name" and bool(sheet.called({"description"}))
+    return is_gsea or bool(GENE_HEADER.search(header))
+
+
+def _check_targets(sheet: Sheet, targets: Collection[int]) -> None:
+    """Raise when columns of numbers may hold the classes, or genes: the user knows."""
+    if not targets:
+        return
+    names = [sheet.header[j] for j in targets]
+    raise refusal(
+        sheet.path,
+        "must have a column of classes",
+        f"no text can be classes, but the few different numbers of {shortlist(names)} can",
+        f"choose it with --class-column {names[0] if len(names) == 1 else 'NAME'}, or name a file "
+        "of classes with --labels",
+    )
+
+
+def _check_nobody_is_named(sheet: Sheet, used: set[int]) -> None:
+    """Raise when a column that is no gene may be meant to name the patients of a table."""
+    texts = sheet.words - sheet.called(sheets.GENE_ANNOTATION) - used
+    unique = {j for j in texts if len(set(sheet.text[j])) == len(sheet.text[j])}
+    suspects = sorted(unique | (texts & {sheet.first}))
+    if suspects:
+        name = sheet.header[suspects[0]]
+        raise refusal(
+            sheet.path,
+            "must show which column names the patients",
+            f"the text of {name!r} may name them{'' if suspects[0] in unique else ', some twice'}",
+            f"if it does, call it 'patient' and let no entry occur twice; if not, --drop {name!r}",
+        )
+
+
+def _check_names_patients(sheet: Sheet, key: int) -> None:
+    """Raise when a column of whole numbers may hold a gene as well as the patients' names."""
+    if key in sheet.words or not may_name_patients(sheet, key):
+        return
+    if not all(map(str.isdecimal, sheet.text[key])) or numbers_name_patients(sheet, key):
+        return
+    name = sheet.header[key]
+    raise refusal(
+        sheet.path,
+        "must show which column names the patients",
+        f"the whole numbers of {name!r} may be names or a gene",
+        f"call the column 'patient', or if it is a gene: --keep {name!r}",
+    )
+
+
+def _number_rows(sheet: Sheet, rows_before: int) -> Sheet:
+    """Return a sheet with a column of the numbers of its rows, from 1."""
+    numbers = [str(rows_before + row) for row in range(1, len(sheet.numbers) + 1)]
+    header = {**sheet.header, ROW_NUMBERS: "row"}
+    return replace(sheet, header=header, text={**sheet.text, ROW_NUMBERS: numbers})
 
 
 def _genes_across(sheet: Sheet, others: set[int]) -> list[int]:
@@ -428,7 +541,8 @@ def _gene_column(sheet: Sheet, among: Collection[int]) -> int:
         return min(accession)
 
     identifiers = sheet.called({sheets.ENTREZ_HEADER}) | {sheet.first}
-    known = (sheet.words | identifiers) & sheet.text.keys() & set(among)
+    measured = {j for j in identifiers & sheet.text.keys() if _has_decimals(sheet, j)}
+    known = (sheet.words | identifiers - measured) & sheet.text.keys() & set(among)
     known -= sheet.called({"gene description", "description"})
     candidates = sorted(known, key=lambda j: (j not in sheet.words, j))
     if not candidates:
@@ -438,6 +552,12 @@ def _gene_column(sheet: Sheet, among: Collection[int]) -> int:
         if len(set(sheet.text[j]) - {""}) == len(sheet.text[j]):
             return j
     return candidates[0]
+
+
+def _has_decimals(sheet: Sheet, column: int) -> bool:
+    """Return whether a column holds numbers alone, some with decimals: they are no identifiers."""
+    cells = sheet.text[column]
+    return all(map(is_value, cells)) and any(number(cell) % 1 > 0 for cell in cells)
 
 
 def _description(sheet: Sheet, among: set[int]) -> int | None:
@@ -463,6 +583,63 @@ def _check_labelled(sheet: Sheet, layout: _Layout, where: str, options: ReadingO
             f"{shortlist(unlabelled)} have none",
             "complete it, or leave them out: --drop NAME, or two classes: --classes A B",
         )
+
+
+# --- genes without a name, or with several rows ---------------------------------------------------
+
+
+def _without_nameless(
+    sheet: Sheet, layout: _Layout, options: ReadingOptions
+) -> tuple[Sheet, _Layout, list[str]]:
+    """Return sheet and layout without genes that have no name, and a sentence on them.
+
+    A column without any header beside patients may be an index: it stays, and is refused.
+    """
+    if layout.by_row:
+        where = "columns"
+        genes = {j: sheet.header[j] for j in layout.numbers}
+        kept = [j for j, name in genes.items() if not name or names_gene(name, options.keep)]
+        left_out = len(genes) - len(kept)
+        layout = layout._replace(numbers=kept)
+    else:
+        where = "rows"
+        named = [names_gene(name, options.keep) for name in sheet.text[layout.key]]
+        left_out = named.count(False)
+        if left_out == len(named):  # which is refused
+            left_out = 0
+        if left_out:
+            sheet = sheet.with_rows(named)
+
+    notes = [f"Left out of {sheet.path.name}: {left_out:,} {where} that name no gene."]
+    return sheet, layout, notes if left_out else []
+
+
+def _join_rows_of_genes(
+    sheet: Sheet, layout: _Layout, values: pd.DataFrame, options: ReadingOptions
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return values with each gene once, as the user decided, and a sentence on it."""
+    is_doubled = values.index.duplicated(keep=False) & (values.index != "")
+    if not is_doubled.any():
+        return values, []
+
+    where = "columns" if layout.by_row else "rows"
+    doubled = list(values.index[is_doubled])
+    genes = set(doubled)
+    if options.duplicates == "refuse":
+        named_in = "" if layout.by_row else f" of column {sheet.header[layout.key]!r}"
+        raise refusal(
+            sheet.path,
+            "every gene must occur once",
+            f"{len(genes):,}{named_in} are on {len(doubled):,} {where}: {shortlist(genes)}",
+            "choose what stands for each with --duplicates mean, max or first, or leave them out "
+            "with --drop NAME",
+        )
+
+    note = (
+        f"Genes on several {where} of {sheet.path.name}: {len(genes):,} on {len(doubled):,}; "
+        f"{JOINED[options.duplicates]} of the values of each patient is taken (see --duplicates)."
+    )
+    return join_rows(values, options.duplicates), [note]
 
 
 # --- values, names and classes of a file whose layout is known ------------------------------------
@@ -525,20 +702,13 @@ def _check_axes(path: Path, layout: _Layout, values: pd.DataFrame, options: Read
         raise refusal(path, "every gene must be one", found, advice)
 
 
-@cache  # as the test file has the same names, and to search takes a tenth of the loading
-def may_be_gene(name: str, beside_patients: bool) -> bool:
-    """Return whether a gene may be called so; in a row of each patient, also what is measured."""
-    if beside_patients and CLINICAL.search(name):
-        return False
-    return not NO_GENE.search(name)
-
-
 def _build_table(
     sheet: Sheet,
     layout: _Layout,
     values: pd.DataFrame,
     known_classes: set[str],
     options: ReadingOptions,
+    notes: list[str],
 ) -> Table:
     """Return a table of values with what else the sheet says of its genes or patients."""
     class_column = layout.classes
@@ -553,6 +723,10 @@ def _build_table(
     used.update(layout.columns.values())
     used.update(layout.numbers)
     kind = "patient" if layout.by_row else "gene"
+    arrangement = f"a row a {kind}, named in column {sheet.header[layout.key]!r}"
+    if layout.key == ROW_NUMBERS:
+        first, last = values.columns[[0, -1]]
+        arrangement = f"a row a patient, without names and called by its number, {first} to {last}"
     return Table(
         path=sheet.path,
         values=values,
@@ -561,9 +735,10 @@ def _build_table(
         classes=classes,
         class_column="" if class_column is None else sheet.header[class_column],
         columns=read_columns(sheet, layout.key, layout.columns),
-        layout=f"a row a {kind}, named in column {sheet.header[layout.key]!r}",
+        layout=arrangement,
         symbol_column="" if layout.symbols in (None, layout.key) else sheet.header[layout.symbols],
         ignored=[name for j, name in sheet.header.items() if j not in used],
+        notes=notes,
     )
 
 
@@ -574,7 +749,10 @@ def _repeated_classes(sheet: Sheet, layout: _Layout, known_classes: set[str]) ->
 
 
 def _column_by_name(sheet: Sheet, layout: _Layout, column: int | None) -> dict[str, str]:
-    """Return the text of a column by gene or patient; nothing of no column."""
+    """Return the text of a column by gene or patient, of several the first; none of no column."""
     if column is None:
         return {}
-    return dict(zip(sheet.text[layout.key], sheet.text[column], strict=True))
+    texts = dict.fromkeys(sheet.text[layout.key], "")
+    for name, text in zip(sheet.text[layout.key], sheet.text[column], strict=True):
+        texts[name] = texts[name] or text
+    return texts

@@ -209,7 +209,8 @@ def _add_own_data_options(parser: ScriptParser) -> None:
     add(
         "--positive-class",
         metavar="NAME",
-        help="the class to call positive (default: AML, else the rarer one in training)",
+        help="the class to call positive (default: AML, else the rarer one in training; of equals "
+        "1 rather than 0, and not what is called normal, control, healthy, ...)",
     )
     add(
         "--common-genes",
@@ -234,6 +235,14 @@ def _add_own_data_options(parser: ScriptParser) -> None:
         nargs="+",
         metavar="NAME",
         help="genes to keep though their names look like a date, a header or clinical data",
+    )
+    add(
+        "--duplicates",
+        choices=("refuse", "mean", "max", "first"),
+        default="refuse",
+        help="several rows of one gene: refuse the file, or take of each patient their mean, their "
+        "largest value, or that of the first row. As each gives other results, none is taken "
+        "unasked. Rows without a gene's name are left out (default: refuse)",
     )
 
 
@@ -365,6 +374,7 @@ def load_data(args: argparse.Namespace) -> ExpressionData:
         missing=args.missing,
         drop=args.drop,
         keep=args.keep,
+        duplicates=args.duplicates,
         max_genes=args.max_genes,
     )
 

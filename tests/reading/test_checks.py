@@ -40,11 +40,12 @@ cell = partial(replaced, TRAIN_ROWS)
 FEW_AML = CLASSES | dict.fromkeys(("3", "6"), "ALL")
 REFUSED = [  # name, file, its content, message
     ("no training file", TRAIN, None, "train.csv: must be a readable file - no such file"),
-    ("no classes", LABELS, None, "--labels: .*train.csv has no column .* no file of them"),
+    ("no classes", LABELS, None, "--labels: .*train.csv has a row a gene, .* no file of them"),
     ("empty", TRAIN, b"", "train.csv: must be a table with a header - found 0 rows"),
     ("only a header", TRAIN, TRAIN_ROWS[:1], "must be a table with a header - found 1 rows"),
     ("prose", TRAIN, b"Dear all,\nsee the annex.\n", "every row must have 2 cells .*row 2 has 1"),
-    ("one column", LABELS, b"patient\n1\n2\n", "actual.csv: cells must be separated"),
+    ("one column", LABELS, b"patient\n1\n2\n",
+     "actual.csv: must have a column of patients and one of classes - it has one.* 'patient'; add"),
     ("not UTF-8", TRAIN, b"a,b\n\xff,1\n", "train.csv: must be a readable file - .* not UTF-8"),
     ("not UTF-16", TRAIN, b"\xff\xfe1", "train.csv: must be a readable file - .* not UTF-8"),
     ("zero byte", TRAIN, cell(3, 4, "1\0"), "train.csv: must be a readable file - it holds a zero"),
@@ -61,9 +62,11 @@ REFUSED = [  # name, file, its content, message
     ("empty cells", TRAIN, replaced(cell(3, 4, ""), 5, 5, " "),
      r"must be there - 2 .* X00101_at \(1\) and patients 3 \(1\), 4 \(1\)"),
     ("two headers", TRAIN, TRAIN_ROWS + TRAIN_ROWS[:1], "must have one header - it occurs again"),
-    ("gene twice", TRAIN, [*TRAIN_ROWS, TRAIN_ROWS[2]], "every gene must occur once.*X00013_at"),
+    ("gene twice", TRAIN, [*TRAIN_ROWS, TRAIN_ROWS[2]],
+     "once - 1 of column 'Gene Accession Number' are on 2 rows: X00013_at; .*--duplicates mean"),
     ("patient twice", TRAIN, cell(0, 3, "1"), "every patient must occur once.*1"),
-    ("nameless gene", TRAIN, cell(2, 1, ""), "every gene must have a name - 1"),
+    ("nameless genes", TRAIN, [[*r[:1], "", *r[2:]] for r in TRAIN_ROWS],
+     "train.csv: must have a column that names the genes"),
     ("nameless patient", TRAIN, cell(0, 3, " "), "column 4 .*--drop ''"),
     ("bell in a name", TRAIN, cell(2, 1, "a\ab"), "must be printable.*found a.b"),
     ("long class", LABELS, annotation({p: c * 30 for p, c in CLASSES.items()}),
@@ -298,3 +301,76 @@ def test_a_name_of_a_patient_or_a_class_has_at_most_60_characters(tmp_path, leng
         return
     with refused("actual.csv: every cancer must be printable and have at most 60 characters"):
         load(tmp_path, {LABELS: annotation(labels)})
+
+
+# --- totals ---------------------------------------------------------------------------------------
+
+
+TOTALS = {
+    "sum": lambda values: values.sum(),
+    "mean": lambda values: values.mean(),
+    "mean to a whole number": lambda values: values.mean().round(),
+    "sum of what is there": lambda values: values.iloc[1:].sum(),
+}
+
+
+def with_row(values, row, place):
+    """Return values with another row, called neither a gene nor a total."""
+    rows = [values.iloc[:place], row.to_frame("Summe").T, values.iloc[place:]]
+    return pd.concat(rows)
+
+
+@pytest.mark.parametrize("place", [0, 40, 100], ids=["first", "middle", "last"])
+@pytest.mark.parametrize("total", TOTALS.values(), ids=TOTALS)
+def test_a_gene_that_is_the_total_of_all_others_is_none(total, place):
+    values = with_row(MANY, total(MANY), place)
+    what = "mean" if total(MANY).max() < 20_000 else "sum"
+    message = f"t: every gene must be one - Summe is the {what} of all others in every patient; .*"
+    with refused(message + "--drop 'Summe', or --keep 'Summe'"):
+        checks.check_totals("t", values, keep=())
+    checks.check_totals("t", values, keep=["Summe"])
+    checks.check_totals("t", values.drop("Summe"), keep=())
+    values.loc["Summe", "5"] *= 1.1  # of one patient it is not
+    checks.check_totals("t", values, keep=())
+
+
+def test_a_sum_and_a_mean_are_found_beside_each_other_and_beside_missing_values():
+    values = MANY.copy()
+    values.iloc[3, 2:5] = np.nan
+    values = pd.concat([values, pd.DataFrame({"Summe": values.sum(), "Mittel": values.mean()}).T])
+    with refused("t: .* - Summe is the sum"):
+        checks.check_totals("t", values, keep=())
+    with refused("t: .* - Mittel is the mean"):
+        checks.check_totals("t", values, keep=["Summe"])
+    with refused("t: .* - Mittel is the mean"):
+        checks.check_totals("t", values.drop("Summe"), keep=())
+
+
+def test_genes_are_no_totals_for_being_constant_or_zero():
+    centred = MANY - MANY.mean()
+    for place in (0.0, 1.0):
+        values = centred + place  # whose mean is the same in all patients
+        values.loc["constant"] = place
+        checks.check_totals("t", values, keep=())
+
+
+@pytest.mark.parametrize("expression", ["intensity", "log", "counts"])
+def test_totals_are_refused_on_every_scale_and_left_out_as_the_message_says(tmp_path, expression):
+    """Of logarithms also the logarithm of the total."""
+    values = MANY.round() if expression == "counts" else MANY
+    values = with_row(values, values.sum(), 7)
+    if expression == "log":
+        values = np.log2(values)
+    tables = both(values.map(repr), descriptions=None)
+    options = {"expression": expression, "log_base": "2" if expression == "log" else None}
+    with refused(
+        "train.csv: .* Summe is the sum of all others .* --drop 'Summe', or --keep 'Summe'"
+    ):
+        load(tmp_path, tables, **options)
+    found = load(tmp_path, tables, **options, drop=["Summe"])
+    assert set(found.X_train.columns) == set(MANY.index)
+    assert "Summe" in load(tmp_path, tables, **options, keep=["Summe"]).X_train
+
+
+def test_no_shipped_gene_is_a_total(data):
+    checks.check_totals("t", data.X_train.T, keep=())

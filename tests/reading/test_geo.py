@@ -154,7 +154,7 @@ def test_a_file_without_such_lines_has_no_sample_sheet(tmp_path):
 
 
 def test_lines_that_tell_every_patient_from_every_other_hold_no_classes(tmp_path):
-    with refused("--labels: must name the file of classes - .*file has no column of them"):
+    with refused("--labels: must name the file of classes - .*file has a row a gene, and there is"):
         load(tmp_path, series_matrix(tagged("age", range(26))))
 
 

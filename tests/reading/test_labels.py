@@ -1,23 +1,31 @@
 """Files of classes: the patients they name, and which of the two classes is the positive one."""
 
 import re
+from collections import Counter
 
 import pandas as pd
 import pytest
 
-from expression.reading.labels import read_annotation
+from expression.reading.labels import order_classes, read_annotation
+from expression.reading.load import load_expression_data
 from small_cohort import (
     CLASSES,
     LABELS,
     SMALL,
+    TEST,
     TEST_PATIENTS,
+    TRAIN,
     TRAIN_PATIENTS,
     annotation,
     assert_same,
+    cls,
     load,
     refused,
+    replaced,
+    tidy,
     to_bytes,
     write,
+    write_folder,
 )
 
 LABEL_ROWS = SMALL[LABELS]
@@ -32,6 +40,7 @@ LABEL_ROWS = SMALL[LABELS]
         ({"ALL": "non\nresponder", "AML": "re-\r\n sponder/$x_1$"}, None,
          ("non responder", "re- sponder/$x_1$")),
         ({"ALL": "0", "AML": "1"}, " 1 ", ("0", "1")),
+        ({"ALL": "tumour", "AML": "normal"}, None, ("tumour", "normal")),  # the rarer, all the same
     ],
     ids=str,
 )  # fmt: skip
@@ -73,6 +82,11 @@ def test_two_of_several_classes_and_their_patients_alone(small, tmp_path):
     pd.testing.assert_frame_equal(found.X_test, small.X_test.drop(index=26))
     with refused("--classes: must be two of ALL, AML, CML - found ALL, KKL"):
         load(tmp_path, tables, classes=["ALL", "KKL"])
+    table = tidy(TRAIN_PATIENTS, classes=CLASSES | {"1": "CML", "2": ""})
+    with refused("--classes: must be two of ALL, AML, CML - found ALL, KKL"):
+        load_expression_data(train=write(tmp_path, "table", table), classes=["ALL", "KKL"])
+    found = load_expression_data(train=tmp_path / "table", classes=["ALL", "AML"])
+    assert list(found.X_train.index) == list(range(3, 17))
 
 
 def test_a_label_that_may_be_cut_off_is_refused(small, tmp_path):
@@ -80,6 +94,120 @@ def test_a_label_that_may_be_cut_off_is_refused(small, tmp_path):
     with refused("actual.csv: must end with a line .* it ends in 'A'"):  # which may have been "AB"
         load(tmp_path, {LABELS: to_bytes(annotation(classes))[:-1]})
     assert load(tmp_path, {LABELS: to_bytes(LABEL_ROWS)[:-1]}).checksum == small.checksum
+
+
+@pytest.mark.parametrize(
+    ("positive", "negative"),
+    [
+        ("1", "0"),
+        ("10", "9"),
+        ("2", "1"),
+        ("True", "False"),
+        ("yes", "no"),
+        ("tumour", "Normal"),
+        ("adenoma", "zz_control"),
+        ("AD", "Healthy controls"),
+        ("IDH1 mutant", "wild-type"),
+        ("mutant", "WT"),
+        ("malignant", "benign"),
+        ("ER positive", "ER negative"),
+        ("ER+", "ER-"),
+        ("drug A", "untreated"),
+        ("relapse", "complete remission"),
+        ("responder", "Non-responder"),
+        ("abnormal", "reference"),
+    ],
+    ids=str,
+)
+def test_of_equals_the_positive_class_is_not_the_one_to_compare_with(positive, negative):
+    counts = [Counter({positive: 9, negative: 9})]
+    assert order_classes(counts, "labels", None)[0] == [negative, positive]
+    found, why = order_classes(counts, "labels", None)
+    assert found[1] == positive
+    assert "as both are equally frequent in training and " in why
+    assert ("the larger number" if positive.isdecimal() else repr(negative)) in why
+    # of unequals the rarer, and the choice of the user always
+    for rarer, other in ((positive, negative), (negative, positive)):
+        found, why = order_classes([Counter({rarer: 8, other: 9})], "labels", None)
+        assert (found[1], why) == (rarer, "the rarer in training (see --positive-class)")
+    assert order_classes(counts, "labels", negative) == ([positive, negative], "as chosen")
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("normal", "benign"), ("abnormal", "controlled")])
+def test_of_equals_that_no_name_tells_apart_the_first_is_positive(names):
+    found, why = order_classes([Counter(dict.fromkeys(names, 9))], "labels", None)
+    assert found == sorted(names, reverse=True)
+    assert "the first by alphabet" in why
+
+
+@pytest.mark.parametrize("blank", ["", "NA", "n/a", "null"])
+def test_who_was_not_measured_needs_no_class(small, tmp_path, blank):
+    folder = write_folder(tmp_path)
+    rows = [*LABEL_ROWS, ["99", blank], ["x", blank]]
+    files = {"train": folder / TRAIN, "test": folder / TEST}
+    found = load_expression_data(**files, labels=write(folder, "labels", rows))
+    assert_same(found, small)
+    rows = replaced(LABEL_ROWS, 4, 1, blank)
+    message = r"labels: every patient must have a class - 4 have none.*; complete it, .*--drop NAME"
+    with refused(message):
+        load_expression_data(**files, labels=write(folder, "labels", rows))
+    found = load_expression_data(**files, labels=folder / "labels", drop=["4"])
+    assert list(found.X_train.index) == [1, 2, 3, *range(5, 17)]
+
+
+def test_misspelt_classes_are_said_to_be_others_and_which_there_are(small, tmp_path):
+    rows = [[*row, "AB"[i % 3 == 0]] for i, row in enumerate(LABEL_ROWS)]
+    rows[0] = ["patient", "kind", "site"]
+    message = (
+        "--classes: must be two entries of one column of .*actual.csv - found {}, but {}; write "
+        "them as the file does, or name their column with --class-column NAME"
+    )
+    both_columns = "column 'kind' has ALL, AML, column 'site' has A, B"
+    with refused(message.format("All and Aml", both_columns)):
+        load(tmp_path, {LABELS: rows}, classes=["Aml", "All"])
+    with refused(message.format("AML and Al", "column 'kind' has ALL, AML")):
+        load(tmp_path, {LABELS: rows}, classes=["Al", "AML"])
+    with refused("--classes: must be two of ALL, AML - found AML, Al; choose"):
+        load(tmp_path, {LABELS: rows}, classes=["Al", "AML"], class_column="kind")
+    assert_same(load(tmp_path, {LABELS: rows}, classes=["ALL", "AML"]), small)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        list(CLASSES.values()),
+        ["class", *CLASSES.values()],
+        ["class", *(f"acute {c}" if c == "ALL" else c for c in CLASSES.values())],
+        ["patient", *CLASSES],
+    ],
+    ids=["classes", "with header", "of two words", "patients"],
+)
+def test_labels_of_one_column_lack_the_other(small, tmp_path, lines):
+    """Classes in the order of the rows say nothing of who is who."""
+    text = "".join(f"{line}\n" for line in lines)
+    with refused(
+        "actual.csv: must have a column of patients and one of classes - it has one column, "
+        f"{lines[0]!r}; add the other, with a comma between .*or write the classes as CLS"
+    ):
+        load(tmp_path, {LABELS: text.encode()})
+    both_columns = "".join(f"{p},{c}\n" for p, c in [("patient", "class"), *CLASSES.items()])
+    assert_same(load(tmp_path, {LABELS: both_columns.encode()}), small)
+    assert_same(load(tmp_path, {LABELS: cls(list(CLASSES))}), small)
+
+
+def test_labels_in_latin_1_are_refused_with_the_place_and_read_once_converted(tmp_path):
+    names = {"ALL": "Müller, fröhlich", "AML": "b"}
+    rows = annotation({p: names[c] for p, c in CLASSES.items()})
+    latin = to_bytes(rows).decode().encode("latin-1")
+    message = (
+        "actual.csv: must be a readable file - it is not UTF-8 text: 'Müller' in row 2 is as in "
+        "Latin-1 or Windows-1252; save it as CSV in UTF-8 .in Excel 'CSV UTF-8'; or with iconv"
+    )
+    with refused(message):
+        load(tmp_path, {LABELS: latin})
+    assert names["ALL"] in load(tmp_path, {LABELS: latin.decode("cp1252").encode()}).classes
+    with refused("it is not UTF-8 text; save"):  # nor text of any kind
+        load(tmp_path, {LABELS: b"\x01\xff" + latin})
 
 
 @pytest.mark.parametrize("aml", [5, 4])

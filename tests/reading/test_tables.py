@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 
 import numpy as np
 import pandas as pd
@@ -48,6 +49,13 @@ def plain(tmp_path_factory):
 def assert_loads_to(plain, found):
     pd.testing.assert_frame_equal(found.X_train, plain.X_train, check_exact=True)
     pd.testing.assert_series_equal(found.y_train, plain.y_train)
+
+
+def assert_equal_up_to_a_factor(found, expected):
+    """Compare intensities with those of a file: one factor brings them to the published level."""
+    found, expected = np.asarray(found), np.asarray(expected)
+    factor = found.max() / expected.max()
+    np.testing.assert_allclose(found, factor * expected, rtol=1e-4, atol=0.002)
 
 
 # --- formats --------------------------------------------------------------------------------------
@@ -271,9 +279,7 @@ def test_patients_that_two_columns_may_name_are_refused(plain, tmp_path):
     # Also where the first of them has no class
     table = with_columns(X.T.set_axis(range(26)), SampleID=numbers).to_csv()
     found = load(tmp_path, table, labels[:1] + labels[2:], drop=[""], classes=("ALL", "AML"))
-    expected = plain.X_train.loc[PATIENTS[1:]].to_numpy()
-    factor = found.X_train.to_numpy().max() / expected.max()  # without a patient it is another
-    np.testing.assert_allclose(found.X_train, factor * expected, atol=0.002)
+    assert_equal_up_to_a_factor(found.X_train, plain.X_train.loc[PATIENTS[1:]])
     with refused(r"expression: every gene must have a name - 1 have none.*index: --drop ''"):
         load(tmp_path, table, labels[:1] + labels[2:], classes=("ALL", "AML"))
 
@@ -292,7 +298,7 @@ def test_a_table_of_classes_as_r_writes_it(plain, tmp_path):
     text = "class\n" + "".join(f"{p}\t{c}\n" for p, c in CLASS_OF.items())
     assert_loads_to(plain, load(tmp_path, X.to_csv(), text))
     assert_loads_to(plain, load(tmp_path, X.to_csv(), text.replace("\t", " ")))
-    with refused("labels: cells must be separated by comma, semicolon, tab or blanks - found 'cla"):
+    with refused("labels: must have a column of patients and one of classes - it has one column"):
         load(tmp_path, X.to_csv(), text.replace("\t", "|"))
 
 
@@ -316,11 +322,14 @@ def test_a_pipe_cannot_be_read_twice(tmp_path):
 # --- a table with a column of classes -------------------------------------------------------------
 
 
-def test_a_table_of_patients_and_classes_is_no_file_of_labels_to_itself(tmp_path):
+def test_a_table_of_patients_and_classes_may_be_named_as_the_file_of_classes_too(tmp_path):
     rows = tidy(PATIENTS, X, CLASS_OF)
     path = write(tmp_path, "both", rows)
-    with refused("both: must be another file than the expression - .*; leave --labels out"):
-        load_expression_data(train=path, labels=path)
+    beside = tmp_path / "x" / ".." / "both"  # the same file in another way
+    (tmp_path / "x").mkdir()
+    found = load_expression_data(train=path, labels=beside)
+    assert found.y_train.to_dict() == CLASS_OF
+    assert "Classes: column 'cancer' of both." in found.origin
     with refused("both: must give each patient a class - TCGA-AB-3 have none; complete it"):
         load_expression_data(train=write(tmp_path, "both", replaced(rows, 3, 1, "")))
     with refused("--class-column: must be a column of .*both - cancer, patient; choose one"):
@@ -333,8 +342,8 @@ def test_a_table_without_labels_must_show_its_patients_and_classes(tmp_path):
     rows[0][2] = "type"
     with refused(r"expression: must have one column of classes - .*class, ty"):
         load(tmp_path, rows, None)
-    with refused("expression: must have a column of patients - 'class' is"):
-        load(tmp_path, [[row[1], *row[3:]] for row in rows], None)
+    found = load(tmp_path, [[row[1], *row[3:]] for row in rows], None)
+    assert found.y_train.tolist() == list(CLASS_OF.values())
 
 
 def test_a_column_of_classes_may_be_chosen_and_may_be_numbers(plain, tmp_path):
@@ -393,3 +402,291 @@ def test_patterns_know_two_wildcards_and_no_brackets(pattern, names):
     found = [name for name in ("S[1]", "S1", "S2", "S*") if matches(name, [pattern])]
     assert found == names.split()
     assert matches("", [pattern]) == (pattern == "")
+
+
+# --- patients without names -----------------------------------------------------------------------
+
+
+def without_names(table=X.T, classes=CLASS_OF):
+    """Rows of a table with a row a patient, the class last, and no column of names."""
+    rows = [[*cells, classes[patient]] for patient, cells in table.iterrows()]
+    return [[*table.columns, "class"], *rows]
+
+
+MARKER = {p: 900.5 if c == "AML" else 100.5 for p, c in CLASS_OF.items()}  # repeated, with decimals
+WHOLE = dict(zip(PATIENTS, range(100, 100 + 7 * len(PATIENTS), 7), strict=True))  # each another
+
+
+@pytest.mark.parametrize(
+    "first",
+    [MARKER, {p: int(v) for p, v in MARKER.items()}, {p: n + 0.5 for p, n in WHOLE.items()}],
+    ids=["a marker", "repeated whole numbers", "decimals"],
+)
+def test_a_gene_in_the_first_column_names_no_patient(tmp_path, first):
+    table = X.T.assign(**{GENES[0]: first})
+    found = load(tmp_path, without_names(table), None)
+    assert list(found.X_train.columns) == GENES
+    assert_equal_up_to_a_factor(found.X_train[GENES[0]], list(first.values()))
+    assert list(found.X_train.index) == list(range(1, 27))
+    assert found.y_train.tolist() == list(CLASS_OF.values())
+    read = "Read: expression; a row a patient, without names and called by its number, 1 to 26."
+    assert found.origin[0] == read
+
+
+def test_rows_of_a_test_set_without_names_are_numbered_on(tmp_path):
+    rows = without_names()
+    train = write(tmp_path, "train", rows[:17])
+    found = load_expression_data(train=train, test=write(tmp_path, "test", rows[:1] + rows[17:]))
+    assert list(found.X_test.index) == list(range(17, 27))
+    assert found.y_all.tolist() == list(CLASS_OF.values())
+    found = load_expression_data(train=train, drop=["4"])
+    assert list(found.X_train.index) == [1, 2, 3, *range(5, 17)]
+
+
+def test_whole_numbers_may_be_names_or_a_gene_and_the_remedies_tell(tmp_path):
+    table = X.T.assign(**{GENES[0]: WHOLE})
+    message = (
+        f"expression: must show which .* '{GENES[0]}' may .*'patient', or .*: --keep '{GENES[0]}'"
+    )
+    with refused(message):
+        load(tmp_path, without_names(table), None)
+    found = load(tmp_path, without_names(table), None, keep=[GENES[0]])
+    assert list(found.X_train.columns) == GENES
+    found = load(tmp_path, without_names(table.rename(columns={GENES[0]: "patient"})), None)
+    assert list(found.X_train.index) == list(WHOLE.values())
+    assert list(found.X_train.columns) == GENES[1:]
+
+
+@pytest.mark.parametrize("header", ["", "Sample_No", "case", "X", "PatientNumber"])
+def test_whole_numbers_under_a_header_that_says_so_are_names(tmp_path, header):
+    table = X.T.rename(columns={GENES[0]: header}).assign(**{header: WHOLE})
+    found = load(tmp_path, without_names(table), None)
+    assert list(found.X_train.index) == list(WHOLE.values())
+
+
+@pytest.mark.parametrize("start", [0, 1])
+def test_whole_numbers_that_count_the_rows_are_names(tmp_path, start):
+    table = X.T.assign(**{GENES[0]: range(start + 25, start - 1, -1)})
+    found = load(tmp_path, without_names(table), None)
+    assert list(found.X_train.index) == list(range(start, start + 26))
+
+
+def test_text_that_may_name_patients_is_not_passed_over(tmp_path):
+    """Neither what occurs often in the first column, nor what occurs once in another."""
+    kinds = pd.DataFrame({"kind": ["F", "M"] * 13}, PATIENTS)
+    rows = without_names(pd.concat([kinds, X.T], axis=1))
+    with refused("expression: must have one column of classes - found class, kind; .*--class-col"):
+        load(tmp_path, rows, None)
+    with refused("expression: must show .* 'kind' may name them, some twice; .*--drop 'kind'"):
+        load(tmp_path, rows, None, class_column="class")
+    assert list(load(tmp_path, rows, None, drop=["kind"]).X_train.columns) == GENES
+
+    named = without_names(X.T.assign(what=PATIENTS))
+    with refused("expression: must show .* 'what' may name them; .*'patient'.*--drop 'what'"):
+        load(tmp_path, named, None)
+    assert list(load(tmp_path, named, None, drop=["what"]).X_train.index) == list(range(1, 27))
+    named[0][-2] = "patient"
+    assert sorted(load(tmp_path, named, None).X_train.index) == sorted(PATIENTS)
+
+
+def test_values_of_a_patient_without_a_class_name_no_gene(tmp_path):
+    table = with_columns(unknown=[f"{n}.5" for n in range(len(GENES))])
+    with refused("expression: must have a column that names the genes"):
+        load(tmp_path, table.to_csv(index=False))
+
+
+# --- classes in the table -------------------------------------------------------------------------
+
+
+def with_target(name="target", codes="01", **columns):
+    """A table with a row a patient, and the classes as numbers among the genes."""
+    target = [codes[c == "AML"] for c in CLASS_OF.values()]
+    table = pd.concat([X.T, pd.DataFrame({name: target, **columns}, PATIENTS)], axis=1)
+    return table.to_csv(index_label="patient")
+
+
+@pytest.mark.parametrize("name", ["target", "Outcome", "subclone"])
+def test_a_target_of_two_numbers_is_asked_for(tmp_path, name):
+    text = with_target(name)
+    with refused(
+        f"expression: must have a column of classes - .* {name} can; .*--class-column {name}"
+    ):
+        load(tmp_path, text, None)
+    found = load(tmp_path, text, None, class_column=name)
+    assert list(found.X_train.columns) == GENES
+    assert found.y_train.to_dict() == {p: str(int(c == "AML")) for p, c in CLASS_OF.items()}
+
+
+def test_a_target_is_neither_passed_over_for_another_text_nor_a_gene(tmp_path):
+    text = with_target(tissue=["blood", "marrow"] * 13)
+    with refused(
+        "expression: must have one column of classes - found target, tissue; .*--class-col"
+    ):
+        load(tmp_path, text, None)
+    with refused("expression: every gene must be one - 1 look otherwise: target; .*--drop NAME"):
+        load(tmp_path, text, LABEL_ROWS)
+    assert list(load(tmp_path, text, LABEL_ROWS, drop=["target"]).X_train.columns) == GENES
+
+
+def test_more_numbers_than_two_may_be_a_target_by_its_name_alone(tmp_path):
+    stages = [str(n % 3) for n in range(26)]
+    with refused("must have a column of classes - .* y can; choose it with --class-column y"):
+        load(tmp_path, X.T.assign(y=stages, z=stages).to_csv(index_label="patient"), None)
+    with refused("--labels: must name the file of classes - .*no column of them"):
+        load(tmp_path, X.T.assign(z=stages).to_csv(index_label="patient"), None)
+
+
+@pytest.mark.parametrize("header", ["kind", "class"])
+def test_misspelt_classes_of_a_table_are_said_to_be_others(tmp_path, header):
+    rows = tidy(PATIENTS, X, CLASS_OF, ("patient", header))
+    message = {
+        "kind": "two entries of one column of .*expression - found All and Aml, but column 'kind' "
+        "has ALL, AML; write them as the file does",
+        "class": "two of ALL, AML - found All, Aml; choose two of them",
+    }
+    with refused(f"--classes: must be {message[header]}"):
+        load(tmp_path, rows, None, classes=("All", "Aml"))
+    assert load(tmp_path, rows, None, classes=("ALL", "AML")).classes == ("ALL", "AML")
+
+
+def test_groups_of_genes_are_no_classes_of_patients(tmp_path):
+    """A table with a row a gene, and a column of few texts: not a row a patient."""
+    text = with_columns(arm=["p", "q"] * (len(GENES) // 2)).to_csv(index_label="Gene symbol")
+    with refused("--labels: must name the file of classes - .*expression has a row a gene"):
+        load(tmp_path, text, None)
+    assert list(load(tmp_path, text).X_train.columns) == GENES
+
+
+def test_a_description_of_patients_is_no_sign_of_a_row_a_gene(plain, tmp_path):
+    rows = tidy(PATIENTS, X, CLASS_OF)
+    rows = [
+        [*row[:2], "description" if i == 0 else f"of {i}", *row[2:]] for i, row in enumerate(rows)
+    ]
+    assert_loads_to(plain, load(tmp_path, rows, None))
+
+
+# --- totals, and genes without a name or with several rows ----------------------------------------
+
+
+NUMBERS = X.astype(float)
+
+
+@pytest.mark.parametrize(
+    "name", ["Total", "SUM", "row_means", "Grand total", "average", "Total counts"]
+)
+@pytest.mark.parametrize("by_row", [False, True], ids=["genes", "patients"])
+def test_a_name_of_totals_is_no_gene(tmp_path, name, by_row):
+    table = pd.concat([X, X.iloc[[3]].set_axis([name])])
+    text = (table.T if by_row else table).to_csv(index_label="case" if by_row else "gene")
+    with refused(f"expression: every gene must be one - 1 look otherwise: {name}; .*--drop NAME"):
+        load(tmp_path, text)
+    assert list(load(tmp_path, text, drop=[name]).X_train.columns) == GENES
+
+
+def doubled(names, by_row=False):
+    """The table with other names of the genes."""
+    table = X.set_axis(names)
+    return (table.T if by_row else table).to_csv(index_label="case" if by_row else "gene")
+
+
+THREE_ROWS = [GENES[1], GENES[1], *GENES[2:5], GENES[1], *GENES[6:]]
+
+
+@pytest.mark.parametrize("by_row", [False, True], ids=["genes", "patients"])
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("mean", lambda rows: rows.mean()),
+        ("max", lambda rows: rows.max()),
+        ("first", lambda rows: rows.iloc[0]),
+    ],
+    ids=["mean", "max", "first"],
+)
+def test_of_several_rows_of_a_gene_the_user_decides(tmp_path, how, expected, by_row):
+    text = doubled(THREE_ROWS, by_row)
+    where = "columns" if by_row else "rows"
+    with refused(f"expression: every gene must occur once - 1 .*on 3 {where}: {GENES[1]}; .*"
+                 "--duplicates mean, max or first, .*--drop NAME"):  # fmt: skip
+        load(tmp_path, text)
+    found = load(tmp_path, text, duplicates=how)
+    assert list(found.X_train.columns) == [*GENES[1:5], *GENES[6:]]
+    rows = NUMBERS.iloc[[0, 1, 5]]
+    joined = NUMBERS.T.assign(**{GENES[1]: expected(rows)})[[*GENES[1:5], *GENES[6:]]]
+    assert_equal_up_to_a_factor(found.X_train.loc[PATIENTS], joined)
+    [note] = [sentence for sentence in found.origin if "--duplicates" in sentence]
+    taken = {"mean": "the mean", "max": "the largest", "first": "the first"}[how]
+    assert note.startswith(f"Genes on several {where} of expression: 1 on 3; {taken} of the values")
+    assert GENES[1] not in load(tmp_path, text, drop=[GENES[1]]).X_train.columns
+
+
+def test_a_value_that_one_row_of_a_gene_lacks_is_missing(tmp_path):
+    """Else its mean would be of fewer rows than that of others."""
+    table = X.set_axis(THREE_ROWS)
+    table.iloc[5, 0] = "NA"
+    text = table.to_csv(index_label="gene")
+    with refused(
+        f"expression: every value must be there - 1 are missing, most in genes {GENES[1]}"
+    ):
+        load(tmp_path, text, duplicates="mean")
+    assert GENES[1] in load(tmp_path, text, duplicates="first").X_train.columns
+    assert GENES[1] not in load(tmp_path, text, duplicates="max", missing="drop").X_train.columns
+
+
+@pytest.mark.parametrize("by_row", [False, True], ids=["genes", "patients"])
+def test_what_names_no_gene_is_left_out_and_counted(tmp_path, by_row):
+    names = ["---", "NA", "" if not by_row else "?", "---", *GENES[4:]]
+    found = load(tmp_path, doubled(names, by_row))
+    assert list(found.X_train.columns) == GENES[4:]
+    assert_equal_up_to_a_factor(found.X_train.loc[PATIENTS], NUMBERS.T[GENES[4:]])
+    where = "columns" if by_row else "rows"
+    assert f"Left out of expression: 4 {where} that name no gene." in found.origin
+    found = load(tmp_path, doubled(["NA", *GENES[1:]], by_row), keep=["NA"])
+    assert "NA" in found.X_train.columns
+
+
+def test_the_description_of_a_gene_of_several_rows_is_the_first_there_is(tmp_path):
+    texts = ["", "first", *(f"of {i}" for i in range(2, len(GENES)))]
+    table = with_columns(X.set_axis(THREE_ROWS), Description=texts)
+    found = load(tmp_path, table.to_csv(sep="\t", index_label="Name"), duplicates="max")
+    assert found.descriptions[GENES[1]] == "first"
+
+
+# --- speed ----------------------------------------------------------------------------------------
+
+
+def wide(cell_of, separator=","):
+    """A table of 30 patients and 3,000 genes; `cell_of` (patient, gene)."""
+    head = separator.join(["sample", "type", *(f"g{j}" for j in range(3_000))])
+    rows = [
+        separator.join([f"p{i}", "AB"[i % 2], *(cell_of(i, j) for j in range(3_000))])
+        for i in range(30)
+    ]
+    return "\n".join([head, *rows, ""])
+
+
+def a_number(i, j):
+    return f"{200 + (i * 3_001 + j * 7_919) % 9_973}.5"
+
+
+WIDE = {
+    "decimal commas": (wide(lambda i, j: a_number(i, j).replace(".", ","), ";"), "not commas"),
+    "the first patient lacks half": (
+        wide(lambda i, j: "NA" if i == 0 and j % 2 else a_number(i, j)),
+        None,
+    ),
+    "words in the third row": (wide(lambda i, j: "low" if i == 2 else a_number(i, j)), "finite"),
+    "words everywhere": (wide(lambda i, j: "APM"[(i * j) % 3]), "one column of classes"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), WIDE.values(), ids=WIDE)
+def test_thousands_of_columns_of_text_take_seconds_at_most(tmp_path, text, message):
+    """A second on a machine that does nothing else; minutes, were columns handled one by one."""
+    begin = time.process_time()
+    if message is None:
+        found = load(tmp_path, text, None, missing="drop")
+        assert found.X_train.shape == (30, 1_500)
+    else:
+        with refused(message):
+            load(tmp_path, text, None)
+    assert time.process_time() - begin < 8

@@ -93,6 +93,7 @@ def test_the_options_of_the_data_reach_the_loader(monkeypatch):
         "missing": "drop",
         "drop": ["x"],
         "keep": ["y"],
+        "duplicates": "mean",
         "max_genes": 50,
     }
     argv = []
@@ -145,6 +146,7 @@ def test_a_report_says_first_what_it_analyses_and_records_what_changes_results(
         **dict.fromkeys(("classes", "positive_class", "drop", "keep")),
         "common_genes": False,
         "missing": "refuse",
+        "duplicates": "refuse",
         "resamples": 300,
         "repeats": 3,
     }
