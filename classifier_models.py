@@ -287,12 +287,7 @@ def counts_sentence(tested: Tested) -> str:
     for name in sorted(names, key=lambda name: -tested.correct[name].iloc[0]):
         by_count.setdefault(correct_text(name, tested), []).append(name)
     counts = "; ".join(f"{join_words(of_count)} {text}" for text, of_count in by_count.items())
-    spans = {name: span_text(tested.correct[name]) for name in names}
-    varying = ", ".join(f"{name} {span}" for name, span in spans.items() if span)
-    return (
-        f"Test patients predicted correctly (95 % interval): {counts}; with other random states "
-        f"{varying or 'the same'}."
-    )
+    return f"Test patients predicted correctly (95 % interval): {counts}."
 
 
 def missed_sentence(tested: Tested) -> str:

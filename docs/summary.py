@@ -39,17 +39,21 @@ def render(outputs: Path, in_readme: bool = False) -> str:
 
 
 def render_answer(record: dict, in_readme: bool) -> list[str]:
-    """Return the paragraphs of one script: its answer, its best figure, its table, links."""
+    """Return the paragraphs of one script: its answer, its best figure, its table, links.
+
+    README.md needs no links: its table of scripts names all files, and the gallery shows them.
+    """
     headline, script = record["headline"], record["script"].removesuffix(".py")
     folder = "docs/figures" if in_readme else script
     parts = ["\n".join(f"- {sentence}" for sentence in headline["in_short"][:SENTENCES])]
-    links = []
     for file in record["files"]:
-        linked = file.endswith(".png") or not in_readme  # of README.md's files only figures exist
-        links.append(f"[{file}]({folder}/{file})" if linked else f"`{file}`")
-        if linked and Path(file).stem in BEST and not file.endswith(".csv"):  # as patients.csv
+        if Path(file).stem in BEST and not file.endswith(".csv"):
             parts.append(f"![{Path(file).stem}, see docs/gallery.md]({folder}/{file})")
-    return [*parts, markdown_table(headline["rows"]), f"All of `{script}.py`: {', '.join(links)}."]
+    parts.append(markdown_table(headline["rows"]))
+    if not in_readme:
+        links = ", ".join(f"[{file}]({folder}/{file})" for file in record["files"])
+        parts.append(f"All of `{script}.py`: {links}.")
+    return parts
 
 
 def markdown_table(rows: list[dict]) -> str:
