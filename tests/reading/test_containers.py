@@ -9,6 +9,7 @@ import tarfile
 import zipfile
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -193,7 +194,6 @@ def plain(tmp_path_factory):
 @pytest.mark.parametrize("by_row", [False, True])
 @pytest.mark.parametrize("format", ["parquet", "feather"])
 def test_parquet_and_feather_load_to_the_same_data(plain, tmp_path, format, by_row):
-    pytest.importorskip("pyarrow")
     frame = FRAME
     if by_row:  # with the class beside the genes, and names of rows as pandas keeps them
         frame = FRAME.T.rename_axis("patient").assign(cancer=CLASSES.values())
@@ -210,7 +210,6 @@ def test_parquet_and_feather_load_to_the_same_data(plain, tmp_path, format, by_r
 
 
 def test_a_wrong_cell_of_a_binary_table_is_refused_with_its_row(tmp_path):
-    pytest.importorskip("pyarrow")
     frame = FRAME.reset_index().astype({"3": object})
     frame.loc[2, "3"] = "low"
     buffer = io.BytesIO()
@@ -222,7 +221,6 @@ def test_a_wrong_cell_of_a_binary_table_is_refused_with_its_row(tmp_path):
 
 def write_h5ad(path, form=np.asarray, samples=SAMPLES):
     """Write AnnData's format, version 0.1.0, as its documentation states it."""
-    h5py = pytest.importorskip("h5py")
 
     def add(group, name, entries, kind):
         data = group.create_dataset(name, data=entries)
@@ -278,7 +276,6 @@ def test_entries_are_read_as_a_text_file_has_them(tmp_path):
 
 
 def test_an_entry_that_anndata_masks_is_missing(tmp_path):
-    h5py = pytest.importorskip("h5py")
     with h5py.File(tmp_path / "file", "w") as file:
         file["values"] = [4, 5]
         file["mask"] = [False, True]
@@ -316,7 +313,6 @@ def test_several_columns_of_obs_that_may_be_classes_are_listed_and_one_chosen(pl
 
 
 def test_an_hdf5_file_that_is_no_anndata_is_refused(tmp_path):
-    h5py = pytest.importorskip("h5py")
     with h5py.File(tmp_path / "x", "w") as file:
         file["matrix"] = np.zeros((3, 3))
     for content in ((tmp_path / "x").read_bytes(), b"\x89HDF\r\n\x1a\n" + bytes(4000)):

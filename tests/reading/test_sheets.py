@@ -59,7 +59,6 @@ def test_encodings_load_to_the_same_data(small, tmp_path, encode):
 
 
 def test_a_workbook_loads_to_the_same_data(small, tmp_path, monkeypatch):
-    pytest.importorskip("openpyxl")
     folder = write_folder(tmp_path)
     for name, rows in SMALL.items():
         cells = [[float(c) if re.fullmatch(r"-?\d+\.?\d*", c) else c for c in row] for row in rows]
