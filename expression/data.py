@@ -36,6 +36,7 @@ class ExpressionData:
     subtypes: pd.Series | None = None
     batches: pd.Series | None = None  # the laboratory, hospital, run, ... of each array
     groups: pd.Series | None = None
+    X_new: pd.DataFrame | None = None  # patients whose class is not known, like X_train
     informative_genes: pd.Series | None = None  # the class the literature found each higher in
     caveats: str = ""  # what a reader of any result must know about these data
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
@@ -100,6 +101,9 @@ class ExpressionData:
             digest.update(repr((list(X.index), list(X.columns), list(y))).encode())
         for known in (self.subtypes, self.informative_genes):
             digest.update(repr(None if known is None else known.to_dict()).encode())
+        if self.X_new is not None:
+            digest.update(np.ascontiguousarray(self.X_new))
+            digest.update(repr(list(self.X_new.index)).encode())
         for kind, known in (("batches", self.batches), ("groups", self.groups)):
             if known is not None:
                 digest.update(repr((kind, known.to_dict())).encode())

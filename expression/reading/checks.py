@@ -10,7 +10,14 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from expression.errors import DataError, refusal, shortlist
-from expression.preprocessing import LOG_BASES, LOG_NAMES, MAX_GENES, Preprocessing, Scale
+from expression.preprocessing import (
+    LOG_BASES,
+    LOG_NAMES,
+    MAX_GENES,
+    Preprocessing,
+    Scale,
+    typical_level,
+)
 from expression.reading.sheets import FEATURE_COUNTS_HEADERS, clean, matches, plain
 from expression.reading.tables import Table, patients_of
 
@@ -40,6 +47,8 @@ MIN_GENES_TO_COMPARE = 100
 # Of more, every second, third, ... is compared, which tells a correlation of 0.98 to 0.002: for
 # 300 x 20,000 that takes 0.06 s where all genes take 0.15 s, of a loading of 0.6 s
 MAX_GENES_TO_COMPARE = 10_000
+PATIENTS_AT_ONCE = 1_000  # new ones, so that a copy of all is never needed
+FAR_APART = 10  # times the level of an array, or a part of it: another unit, and no other gain
 
 
 def check_complete(where: object, what: str, given: Collection[str], tables: list[Table]) -> None:
@@ -54,7 +63,7 @@ def check_complete(where: object, what: str, given: Collection[str], tables: lis
         raise refusal(where, rule, found, advice)
 
 
-def check_arrays(tables: list[Table], scale: Scale, log_base: str | None = None) -> None:
+def check_arrays(tables: list[Table], scale: Scale, log_base: str | None) -> None:
     """Raise when the values of a patient are constant, or on the wrong scale."""
     for table in tables:
         if table.values.columns.size:
@@ -66,7 +75,6 @@ def check_arrays(tables: list[Table], scale: Scale, log_base: str | None = None)
                 looks, advice = wrong
                 rule = f"values must be {scale.describe(log_base)}"
                 raise refusal(table.path, rule, looks, advice)
-    _check_log_base(tables, scale, log_base)
 
 
 def check_totals(path: Path, values: pd.DataFrame, keep: Collection[str]) -> None:
@@ -228,7 +236,7 @@ def _are_low(values: pd.DataFrame, largest: pd.Series) -> pd.Series:
     return low
 
 
-def _check_log_base(tables: list[Table], scale: Scale, log_base: str | None) -> None:
+def check_log_base(tables: list[Table], scale: Scale, log_base: str | None) -> None:
     """Raise when values may be logarithms to another base than the one they are read by.
 
     How high they reach in both sets tells it; of counts, first of all, their sums.
@@ -303,7 +311,8 @@ def _looks_sequenced(
         return f"{zeros:.0%} of the values are 0 and none below, as in sequencing", advice
     if largest.max() > MAX_SCANNED and not any((values[name] % 1 > 0).any() for name in values):
         return f"whole numbers up to {largest.max():,.0f}, beyond any scanner", advice
-    if ((values.sum() / 1e6 - 1).abs() < MILLION_WITHIN).all():
+    is_million = (values.sum() / 1e6 - 1).abs() < MILLION_WITHIN
+    if len(is_million) > 2 and is_million.all():  # which one array is by chance
         return "the values of each patient sum to a million, as CPM or TPM", advice
     return None
 
@@ -365,6 +374,90 @@ def check_near_copies(
     )
 
 
+def check_levels(
+    X_new: pd.DataFrame, X_train: pd.DataFrame, scale: Scale, tables: list[Table]
+) -> None:
+    """Raise when new patients are on a scale that no training patient is near.
+
+    Of intensities the level of an array is compared, of log-ratios how far they reach; counts were
+    scaled to a million. A training patient's differ by less than threefold in the shipped data.
+    """
+    if scale.is_counted:
+        return
+
+    def size(array: np.ndarray) -> float:
+        return array.std() if scale.is_ratio else typical_level([array])
+
+    of_training = [size(array) for array in X_train.to_numpy()]
+    of_new = np.array([size(array) for array in X_new.to_numpy()])
+    too_low = of_new * FAR_APART < min(of_training)
+    too_high = of_new > FAR_APART * max(of_training)
+    if not (too_low | too_high).any():
+        return
+    times = f"a {FAR_APART}th" if too_low.any() else f"{FAR_APART} times"
+    names = X_new.index[too_low if too_low.any() else too_high].astype(str)
+    raise refusal(
+        " and ".join(str(table.path) for table in tables),
+        "new patients must be on the scale of the training patients",
+        f"the values of {shortlist(names)} are beyond {times} those of every training patient",
+        f"export them as the training patients were, or leave them out: --drop {names[0]!r}",
+    )
+
+
+def check_known(
+    X_new: pd.DataFrame,
+    known: list[pd.DataFrame],
+    preprocessing: Preprocessing,
+    tables: list[Table],
+    keep: Collection[str],
+) -> None:
+    """Raise when a new patient is a known one, or as alike as arrays of one person are.
+
+    known: training and test patients. What models say of patients they were trained on is no
+    prediction; who wants it for a check asks by name.
+    """
+    X_train, X_test = known
+    copies = []
+    asked = np.array([matches(str(name), keep) for name in X_new.index])
+    unasked = X_new[~asked]
+    for start in range(0, len(unasked), PATIENTS_AT_ONCE):
+        part = unasked.iloc[start : start + PATIENTS_AT_ONCE]
+        copies += _most_alike(part, X_train, X_test, preprocessing)
+    if not copies:
+        return
+    named = ", ".join(f"{name} and {like} (r = {r:.3f})" for name, like, r in copies[:2])
+    raise refusal(
+        " and ".join(str(table.path) for table in tables),
+        f"no new patient may correlate with one of known class above {NEAR_COPY}",
+        f"{len(copies):,} do, as arrays of one person: {named}",
+        f"leave them out: --drop {copies[0][0]!r}, or to see what is said of a known patient: "
+        f"--keep {copies[0][0]!r}",
+    )
+
+
+def _most_alike(
+    X_new: pd.DataFrame, X_train: pd.DataFrame, X_test: pd.DataFrame, preprocessing: Preprocessing
+) -> list[tuple]:
+    """Return new patients, the known one that each is most alike, and r, where that is a copy."""
+    X_known = pd.concat([X_train, X_test])
+    profiles = _comparable_profiles(X_train, pd.concat([X_test, X_new]), preprocessing)
+    if profiles is None:  # of few genes: then only the same values tell
+        same = [
+            (name, X_known.index[alike][0], 1.0)
+            for name, values in zip(X_new.index, X_new.to_numpy(), strict=True)
+            if (alike := (X_known.to_numpy() == values).all(axis=1)).any()
+        ]
+        return same
+    of_known, of_new = np.split(profiles, [len(X_known)])
+    correlation = of_new @ of_known.T / profiles.shape[1]
+    nearest = correlation.argmax(axis=1)
+    r = correlation[np.arange(len(nearest)), nearest]
+    return [
+        (X_new.index[row], X_known.index[nearest[row]], r[row])
+        for row in np.flatnonzero(r > NEAR_COPY)
+    ]
+
+
 def _comparable_profiles(
     X_train: pd.DataFrame, X_test: pd.DataFrame, preprocessing: Preprocessing
 ) -> np.ndarray | None:
@@ -416,31 +509,44 @@ def find_common_genes(
 ) -> tuple[list[str], list[str]]:
     """Return the genes of all tables, sorted, and a note when they are not those of each table.
 
-    Genes that lack values, `without`, are left out of both tables before these are compared.
+    Genes that lack values, `without`, are left out of all tables before these are compared with the
+    first, the training table.
     """
-    train = tables[0]
-    test = tables[-1]
+    train, *others = tables
     genes = set(train.values.index).difference(without)
-    others = set(test.values.index).difference(without)
-    missing = genes - others
-    extra = others - genes
-    common = sorted(genes & others)
-    if not missing and not extra:
-        return common, []
+    common = set(genes)
+    differ = []
+    for table in others:
+        of_table = set(table.values.index).difference(without)
+        missing = genes - of_table
+        extra = of_table - genes
+        if not missing and not extra:
+            continue
+        lacks = f"lacks {len(missing):,} of the {len(genes):,} training genes"
+        if not accept or 2 * len(missing) >= len(genes):
+            raise _other_genes(train, table, accept, missing, extra, lacks)
+        common &= of_table
+        differ.append(f"{table.path.name} {lacks} and has {len(extra):,} others")
+    if not differ:
+        return sorted(common), []
+    files = "both files" if len(others) == 1 else f"all {len(tables)} files"
+    return sorted(common), [
+        f"Only the {len(common):,} genes in {files} are used: {'; '.join(differ)}."
+    ]
 
-    lacks = f"lacks {len(missing):,} of the {len(genes):,} training genes"
-    if accept and 2 * len(missing) < len(genes):
-        note = f"Only the {len(common):,} genes in both files are used: the test file"
-        return common, [f"{note} {lacks} and has {len(extra):,} others."]
 
+def _other_genes(
+    train: Table, table: Table, accept: bool, missing: set[str], extra: set[str], lacks: str
+) -> DataError:
+    """Return the refusal of a table whose genes are not those of the training table."""
     differences = []
     if missing:
         differences.append(f"it {lacks} ({shortlist(missing)})")
     if extra:
         differences.append(f"it has {len(extra):,} others ({shortlist(extra)})")
     rule = "must hold more than half of the genes of" if accept else "must hold the same genes as"
-    raise refusal(
-        test.path,
+    return refusal(
+        table.path,
         f"{rule} {train.path}",
         " and ".join(differences),
         "export both from the same kind of array, or see --common-genes",

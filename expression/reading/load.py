@@ -65,6 +65,7 @@ def load_expression_data(
     train: str | Path | None = None,
     test: str | Path | None = None,
     labels: str | Path | Sequence[str | Path] | None = None,
+    new: Sequence[str | Path] = (),
     symbols: str | Path | None = None,
     class_column: str | None = None,
     batch_column: str | None = None,
@@ -114,13 +115,16 @@ def load_expression_data(
     if only_the_folder and (path := _path_if_exists(folder / SAMPLES_FILE)):
         samples = read_samples(path, options)
     files = [train] if test is None else [train, test]
-    cohort = read_cohort(files, label_paths, options, samples)
+    new_paths = [Path(path) for path in new]
+    cohort = read_cohort(files, label_paths, options, samples, new_paths)
     if only_the_folder and not options.classes:
         _check_folder_is_complete(cohort, samples, options)
     tables = cohort.tables
-    incomplete, missing_note = checks.find_missing(tables, accept=missing == "drop")
-    genes, gene_note = checks.find_common_genes(tables, common_genes, incomplete)
-    checks.check_arrays(tables, scale, log_base)
+    of_all = [*tables, *cohort.new]
+    incomplete, missing_note = checks.find_missing(of_all, accept=missing == "drop")
+    genes, gene_note = checks.find_common_genes(of_all, common_genes, incomplete)
+    checks.check_arrays(of_all, scale, log_base)
+    checks.check_log_base(tables, scale, log_base)
     order, why = _order_classes(cohort, positive_class)
     checks.check_totals(train, tables[0].values, options.keep)
 
@@ -141,6 +145,9 @@ def load_expression_data(
     if test is not None:
         X_test = _align(tables[1].values, genes, identifier, reading)
     checks.check_copies([X_train, X_test], tables)
+    X_new = None
+    if cohort.new:
+        X_new = _align_new(cohort.new, genes, reading)
 
     y = _classes_of(cohort, order, identifier)
     y_train = y.loc[X_train.index]
@@ -152,6 +159,9 @@ def load_expression_data(
     )
     if "group" not in cohort.columns:
         checks.check_near_copies(X_train, X_test, preprocessing, tables)
+    if X_new is not None:
+        checks.check_levels(X_new, X_train, scale, cohort.new)
+        checks.check_known(X_new, [X_train, X_test], preprocessing, cohort.new, options.keep)
 
     patients = [*X_train.index, *X_test.index]
     known = _known_of_patients(cohort, companions, identifier, patients)
@@ -161,6 +171,7 @@ def load_expression_data(
         X_test=X_test,
         y_train=y_train,
         y_test=y_test,
+        X_new=X_new,
         descriptions=pd.Series(descriptions.values(), X_train.columns, str, "description"),
         gene_names=pd.Series(gene_names.values(), X_train.columns, str, "gene"),
         subtypes=known.get("subtype"),
@@ -393,6 +404,13 @@ def _align(
         columns=pd.Index(genes, name="accession"),
         copy=False,
     )
+
+
+def _align_new(new: list[Table], genes: list[str], reading: _ScaleOfCohort) -> pd.DataFrame:
+    """Return the values of all new patients, in the order of their names."""
+    identifier = _type_of_identifiers(patients_of(new))
+    parts = [_align(table.values, genes, identifier, reading) for table in new]
+    return parts[0] if len(parts) == 1 else pd.concat(parts).sort_index()
 
 
 def _join_symbols(

@@ -6,7 +6,8 @@ genes; what is left is annotation, ignored and mentioned. A table with a row a p
 classes itself, in the one column of few different texts. A CLS file names nobody: its codes follow
 the order of the patients, who are then all columns of numbers. Columns that the user names (see
 `samples.py`) hold neither classes nor genes, though they may hold numbers. Where no column names
-the patients of such a table, they are called by the numbers of their rows.
+the patients of such a table, they are called by the numbers of their rows. New patients, of no
+known class, are named nowhere else: there the genes of the training table show what is what.
 
 Where more than one reading is possible, the file is refused, and the refusal names the option that
 decides.
@@ -14,7 +15,8 @@ decides.
 
 import os
 import re
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -99,6 +101,7 @@ class Cohort(NamedTuple):
     columns: dict[str, Column]  # what else is known of every patient of the tables, by kind
     where: str  # the files of classes, for messages
     notes: list[str]  # what was read, and what was left out
+    new: list[Table]  # of patients whose class is not known
 
 
 class _Layout(NamedTuple):
@@ -119,10 +122,11 @@ def read_cohort(
     label_paths: list[Path],
     options: ReadingOptions,
     samples: Samples | None = None,
+    new_paths: Sequence[Path] = (),
 ) -> Cohort:
     """Read the tables and the classes of their patients, by name or by the order of a CLS file.
 
-    `samples`: the sample sheet of a data folder.
+    `samples`: the sample sheet of a data folder; `new_paths`: files of patients without a class.
     """
     expression = set(map(os.path.abspath, paths))  # whose own column of classes is read anyway
     label_paths = [path for path in label_paths if os.path.abspath(path) not in expression]
@@ -145,7 +149,9 @@ def read_cohort(
         of_files.insert(0, samples.columns)
     columns, column_notes = _join_columns(of_files, tables, sample_sheets, options)
     notes = _describe(tables, classes, sources, label_paths, column_notes)
-    return Cohort(tables, classes, columns, where, notes)
+    new = _read_new(new_paths, tables, options)
+    notes += _describe_new(new, classes)
+    return Cohort(tables, classes, columns, where, notes, new)
 
 
 def patients_of(tables: list[Table]) -> list[str]:
@@ -181,6 +187,32 @@ def _read_files(
         Source(table.path, table.classes, table.class_column, table.columns) for table in tables
     ]
     return tables, sources
+
+
+def _read_new(paths: Sequence[Path], tables: list[Table], options: ReadingOptions) -> list[Table]:
+    """Return the files of new patients, none of whom may be a patient of the tables unasked."""
+    genes = tables[0].values.index
+    rows_before = len(patients_of(tables))
+    new = []
+    for path in paths:
+        sheet = read_sheet(path, (), options)
+        new.append(find_new_table(sheet, genes, options, rows_before))
+        rows_before += len(sheet.numbers)
+
+    names = Counter(patients_of(new))
+    where = " and ".join(map(str, paths))
+    if doubled := [name for name, count in names.items() if count > 1]:
+        found = f"found {shortlist(doubled)} more than once"
+        raise refusal(where, "every new patient must occur once", found, "rename or remove others")
+    known = [name for name in patients_of(tables) if name in names]
+    if known := [name for name in known if not matches(name, options.keep)]:
+        raise refusal(
+            where,
+            "no new patient may be called as a patient of known class",
+            f"found {shortlist(known)}",
+            f"rename them, or to see what is said of a known patient: --keep {known[0]!r}",
+        )
+    return new
 
 
 def _join_columns(
@@ -270,6 +302,20 @@ def _describe(
     return notes
 
 
+def _describe_new(new: list[Table], classes: dict[str, str]) -> list[str]:
+    """Return sentences on what was read of new patients."""
+    notes = []
+    for table in new:
+        count = table.values.shape[1]
+        patients = f"{count:,} patient{'s' if count > 1 else ''} of {table.path.name}"
+        notes += [f"New: {patients}; {table.layout}.", *table.notes]
+        if table.ignored:
+            notes.append(f"Ignored columns of {table.path.name}: {shortlist(table.ignored)}.")
+    if named := [name for name in patients_of(new) if name in classes]:
+        notes.append(f"Classes that files give new patients are not used: {shortlist(named)}.")
+    return notes
+
+
 # --- one file -------------------------------------------------------------------------------------
 
 
@@ -298,11 +344,36 @@ def find_table(
         layout = _by_order(sheet)
     else:
         layout = _by_class_column(sheet, options)
-    if layout.key == ROW_NUMBERS:
-        sheet = _number_rows(sheet, rows_before)
-
     if not options.classes:
         _check_labelled(sheet, layout, where, options)
+    return _read_table(sheet, layout, classes, options, rows_before)
+
+
+def find_new_table(
+    sheet: Sheet, genes: Collection[str], options: ReadingOptions, rows_before: int
+) -> Table:
+    """Return the genes, patients and values of a file of new patients, whose class is not known.
+
+    `genes`: of the training table. Rows that name no patient are numbered, on from those before.
+    """
+    if not sheet.ended:
+        raise cut_off(sheet.path, "its last number may be cut off")
+    sheet = sheet.without(options)
+    layout = _by_genes(sheet, genes, options)
+    table = _read_table(sheet, layout, {}, options._replace(classes=()), rows_before)
+    return table._replace(classes={}, class_column="")
+
+
+def _read_table(
+    sheet: Sheet,
+    layout: _Layout,
+    classes: dict[str, str],
+    options: ReadingOptions,
+    rows_before: int,
+) -> Table:
+    """Return what a sheet of known layout holds; `classes`: known of patients before it is read."""
+    if layout.key == ROW_NUMBERS:
+        sheet = _number_rows(sheet, rows_before)
     if options.drop:
         sheet = sheet.with_rows([not options.leaves_out(name) for name in sheet.text[layout.key]])
     sheet, layout, nameless_note = _without_nameless(sheet, layout, options)
@@ -329,7 +400,8 @@ def _by_names(
             sheet.path,
             f"must hold patients that {where} names, such as {shortlist(classes)}",
             f"found columns {shortlist(sheet.header.values())}",
-            f"use the same names in both, or add the patients of this file to {where}",
+            f"use the same names in both, or add the patients of this file to {where}; patients "
+            "whose class is not known: classifier_models.py --new FILE",
         )
     if down.get(key, 0) * len(sheet.header) > len(across) * len(sheet.numbers):
         equals = [j for j in down if down[j] == down[key]]
@@ -406,6 +478,39 @@ def _by_order(sheet: Sheet) -> _Layout:
         columns={},
         description=_description(sheet, annotation - {key}),
         symbols=_symbols(sheet, key, annotation - {key}),
+    )
+
+
+def _by_genes(sheet: Sheet, genes: Collection[str], options: ReadingOptions) -> _Layout:
+    """Find the patients of a file that nothing but the genes is known of."""
+    known = set(genes)
+    across = {j for j, name in sheet.header.items() if name in known}
+    down = {j: len(known.intersection(cells)) for j, cells in sheet.text.items()}
+    key = max(down, key=down.get, default=0)
+    if not across and not down.get(key):
+        raise refusal(
+            sheet.path,
+            f"must hold genes of the training table, such as {shortlist(known, 3)}",
+            f"found columns {shortlist(sheet.header.values())}",
+            "name genes as the training table does",
+        )
+    if len(across) > down.get(key, 0):
+        columns = find_columns(sheet, options.named_columns)
+        patients = patient_column(sheet, columns)
+        if patients in across or (patients is not None and _says_few(sheet, patients)):
+            patients = None
+        others = {patients} | set(columns.values())
+        key = ROW_NUMBERS if patients is None else patients
+        return _Layout(key, _genes_across(sheet, others), columns, by_row=True)
+
+    annotation = _known_annotation(sheet) - {key}
+    numbers = [j for j in sheet.header if j not in annotation and j != key]
+    return _Layout(
+        key,
+        numbers,
+        columns={},
+        description=_description(sheet, annotation),
+        symbols=_symbols(sheet, key, annotation),
     )
 
 
@@ -581,7 +686,8 @@ def _check_labelled(sheet: Sheet, layout: _Layout, where: str, options: ReadingO
             where,
             f"must give each patient of {sheet.path} a class",
             f"{shortlist(unlabelled)} have none",
-            "complete it, or leave them out: --drop NAME, or two classes: --classes A B",
+            "complete it, or leave them out: --drop NAME, or two classes: --classes A B; patients "
+            "whose class is not known, in a file of their own: classifier_models.py --new FILE",
         )
 
 

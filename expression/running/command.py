@@ -44,6 +44,7 @@ UNRECORDED_OPTIONS = {
     "data_dir",
     "train",
     "test",
+    "new",
     "labels",
     "symbols",
     "output_dir",
@@ -234,7 +235,8 @@ def _add_own_data_options(parser: ScriptParser) -> None:
         "--keep",
         nargs="+",
         metavar="NAME",
-        help="genes to keep though their names look like a date, a header or clinical data",
+        help="genes to keep though their names look like a date, a header or clinical data; and "
+        "new patients that are known ones, to see what is said of them",
     )
     add(
         "--duplicates",
@@ -362,6 +364,7 @@ def load_data(args: argparse.Namespace) -> ExpressionData:
         log_base=args.log_base,
         train=args.train,
         test=args.test,
+        new=getattr(args, "new", None) or (),
         labels=args.labels,
         symbols=args.symbols,
         class_column=args.class_column,
