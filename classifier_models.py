@@ -11,6 +11,7 @@ models are compared within batches, and each batch is held out that can be.
 
 Input: a data folder (see expression/reading/load.py). Written to outputs/classifier_models/:
     metrics.txt, metrics.json                  the answer in short; every number, its interval
+    new_patients.csv, new_patients             table and figure of patients without a class (--new)
     tuning.csv, pairs.csv, predictions.csv, patients.csv    grid points; McNemar's tests; patients
     batches.csv                                correct by batch, where batches are known
     confusion_matrices, roc_curves, patients   figures: the test patients
@@ -20,11 +21,12 @@ Reference: Golub et al. (1999) Science 286:531; others in expression/analysis/.
 
 import argparse
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from expression.analysis import across_batches, batches, evaluation
+from expression.analysis import across_batches, batches, conformal, evaluation, new_patients
 from expression.analysis.across_batches import HeldOut, Within
 from expression.analysis.evaluation import Permuted, Resampled, Tested, no_calls
 from expression.analysis.intervals import wilson_interval
@@ -37,11 +39,13 @@ from expression.analysis.models import (
     classifier_names,
     predicts_positive,
 )
+from expression.analysis.new_patients import NewPatients, Possible
 from expression.analysis.tuning import (
     INNER_FOLDS,
     Fitted,
     chosen_parameters,
     fit_models,
+    predict,
     tuning_table,
 )
 from expression.data import ExpressionData
@@ -52,6 +56,7 @@ from expression.running.command import (
     command_line,
     load_data,
     make_parser,
+    share_below_one,
     start_report,
     whole_number,
 )
@@ -80,27 +85,52 @@ NESTED_REPEATS = Repetitions(10, fewest=1)
 RANDOM_SPLITS = Repetitions(20, fewest=10)
 PERMUTATIONS = Repetitions(200, fewest=40)
 HELD_OUT_STATES = 5  # random states to train under, with each batch held out
+CONFIDENCE = 0.9  # the convention, settled before any result was known
 MAX_NAMED = 10  # patients, or batches, in a sentence
+MAX_LISTED = 20  # new patients, in a table
 LEVEL = 0.05
 SMALL_EXCESS = 0.05  # of a mean probability over the share of patients: it misleads nobody
 
 
 class Results(NamedTuple):
-    """All that is computed; `tested` and `splits` are None without test patients, `within` and
-    `held_out` without batches."""
+    """All that is computed; `tested`, `possible` and `splits` are None without test patients,
+    `new` without new ones, `within` and `held_out` without batches."""
 
     fitted: dict[str, Fitted]  # on the training patients
     tested: Tested | None
     nested: Resampled | None = None
     splits: Resampled | None = None
     permuted: Permuted | None = None
+    possible: Possible | None = None  # classes of the test patients that cannot be excluded
+    new: NewPatients | None = None
     within: Within | None = None
     held_out: HeldOut | None = None
+
+    @property
+    def called(self) -> pd.DataFrame:
+        """How many test patients each model calls, and how many of these correctly."""
+        return new_patients.count_called(self.possible, self.tested.y)
 
 
 def parse_args(argv=None) -> argparse.Namespace:
     parser = make_parser(__doc__, "classifier_models")
     add = parser.add_argument_group("options of this script").add_argument
+    add(
+        "--new",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="expression of patients whose class is not known, to classify them: one or many, of "
+        "the same genes, in any format",
+    )
+    add(
+        "--confidence",
+        type=share_below_one,
+        default=CONFIDENCE,
+        metavar="SHARE",
+        help="of the patients of each class, for whom theirs is not excluded; a patient is called "
+        f"where all classes but one can be (default: {CONFIDENCE})",
+    )
     add(
         "--random-states",
         type=whole_number(2),
@@ -155,12 +185,15 @@ def headline_cells(name: str, results: Results) -> dict[str, str]:
         cells |= recall_cells(name, tested.y, tested.scores["estimate"])
         if len(tested.correct) > 1:
             cells["range"] = span_text(tested.correct[name])
+        if results.possible is not None and name != MAJORITY:
+            called, correct = results.called.loc[name]
+            cells["called"] = f"{correct} of {called}"
     if results.nested is not None:
         cells["nested CV"] = mean_text(results.nested, name)
         if tested is None:
             cells |= recall_cells(name, results.nested.y, results.nested.table["mean"])
     if results.splits is not None:
-        cells["Monte-Carlo"] = f"{results.splits.table.loc[('accuracy', name), 'mean']:.0%}"
+        cells["splits"] = f"{results.splits.table.loc[('accuracy', name), 'mean']:.0%}"
     if results.held_out is not None and len(results.held_out.correct):
         correct = results.held_out.states[name]
         n = results.held_out.correct["patients"].sum()
@@ -177,7 +210,7 @@ def batch_alone_cells(data: ExpressionData, results: Results) -> dict[str, str]:
     if results.nested is not None:
         cells["nested CV"] = percent_range(*results.nested.batch_alone)
     if results.splits is not None:
-        cells["Monte-Carlo"] = percent_range(*results.splits.batch_alone)
+        cells["splits"] = percent_range(*results.splits.batch_alone)
     return cells
 
 
@@ -451,6 +484,134 @@ def warnings_of_test(data: ExpressionData, results: Results) -> list[str]:
     return sentences
 
 
+# --- new patients ---------------------------------------------------------------------------------
+
+
+def first_rows(P: pd.DataFrame) -> list[dict]:
+    """Return what each model says of each new patient, before it is known how surely."""
+    models = P.columns.unique("model")
+    return [
+        {"patient": str(patient)}
+        | {name: f"{row[name].idxmax()} {row[name].max():.2f}" for name in models}
+        for patient, row in P.iloc[:MAX_LISTED].iterrows()
+    ]
+
+
+def new_rows(new: NewPatients) -> list[dict]:
+    """Return a row a new patient: the call, its doubts, and whether the array is like others."""
+    predicted = new.predicted[classifier_names()]
+    possible = new.possible.in_words(new.best)
+    rows = []
+    for patient, of_models in predicted.iloc[:MAX_LISTED].iterrows():
+        label = of_models[new.best]
+        others = of_models.drop(new.best)
+        differ = others[others != label].value_counts(sort=False)
+        rows.append(
+            {
+                "patient": str(patient),
+                "class": label,
+                "probability": f"{new.P.loc[patient, (new.best, label)]:.2f}",
+                "not excluded": possible[patient],
+                "other models": ", ".join(
+                    f"{n} of {len(others)} {name}" for name, n in differ.items()
+                )
+                or "agree",
+                "arrays farther out": f"{new.farther_out[patient]} of {new.training_arrays}",
+            }
+        )
+    return rows
+
+
+def new_in_short(data: ExpressionData, new: NewPatients, confidence: float) -> list[str]:
+    """Return what is said of the new patients, in sentences."""
+    possible = new.possible.in_words(new.best)
+    said = {}
+    for patient, words in possible.items():
+        kind = f"uncertain ({words})" if " or " in words else words
+        said.setdefault(kind, []).append(str(patient))
+    unlike_all = said.pop("none", [])
+    parts = [f"{kind} {join_first(names, MAX_NAMED)}" for kind, names in sorted(said.items())]
+    if unlike_all:
+        names = join_first(unlike_all, MAX_NAMED)
+        parts.append(f"unlike the training patients of every class {names}")
+    sentences = [
+        f"{count_text(len(possible), 'new patient')}, by {new.best} (of the lowest Brier score on "
+        f"held-out training patients) at a confidence of {confidence:.0%}: {'; '.join(parts)}."
+    ]
+
+    predicted = new.predicted[classifier_names()]
+    differ = predicted.ne(predicted[new.best], axis=0).any(axis=1)
+    if differ.any():
+        names = join_first(list(map(str, differ.index[differ])), MAX_NAMED)
+        sentences.append(f"Not all models predict the same class for: {names}.")
+    if len(new.unlike):
+        names = join_first(list(map(str, new.unlike)), MAX_NAMED)
+        sentences.append(
+            f"As a whole unlike the training arrays, so that a call on them means nothing: {names}."
+        )
+    sentences.append(guarantee_sentence(data, confidence))
+    return sentences
+
+
+def guarantee_sentence(data: ExpressionData, confidence: float) -> str:
+    """Return what the confidence promises, and of whom."""
+    origin = "if new patients are like those of training"
+    if data.batches is not None:
+        names = sorted(set(data.batches[data.X_train.index]))
+        origin = f"for patients of the training batches ({join_first(names, MAX_NAMED)}), no others"
+    sentence = (
+        f"The true class is excluded for at most {1 - confidence:.0%} of the patients of each "
+        f"class, {origin}."
+    )
+    y = training_classes(data)
+    if never := conformal.never_excluded(y, confidence):
+        n = min(y.value_counts()[never])
+        sentence += (
+            f" Of so few training patients {join_words(never)} can never be excluded at this "
+            f"confidence: ask for less than {1 - 1 / (n + 1):.2f}."
+        )
+    return sentence
+
+
+def training_classes(data: ExpressionData) -> pd.Series:
+    """Return the class of each training patient."""
+    patients = data.patients
+    return patients.loc[patients["set"] == "train", "class"]
+
+
+def count_text(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def report_new(report: Report, data: ExpressionData, new: NewPatients, confidence: float) -> None:
+    """Add what is said of new patients, before all else."""
+    smallest = ", ".join(
+        f"{label} 1/{count + 1}" for label, count in training_classes(data).value_counts().items()
+    )
+    shown = list(new.P.index[:MAX_NAMED])
+    words = {
+        name: new_patients.reasons_in_words(of_model, data.gene_names, shown)
+        for name, of_model in new.reasons.items()
+    }
+    reasons = {
+        str(patient): ". ".join(f"{name}: {of_model[patient]}" for name, of_model in words.items())
+        for patient in shown
+    }
+    report.add_new_patients(
+        new_in_short(data, new, confidence),
+        new_rows(new),
+        note=f"Not excluded: classes of a p-value above {1 - confidence:.2g}, the share of their "
+        "training patients, held out, whose probability of their own class was no higher "
+        f"(smallest possible: {smallest}). Arrays farther out: of the training arrays, from their "
+        "components. All patients, and what every model says, are in new_patients.csv.",
+        reasons=reasons,
+    )
+    report.add_table("new_patients", new_patients.new_table(new, data.gene_names))
+
+
+# --- figures and sections -------------------------------------------------------------------------
+
+
 def add_training_figures(report: Report, data: ExpressionData, results: Results) -> None:
     """Add the figures of the training patients."""
     title = f"{len(data.y_train)} training patients, held out in folds (nested cross-validation)"
@@ -484,8 +645,9 @@ def held_out_accuracy(results: Results) -> pd.Series | None:
     return correct / correct["patients"]
 
 
-def report_test(report: Report, data: ExpressionData, tested: Tested) -> None:
+def report_test(report: Report, data: ExpressionData, results: Results, confidence: float) -> None:
     """Add what the test patients say."""
+    tested = results.tested
     negative, positive = data.classes
     report.add_section(
         "test",
@@ -493,12 +655,18 @@ def report_test(report: Report, data: ExpressionData, tested: Tested) -> None:
         tested.scores,
         note=f"Sensitivity: share of {positive} predicted correctly; specificity: of {negative}. "
         "95 % intervals: Wilson, Newcombe (ROC AUC; left out where a model has one threshold "
-        f"only). No-calls of votes ({no_calls(tested.P).sum(axis=None)}) count as called.",
+        f"only). No-calls of votes ({no_calls(tested.P).sum(axis=None)}) count as predicted. "
+        f"Called, above: all classes but one are excluded at a confidence of {confidence:.0%}.",
         shown=brief_table(
             tested.scores, ["sensitivity", "specificity", "ROC AUC", "Brier score"]
         ).rename_axis(None),
     )
-    report.add_table("predictions", evaluation.prediction_table(tested))
+    report.add_values("called", results.called)
+    predictions = evaluation.prediction_table(tested)
+    for name in results.possible.classes.columns.unique("model"):
+        words = results.possible.in_words(name)
+        predictions[f"{name}: cannot be excluded"] = words[predictions.index]
+    report.add_table("predictions", predictions)
     report.add_table("pairs", tested.pairs)
 
 
@@ -543,9 +711,7 @@ def report_cross_validation(report: Report, results: Results) -> None:
         often = splits.patients["mean"][splits.patients["mean"] > 0.5]
         note += (
             f" Monte-Carlo: all repeated in {len(splits.scores)} random splits of all patients, "
-            "as many for training and test; 95 % interval of the mean for other patients of this "
-            "kind, approximate (Nadeau & Bengio). Misclassified in most splits, on average over "
-            f"the models: {join_first([str(patient) for patient in often.index], MAX_NAMED)}."
+            "as many for training and test; mean, approximate 95 % interval (Nadeau & Bengio)."
         )
         report.add_values("monte_carlo", splits.table)
         report.add_values("often_misclassified", splits.patients.loc[often.index])
@@ -574,6 +740,18 @@ def report_batches(report: Report, data: ExpressionData, results: Results) -> No
         tables["held out"] = results.held_out.correct
         columns["held out"] = results.held_out.correct
 
+    called = ""
+    if results.possible is not None:
+        calls = across_batches.count_called(data, results.tested, results.possible)
+        tables["test, called"] = calls.xs("called", level="calls")
+        tables["test, called correctly"] = calls.xs("correct", level="calls")
+        best = best_in_training(results.nested)
+        by_batch = ", ".join(
+            f"{batch} {of_batch['correct']} of {of_batch['called']}"
+            for batch, of_batch in calls[best].unstack("calls").loc[counts.index].iterrows()
+        )
+        called = f" Correct of those called by {best}: {by_batch}."
+
     shown = pd.DataFrame(index=[name for name in MODELS if name != MAJORITY])
     for title, correct in columns.items():
         shown[title] = [share_text(correct.sum(), name) for name in shown.index]
@@ -590,9 +768,8 @@ def report_batches(report: Report, data: ExpressionData, results: Results) -> No
             "correct": {kind: table.to_dict("index") for kind, table in tables.items()},
             "cannot be held out": results.held_out.impossible,
         },
-        note="Predicted correctly (Wilson): test patients of batches seen in training, and of "
-        "others; each batch held out in turn. AUC within: of pairs of patients of one batch, "
-        "one-sided p.",
+        note="Predicted correctly (Wilson): test patients of training batches, of others, and of each "
+        f"batch held out. AUC within: of pairs of patients of one batch, one-sided p.{called}",
         shown=shown,
     )
     if tables:
@@ -639,15 +816,29 @@ def main(args: argparse.Namespace) -> None:
     models = build_models(data.preprocessing, args.seed)
     fitted = fit_models(models, data.X_train, data.y_train.cat.codes, data.groups)
     tested = None
+    named_new = None if data.X_new is None else count_text(len(data.X_new), "new patient")
     if len(data.y_test):
         at_once = evaluation.measure_on_test(data, fitted, 1)
         report.show_table("Predicted correctly", headline_rows(data, Results(fitted, at_once)))
+    if data.X_new is not None:
+        P = new_patients.by_class(predict(fitted, data.X_new.iloc[:MAX_LISTED]), data.classes)
+        report.show_table(f"{named_new}: class and probability", first_rows(P))
+    if len(data.y_test):
         tested = evaluation.measure_on_test(data, fitted, random_states)
     results = Results(fitted, tested)
     results = results._replace(nested=evaluation.nested_cv(data, models, repeats, args.seed))
+    best = best_in_training(results.nested)
+    if data.X_new is not None:
+        new = new_patients.judge(data, fitted, results.nested, best, args.confidence, args.seed)
+        results = results._replace(new=new)
+        report.show_table(f"{named_new}: which classes cannot be excluded", new_rows(new))
     if tested is None:
         report.show_table(NESTED_TITLE, headline_rows(data, results))
     if tested is not None:
+        possible = new_patients.find_possible(
+            results.nested, tested.P, data.classes, args.confidence
+        )
+        results = results._replace(possible=possible)
         splits = evaluation.monte_carlo_cv(data, models, tested, random_splits, args.seed)
         results = results._replace(splits=splits)
     if data.batches is not None:
@@ -661,8 +852,10 @@ def main(args: argparse.Namespace) -> None:
     report.add_headline(
         headline_title(results), headline_rows(data, results), in_short(data, results)
     )
+    if results.new is not None:
+        report_new(report, data, results.new, args.confidence)
     if tested is not None:
-        report_test(report, data, tested)
+        report_test(report, data, results, args.confidence)
     if data.batches is not None:
         report_batches(report, data, results)
     if tested is not None:
@@ -670,6 +863,8 @@ def main(args: argparse.Namespace) -> None:
     report_cross_validation(report, results)
 
     with report.drawing():
+        if results.new is not None:
+            report.add_figure("new_patients", figures.draw_new_patients(results.new, data))
         add_training_figures(report, data, results)
         if tested is not None:
             add_test_figures(report, data, results)

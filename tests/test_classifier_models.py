@@ -331,3 +331,80 @@ def test_where_there_is_nothing_to_learn_all_is_chance(few_genes, nothing, monke
         scores.append(found["balanced accuracy"])
     means = pd.DataFrame(scores).mean()
     assert means.between(*CHANCE).all(), means
+
+
+# --- new patients ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def with_new(few_genes, tmp_path_factory):
+    """The test patients once more as new ones, beside themselves."""
+    names = "N" + few_genes.X_test.index.astype(str)
+    data = replace(few_genes, X_new=few_genes.X_test.set_axis(names.rename("patient")))
+    return run(classifier_models, data, tmp_path_factory.mktemp("new"), *OPTIONS, figures=True)
+
+
+def test_new_patients_are_told_what_test_patients_are(with_new, outputs):
+    new = table(with_new, "new_patients")
+    predicted = predictions(with_new).rename(index=lambda patient: f"N{patient}").loc[new.index]
+    for name in models.classifier_names():
+        column = models.file_name(name)
+        for left, right in {
+            f"{column}_probability_AML": f"{name}: probability of AML",
+            f"{column}_class": f"{name}: predicted class",
+            f"{column}_cannot_be_excluded": f"{name}: cannot be excluded",
+        }.items():
+            assert new[left].tolist() == predicted[right].tolist()
+    pd.testing.assert_frame_equal(predictions(with_new), predictions(outputs))
+
+
+def test_new_patients_come_before_all_else(with_new, found):
+    text = with_new["metrics.txt"].decode()
+    assert text.index("New patients\n") < text.index("In short\n")
+    told = record(with_new)["new_patients"]
+    assert told["in_short"][0].startswith("34 new patients, by ")
+    assert "at a confidence of 90%: " in told["in_short"][0]
+    assert "for patients of the training batches (CALGB, DFCI), no others" in told["in_short"][-1]
+    assert len(told["rows"]) == 20
+    assert "(smallest possible: ALL 1/28, AML 1/12)" in " ".join(text.split())
+    assert len(with_new["new_patients.png"]) > 10_000
+    assert "new_patients" not in found
+
+
+def test_called_patients_stand_in_the_headline_and_by_batch(outputs, found):
+    rows = pd.DataFrame(found["headline"]["rows"]).set_index("model")
+    called = pd.DataFrame(found["results"]["called"]).set_index("model")
+    possible = predictions(outputs)
+    batches = table(outputs, "batches")
+    for name in models.classifier_names():
+        words = possible[f"{name}: cannot be excluded"]
+        is_called = words.isin(["ALL", "AML"])
+        correct = (words == possible["class"])[is_called].sum()
+        assert called.loc[name].tolist() == [is_called.sum(), correct]
+        assert rows.loc[name, "called"] == f"{correct} of {is_called.sum()}"
+        assert batches.loc["test, called", name].sum() == is_called.sum()
+        assert batches.loc["test, called correctly", name].sum() == correct
+
+
+def test_one_new_patient_needs_no_test_set(few_genes, tmp_path, capsys):
+    data = replace(
+        few_genes,
+        X_test=few_genes.X_test[:0],
+        y_test=few_genes.y_test[:0],
+        batches=None,
+        X_new=few_genes.X_test.loc[[66]],
+    )
+    options = [*OPTIONS, "--confidence", "0.95"]
+    files = run(classifier_models, data, tmp_path, *options, figures=True)
+    assert len(table(files, "new_patients")) == 1
+    first, *_, last = record(files)["new_patients"]["in_short"]
+    assert first.startswith("1 new patient, by ")
+    assert "excluded for at most 5% of the patients of each class, if new patients are like" in last
+    assert "AML can never be excluded at this confidence: ask for less than 0.92." in last
+
+
+@pytest.mark.parametrize("share", ["1", "0", "90", "nan", "x"])
+def test_a_confidence_is_a_share(share, capsys):
+    with pytest.raises(SystemExit):
+        classifier_models.parse_args(["--confidence", share])
+    assert "error: --confidence: must be a " in capsys.readouterr().err

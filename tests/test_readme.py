@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import metadata
 
 import matplotlib.image
@@ -20,6 +21,8 @@ from packaging.requirements import Requirement
 import summary
 from expression.analysis.batches import batch_alone
 from expression.analysis.components import ERROR
+from expression.analysis.models import classifier_names
+from expression.analysis.new_patients import count_farther_out
 from run_script import contents, record, table
 from summary import ROOT, SCRIPTS, render, split_readme
 
@@ -93,6 +96,36 @@ def test_its_figures_are_those_of_the_scripts(default_run):
         a, b = (matplotlib.image.imread(paths[name]) for paths in (shown, drawn))
         assert a.shape == b.shape, name
         assert np.abs(a - b).mean() < 1e-3, name
+
+
+def test_the_new_patients_are_told_what_they_are_as_test_patients(default_run, data):
+    files = contents(default_run / "classifier_models")
+    best = record(files)["headline"]["in_short"][0].split(": ")[1].split(",")[0]
+    found = table(files, "predictions").set_index("patient")
+    block = README.split("patient class probability not excluded")[1].split("```")[0]
+    rows = [re.split(r"\s{2,}", line.strip()) for line in block.splitlines()[1:]]
+    patients = [int(row[0]) for row in rows]
+    farther = count_farther_out(replace(data, X_new=data.X_test.loc[patients]), seed=0)
+    expected = []
+    for patient in patients:
+        predicted = [found.loc[patient, f"{name}: predicted class"] for name in classifier_names()]
+        label = found.loc[patient, f"{best}: predicted class"]
+        p = found.loc[patient, f"{best}: probability of AML"]
+        others = len(predicted) - predicted.count(label)
+        [other] = {"ALL", "AML"} - {label}
+        expected.append(
+            [
+                str(patient),
+                label,
+                f"{p if label == 'AML' else 1 - p:.2f}",
+                found.loc[patient, f"{best}: cannot be excluded"],
+                f"{others} of {len(predicted) - 1} {other}" if others else "agree",
+                f"{farther[patient]} of 38",
+            ]
+        )
+    if LOCKED:
+        assert rows == expected
+    assert [row[0] for row in rows] == [row[0] for row in expected]
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -12,6 +12,8 @@ import pandas as pd
 from expression.analysis import batches
 from expression.analysis.evaluation import Tested, average_arrays
 from expression.analysis.models import MAJORITY, Unfitted, predicts_positive
+from expression.analysis.new_patients import Possible
+from expression.analysis.new_patients import count_called as count_called_patients
 from expression.analysis.tuning import predict_held_out
 from expression.data import ExpressionData
 
@@ -43,6 +45,20 @@ def count_correct(data: ExpressionData, tested: Tested) -> pd.DataFrame:
     seen = [set(batch.split(" + ")) <= in_training for batch in table.index]
     table.insert(0, "in training", seen)
     return table.sort_values("in training", ascending=False, kind="stable")
+
+
+def count_called(data: ExpressionData, tested: Tested, possible: Possible) -> pd.DataFrame:
+    """Return how many test patients of each batch each model calls, and how many correctly.
+
+    (batch, 'called' or 'correct') x models, in the order of `count_correct`.
+    """
+    of_test = data.patients.loc[tested.y.index, "batch"]
+    counts = {
+        batch: count_called_patients(possible.of(patients), tested.y[patients]).T
+        for batch, patients in of_test.groupby(of_test).groups.items()
+    }
+    in_order = count_correct(data, tested).index
+    return pd.concat({batch: counts[batch] for batch in in_order}, names=["batch", "calls"])
 
 
 def _count_by_batch(P: pd.DataFrame, y: pd.Series, of_patients: pd.Series) -> pd.DataFrame:

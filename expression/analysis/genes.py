@@ -73,21 +73,33 @@ def average_arrays(data: ExpressionData, expression: pd.DataFrame, log2: pd.Data
 def explain(pipeline: Pipeline, X: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Return SHAP values, patients x genes, towards the positive class.
 
-    X is what the pipeline was fitted on. The values are interventional, against the same patients;
-    with the mean output, a patient's add up to the output: log-odds or a probability. Of very many
-    patients, `MAX_EXPLAINED` drawn at random are explained, against `MAX_BACKGROUND`.
+    X is what the pipeline was fitted on. Of very many patients, `MAX_EXPLAINED` drawn at random are
+    explained.
+    """
+    drawn = X.sample(min(len(X), MAX_EXPLAINED), random_state=seed)
+    return explain_patients(pipeline, drawn, drawn).sort_index()
+
+
+def explain_patients(
+    pipeline: Pipeline, X: pd.DataFrame, X_explained: pd.DataFrame
+) -> pd.DataFrame:
+    """Return SHAP values of some patients, x genes, towards the positive class.
+
+    The values are interventional, against patients of X, which the pipeline was fitted on, at most
+    the first `MAX_BACKGROUND`. With the mean output of these, a patient's add up to the output:
+    log-odds or a probability.
     """
     with warnings.catch_warnings(action="ignore", category=PendingDeprecationWarning):
         import shap  # takes seconds, and calls what matplotlib 3.11 announces to deprecate
 
-    drawn = X.sample(min(len(X), MAX_EXPLAINED), random_state=seed)
-    Z = pipeline[:-1].transform(drawn.to_numpy())
-    masker = shap.maskers.Independent(Z[:MAX_BACKGROUND], max_samples=MAX_BACKGROUND)
+    background = pipeline[:-1].transform(X.iloc[:MAX_BACKGROUND].to_numpy())
+    masker = shap.maskers.Independent(background, max_samples=MAX_BACKGROUND)
+    Z = pipeline[:-1].transform(X_explained.to_numpy())
     values = shap.Explainer(pipeline[-1], masker)(Z).values
     if values.ndim == 3:  # trees of scikit-learn: patients x genes x classes, the positive one last
         values = values[..., 1]
     genes = pipeline[:-1].get_feature_names_out(X.columns)
-    return pd.DataFrame(values, drawn.index, genes).sort_index()
+    return pd.DataFrame(values, X_explained.index, genes)
 
 
 def split_classes(table: pd.DataFrame, y: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:

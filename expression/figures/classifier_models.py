@@ -9,6 +9,7 @@ from sklearn.tree import DecisionTreeClassifier, plot_tree
 
 from expression.analysis.evaluation import CLASSIFIED_FROM, Resampled, hardest_first, no_calls
 from expression.analysis.models import MODELS, classifier_names, file_name, predicts_positive
+from expression.analysis.new_patients import NewPatients
 from expression.analysis.tuning import Fitted
 from expression.data import ExpressionData
 from expression.running import style
@@ -102,8 +103,6 @@ def draw_patients(P: pd.DataFrame, classes: pd.Series, palette: dict[str, str]) 
 
     `classes`: of the patients of P; `palette`: the colour of each class.
     """
-    import seaborn as sns  # here, as --help need not wait for it
-
     y = classes.cat.codes
     shown = hardest_first(y, P)[:MAX_SHOWN]
     baselines_last = sorted(P, key=lambda name: MODELS[name].baseline)
@@ -113,20 +112,10 @@ def draw_patients(P: pd.DataFrame, classes: pd.Series, palette: dict[str, str]) 
     errors = np.where(predicts_positive(P).ne(y, axis=0), "×", "").astype(object)
     doubts = np.where(no_calls(P), "?", "")
     no_marks = [""] * len(shown)
-    negative_color, positive_color = palette.values()
-
-    figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 1.9 + 0.2 * P.shape[1]))
-    sns.heatmap(
-        pd.concat([y.rename("true class"), P], axis=1).T,
-        cmap=sns.blend_palette([negative_color, "white", positive_color], as_cmap=True),
-        vmin=0,
-        vmax=1,
-        linewidths=0.5,
-        annot=np.vstack([no_marks, (errors + doubts).T]),
-        annot_kws={"fontsize": "x-small"},
-        fmt="",
-        xticklabels=False,
-        ax=ax,
+    figure, ax = draw_probabilities(
+        pd.concat([y.rename("true class"), P], axis=1),
+        marks=np.vstack([no_marks, (errors + doubts).T]),
+        palette=palette,
     )
     ax.hlines([1, 1 + len(classifier_names())], 0, len(shown), color="black", lw=1.5)
     no_call = f"? no-call: prediction strength below {CLASSIFIED_FROM:g}"
@@ -136,6 +125,46 @@ def draw_patients(P: pd.DataFrame, classes: pd.Series, palette: dict[str, str]) 
     positive = style.wrap_name(classes.cat.categories[1], 40)
     figure.suptitle(f"{count} test patients: probability of {positive}")
     return figure
+
+
+def draw_new_patients(new: NewPatients, data: ExpressionData) -> plt.Figure:
+    """Draw the probabilities of new patients, and which classes no model can exclude."""
+    positive = data.classes[1]
+    P = new.P.xs(positive, axis=1, level="class")[classifier_names()]
+    order = np.argsort(-P[new.best].to_numpy(), kind="stable")
+    P = P.iloc[np.sort(order[:MAX_SHOWN])] if len(P) > MAX_SHOWN else P.iloc[order]
+    sizes = new.possible.classes.T.groupby(level="model").sum().T.loc[P.index, P.columns]
+    marks = sizes.replace({0: "–", 1: "", 2: "?"}).to_numpy().T
+    figure, ax = draw_probabilities(P, marks, style.class_palette(data))
+    ax.set(xlabel="new patient (? both classes possible; – neither)", ylabel="")
+    style.name_ticks(ax.xaxis, P.index, 0.8 * style.PAGE_WIDTH, first=0.5)
+    count = f"{len(P)} of {len(new.P)}" if len(P) < len(new.P) else len(P)
+    noun = "patient" if len(new.P) == 1 else "patients"
+    figure.suptitle(f"{count} new {noun}: probability of {style.wrap_name(positive, 40)}")
+    return figure
+
+
+def draw_probabilities(
+    P: pd.DataFrame, marks: np.ndarray, palette: dict[str, str]
+) -> tuple[plt.Figure, plt.Axes]:
+    """Draw probabilities of the positive class, a column a row of P, with a mark in each cell."""
+    import seaborn as sns  # here, as --help need not wait for it
+
+    negative_color, positive_color = palette.values()
+    figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 1.7 + 0.2 * P.shape[1]))
+    sns.heatmap(
+        P.T,
+        cmap=sns.blend_palette([negative_color, "white", positive_color], as_cmap=True),
+        vmin=0,
+        vmax=1,
+        linewidths=0.5,
+        annot=marks,
+        annot_kws={"fontsize": "x-small"},
+        fmt="",
+        xticklabels=False,
+        ax=ax,
+    )
+    return figure, ax
 
 
 def draw_resampled(

@@ -133,7 +133,7 @@ def _read_file(path: Path) -> bytes:
                 content = _read_limited(file)
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         found = str(getattr(error, "strerror", error)).lower()
-        advice = "check its name and permissions (see --data-dir, --train, --test, --labels)"
+        advice = "check its name and permissions (see --data-dir, --train, --test, --labels, --new)"
         raise unreadable(path, found, advice) from None
 
     if is_pipe:

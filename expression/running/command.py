@@ -271,6 +271,14 @@ def above_zero(text: str) -> float:
     return value
 
 
+def share_below_one(text: str) -> float:
+    """Return an option's value, a share between 0 and 1."""
+    value = above_zero(text)
+    if value >= 1:
+        raise argparse.ArgumentTypeError(f"must be a share below 1, as 0.9 - found {text[:40]!r}")
+    return value
+
+
 class Repetitions(NamedTuple):
     """A number of repetitions that shrinks as patients grow, since intervals do."""
 

@@ -67,8 +67,10 @@ class Report:
         self.quiet = quiet
         self.files: dict[str, bytes] = {}
         self.answer = ""
+        self.new_patients = ""  # what is said of them in short, on the terminal
         # Lines of metrics.txt
         described = describe(data)
+        self.new_lines: list[str] = []
         self.headline: list[str] = []
         self.data_lines = [*described, *map(wrap, data.caveats.splitlines())]
         self.sections: list[str] = []
@@ -126,6 +128,27 @@ class Report:
             *under_line("The data", "-"),
         ]
 
+    def add_new_patients(
+        self, in_short: list[str], rows: list[dict], note: str, reasons: dict[str, str]
+    ) -> None:
+        """Add what is said of patients whose class is not known: it comes before all else.
+
+        reasons: by patient.
+        """
+        self.record["new_patients"] = {"in_short": in_short, "rows": rows, "reasons": reasons}
+        self.new_patients = "\n".join(map(wrap, in_short))
+        self.new_lines = [
+            *under_line("New patients", "-"),
+            self.new_patients,
+            "",
+            rows_to_text(rows),
+            "",
+            wrap(note),
+            "",
+            *(wrap(f"{who}: {words}.") for who, words in reasons.items()),
+            "",
+        ]
+
     def add_section(
         self,
         key: str,
@@ -152,6 +175,7 @@ class Report:
         lines = [
             *under_line(self.title, "="),
             "",
+            *self.new_lines,
             *self.headline,
             *self.data_lines,
             "",
@@ -197,7 +221,7 @@ class Report:
                 raise unusable(error.filename or self.folder, found) from None
             raise
         files = f"Written to {self.folder}: {', '.join(self.record['files'])}"
-        self.show(self.answer, wrap(files))
+        self.show(*filter(None, [self.new_patients, self.answer, wrap(files)]))
 
     def _replace_files(self, contents: dict[str, bytes]) -> None:
         # Inside, as on the same disk renaming is atomic

@@ -123,7 +123,9 @@ def test_other_genes_are_refused_and_common_ones_used(tmp_path):
     assert list(found.X_new.columns) == list(found.X_train.columns) == GENES[1:]
     note = "Only the 11 genes in all 3 files are used: new0 lacks 1 of the 12 training genes and"
     assert [sentence for sentence in found.origin if sentence.startswith(note)]
-    with refused("new0: must hold genes of the training table, such as X.* - found columns a, gene"):
+    with refused(
+        "new0: must hold genes of the training table, such as X.* - found columns a, gene"
+    ):
         load_new(tmp_path, [["gene", "a"], ["other", "1"]])
 
 
