@@ -654,8 +654,8 @@ def report_test(report: Report, data: ExpressionData, results: Results, confiden
         f"The {len(tested.y)} test patients",
         tested.scores,
         note=f"Sensitivity: share of {positive} predicted correctly; specificity: of {negative}. "
-        "95 % intervals: Wilson, Newcombe (ROC AUC; left out where a model has one threshold "
-        f"only). No-calls of votes ({no_calls(tested.P).sum(axis=None)}) count as predicted. "
+        "95 % intervals: Wilson, Newcombe (ROC AUC; none of one threshold). "
+        f"No-calls of votes ({no_calls(tested.P).sum(axis=None)}) count as predicted. "
         f"Called, above: all classes but one are excluded at a confidence of {confidence:.0%}.",
         shown=brief_table(
             tested.scores, ["sensitivity", "specificity", "ROC AUC", "Brier score"]
@@ -768,8 +768,9 @@ def report_batches(report: Report, data: ExpressionData, results: Results) -> No
             "correct": {kind: table.to_dict("index") for kind, table in tables.items()},
             "cannot be held out": results.held_out.impossible,
         },
-        note="Predicted correctly (Wilson): test patients of training batches, of others, and of each "
-        f"batch held out. AUC within: of pairs of patients of one batch, one-sided p.{called}",
+        note="Predicted correctly (Wilson): test patients of training batches, of others, and of "
+        "each batch held out. AUC within: of pairs of patients of one batch, one-sided "
+        f"p.{called}",
         shown=shown,
     )
     if tables:
