@@ -443,7 +443,7 @@ def permutation_sentence(permuted: Permuted) -> str:
     """Return whether permuted classes do as well."""
     return (
         f"With shuffled classes {permuted.as_good} of {len(permuted.permuted)} runs of {QUICK} did "
-        f"as well on held-out training patients (p {permuted.p:.2g})."
+        f"as well on held-out patients (p {permuted.p:.2g})."
     )
 
 
