@@ -128,17 +128,17 @@ def draw_patients(P: pd.DataFrame, classes: pd.Series, palette: dict[str, str]) 
 
 
 def draw_new_patients(new: NewPatients, data: ExpressionData) -> plt.Figure:
-    """Draw the probabilities of new patients, and which classes no model can exclude."""
+    """Draw the probabilities of new patients, of many the least certain, and mark the uncalled."""
     positive = data.classes[1]
     P = new.P.xs(positive, axis=1, level="class")[classifier_names()]
-    order = np.argsort(-P[new.best].to_numpy(), kind="stable")
-    P = P.iloc[np.sort(order[:MAX_SHOWN])] if len(P) > MAX_SHOWN else P.iloc[order]
+    least_certain = P[new.best].sub(0.5).abs().sort_values(kind="stable").index[:MAX_SHOWN]
+    P = P.loc[least_certain].sort_values(new.best, ascending=False, kind="stable")
     sizes = new.possible.classes.T.groupby(level="model").sum().T.loc[P.index, P.columns]
     marks = sizes.replace({0: "–", 1: "", 2: "?"}).to_numpy().T
     figure, ax = draw_probabilities(P, marks, style.class_palette(data))
     ax.set(xlabel="new patient (? both classes possible; – neither)", ylabel="")
     style.name_ticks(ax.xaxis, P.index, 0.8 * style.PAGE_WIDTH, first=0.5)
-    count = f"{len(P)} of {len(new.P)}" if len(P) < len(new.P) else len(P)
+    count = f"{len(P)} least certain of {len(new.P):,}" if len(P) < len(new.P) else len(P)
     noun = "patient" if len(new.P) == 1 else "patients"
     figure.suptitle(f"{count} new {noun}: probability of {style.wrap_name(positive, 40)}")
     return figure
