@@ -189,14 +189,16 @@ def test_the_commands_files_and_options_it_shows_are_there():
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
     for name in re.findall(r"`(\w+\.py|require[\w-]+\.(?:txt|lock))`", README):
         assert any(ROOT.glob(f"**/{name}")), name
-    for module in re.findall(r"`(\w+)`", README.split("| `expression/` |")[1].split("\n\n")[0]):
+    house = (ROOT / "CONTRIBUTING.md").read_text().split("| `expression/` |")[1].split("\n\n")[0]
+    for module in re.findall(r"`(\w+)`", house):
         assert list((ROOT / "expression").rglob(f"{module}.py")), module
     sources = [
         ROOT / "expression/running/command.py",
         *(ROOT / f"{script}.py" for script in SCRIPTS),
     ]
     code = "".join(path.read_text() for path in sources)
-    for option in set(re.findall(r"`(--[\w-]+)", README)) - {"--help"}:
+    pages = README + (ROOT / "docs/files.md").read_text()
+    for option in set(re.findall(r"`(--[\w-]+)", pages)) - {"--help"}:
         assert f'"{option}"' in code, option
 
 
