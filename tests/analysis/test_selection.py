@@ -41,7 +41,7 @@ def test_a_bound_that_no_rule_keeps_is_refused():
 
 def test_a_rule_of_very_many_pairs_is_found_too():
     """More pairs, a sharper bound, and so more genes; in few genes, as it takes long."""
-    few, many = (selection.choose_rule(300, pairs, 1.0) for pairs in (400, 800))
+    few, many = (selection.choose_rule(300, pairs, 1.0) for pairs in (250, 500))
     assert few.first <= many.first
     assert many.bound <= 1
 

@@ -66,11 +66,9 @@ def clean(tmp_path_factory) -> str:
 @pytest.mark.parametrize(
     ("file", "content", "variables", "seen_by_others"),
     [
-        (None, b"", {"MPLBACKEND": "nowhere"}, "10.0"),
         (None, b"", {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}, "10.0"),
         ("matplotlibrc", HOSTILE, {}, "22.0 svg"),
         ("matplotlibrc", b"font.size: \xff\n", {"MPLBACKEND": "svg"}, "10.0 svg"),
-        (".config/matplotlib/matplotlibrc", HOSTILE, {}, "22.0 svg"),
         ("other", HOSTILE, {"MATPLOTLIBRC": "other", "MPLBACKEND": "pdf"}, "22.0 pdf"),
     ],
 )
