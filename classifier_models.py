@@ -560,8 +560,8 @@ def guarantee_sentence(data: ExpressionData, confidence: float) -> str:
         names = sorted(set(data.batches[data.X_train.index]))
         origin = f"for patients of the training batches ({join_first(names, MAX_NAMED)}), no others"
     sentence = (
-        f"The true class is excluded for at most {1 - confidence:.0%} of the patients of each "
-        f"class, {origin}."
+        f"The true class is excluded for about {1 - confidence:.0%} of the patients of each class "
+        f"at most, {origin}."
     )
     y = training_classes(data)
     if never := conformal.never_excluded(y, confidence):
