@@ -399,7 +399,7 @@ def test_one_new_patient_needs_no_test_set(few_genes, tmp_path, capsys):
     assert len(table(files, "new_patients")) == 1
     first, *_, last = record(files)["new_patients"]["in_short"]
     assert first.startswith("1 new patient, by ")
-    assert "excluded for about 5% of the patients of each class at most, if new patients are" in last
+    assert "excluded for about 5% of the patients of each class at most, if new" in last
     assert "AML can never be excluded at this confidence: ask for less than 0.92." in last
 
 
