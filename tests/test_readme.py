@@ -101,7 +101,7 @@ def test_its_figures_are_those_of_the_scripts(default_run):
 def test_the_new_patients_are_told_what_they_are_as_test_patients(default_run, data):
     files = contents(default_run / "classifier_models")
     best = record(files)["headline"]["in_short"][0].split(": ")[1].split(",")[0]
-    found = table(files, "predictions").set_index("patient")
+    found = table(files, "predictions")
     block = README.split("patient class probability not excluded")[1].split("```")[0]
     rows = [re.split(r"\s{2,}", line.strip()) for line in block.splitlines()[1:]]
     patients = [int(row[0]) for row in rows]
