@@ -600,6 +600,7 @@ def report_new(report: Report, data: ExpressionData, new: NewPatients, confidenc
     report.add_new_patients(
         new_in_short(data, new, confidence),
         new_rows(new),
+        first_rows(new.P),
         note=f"Not excluded: classes of a p-value above {1 - confidence:.2g}, the share of their "
         "training patients, held out, whose probability of their own class was no higher "
         f"(smallest possible: {smallest}). Arrays farther out: of the training arrays, from their "

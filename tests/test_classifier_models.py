@@ -365,7 +365,8 @@ def test_new_patients_come_before_all_else(with_new, found):
     assert told["in_short"][0].startswith("34 new patients, by ")
     assert "at a confidence of 90%: " in told["in_short"][0]
     assert "for patients of the training batches (CALGB, DFCI), no others" in told["in_short"][-1]
-    assert len(told["rows"]) == 20
+    assert len(told["rows"]) == len(told["models"]) == 20
+    assert told["models"][0].keys() == {"patient", *MODELS} - {MAJORITY}
     assert "(smallest possible: ALL 1/28, AML 1/12)" in " ".join(text.split())
     assert len(with_new["new_patients.png"]) > 10_000
     assert "new_patients" not in found

@@ -129,13 +129,24 @@ class Report:
         ]
 
     def add_new_patients(
-        self, in_short: list[str], rows: list[dict], note: str, reasons: dict[str, str]
+        self,
+        in_short: list[str],
+        rows: list[dict],
+        of_models: list[dict],
+        note: str,
+        reasons: dict[str, str],
     ) -> None:
         """Add what is said of patients whose class is not known: it comes before all else.
 
-        reasons: by patient.
+        rows, of_models: a row a patient, of the call and of what each model says; reasons: by
+        patient.
         """
-        self.record["new_patients"] = {"in_short": in_short, "rows": rows, "reasons": reasons}
+        self.record["new_patients"] = {
+            "in_short": in_short,
+            "rows": rows,
+            "models": of_models,
+            "reasons": reasons,
+        }
         self.new_patients = "\n".join(map(wrap, in_short))
         self.new_lines = [
             *under_line("New patients", "-"),
@@ -144,6 +155,8 @@ class Report:
             rows_to_text(rows),
             "",
             wrap(note),
+            "",
+            rows_to_text(of_models),
             "",
             *(wrap(f"{who}: {words}.") for who, words in reasons.items()),
             "",
