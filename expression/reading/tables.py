@@ -686,8 +686,9 @@ def _check_labelled(sheet: Sheet, layout: _Layout, where: str, options: ReadingO
             where,
             f"must give each patient of {sheet.path} a class",
             f"{shortlist(unlabelled)} have none",
-            "complete it, or leave them out: --drop NAME, or choose classes: --classes A B; patients "
-            "whose class is not known, in a file of their own: classifier_models.py --new FILE",
+            "complete it, or leave them out: --drop NAME, or choose classes: --classes A B; "
+            "patients whose class is not known, in a file of their own: classifier_models.py --new "
+            "FILE",
         )
 
 
