@@ -13,15 +13,15 @@ MIN_PATIENTS = 5  # of each class, to train on: one for every fold of a 5-fold c
 
 @dataclass(frozen=True)
 class ExpressionData:
-    """Checked and aligned expression data of two classes of patients.
+    """Checked and aligned expression data of two classes of patients or more.
 
     X_train, X_test : patients x genes, floats, C-contiguous
         Array intensities on the scale of the published arrays, or counts per million, or
         log-ratios, as `preprocessing.scale` says; indexed by patient, columns by accession.
         Patients and genes are in sorted order, the same genes in the same order in both. Without
         a test set, X_test and y_test have no rows.
-    y_train, y_test : ordered categorical of two classes, indexed like X
-        The positive class is the higher one: ``y.cat.codes`` is 1 for it, 0 for the other.
+    y_train, y_test : ordered categorical of the classes, indexed like X
+        Of two classes the positive one is the higher: ``y.cat.codes`` is 1 for it, 0 for the other.
     subtypes, batches, groups : text by patient of `X_all`, None where nothing is known
         What the sample sheet says besides; the names are those of its columns. Rows of one group
         are arrays of one person.
@@ -43,8 +43,8 @@ class ExpressionData:
     origin: tuple[str, ...] = ()  # sentences on what was read, and what was left out
 
     @property
-    def classes(self) -> tuple[str, str]:
-        """The two class names, (negative, positive)."""
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes in their order; of two, (negative, positive)."""
         return tuple(self.y_train.cat.categories)
 
     @property

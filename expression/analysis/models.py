@@ -29,7 +29,8 @@ from xgboost import XGBClassifier
 from expression.preprocessing import Preprocessing
 
 MAJORITY = "Majority class"  # the baseline of which only the accuracy tells anything
-QUICK = "Weighted voting"  # untuned, so that it can be repeated with hundreds of permuted labels
+QUICK = "Weighted voting"  # untuned, so that it can be repeated with hundreds of permuted labels;
+# where there are more than two classes, the first classifier without tuning: see `quick_model`
 ROUNDS = "model__n_estimators"  # of boosting
 
 MOST_ROTATED = 100  # patients: of more, the rotation takes longer than what it saves
@@ -48,15 +49,22 @@ class LogisticRegressionOfFewPatients(LogisticRegression):
     """
 
     def fit(self, X, y):
-        """Fit on X, patients x genes, and y, two classes; `coef_` are of the genes."""
+        """Fit on X, patients x genes, and y; `coef_` are of the genes, a row a class where there
+        are more than two."""
         patients, genes = X.shape
         if genes <= patients or patients > MOST_ROTATED:
             return super().fit(X, y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         genes_of_coordinates, coordinates = qr(X.T, mode="economic")
-        coefficients, intercept = fit_logistic(coordinates.T, codes, self.C)
-        self.coef_ = coefficients[np.newaxis] @ genes_of_coordinates.T
-        self.intercept_ = np.array([intercept])
+        if len(self.classes_) == 2:
+            coefficients, intercept = fit_logistic(coordinates.T, codes, self.C)
+            coefficients, intercepts = coefficients[np.newaxis], np.array([intercept])
+        else:
+            rotated = LogisticRegression(C=self.C, solver="newton-cg", tol=CONVERGED, max_iter=1_000)
+            rotated.fit(coordinates.T, codes)
+            coefficients, intercepts = rotated.coef_, rotated.intercept_
+        self.coef_ = coefficients @ genes_of_coordinates.T
+        self.intercept_ = intercepts
         self.n_features_in_ = genes
         return self
 
@@ -120,12 +128,21 @@ class WeightedVoting(ClassifierMixin, BaseEstimator):
         return np.column_stack([1 - share, share])
 
     def predict(self, X):
-        return self.classes_[predicts_positive(self.predict_proba(X)[:, 1]).astype(int)]
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
 
-def predicts_positive(probability):
-    """Return where the positive class is predicted, by its probability; a tie is negative."""
-    return probability > 0.5
+def models_of(P: pd.DataFrame) -> list[str]:
+    """Return the models of probabilities, whose columns are (model, class)."""
+    return list(P.columns.unique(0))
+
+
+def predict_classes(P: pd.DataFrame) -> pd.DataFrame:
+    """Return the class of largest probability, of equals the first, as codes: patients x models.
+
+    P has the columns (model, class), the classes in the order of their codes.
+    """
+    codes = {name: P[name].to_numpy().argmax(axis=1) for name in models_of(P)}
+    return pd.DataFrame(codes, P.index)
 
 
 class Importance(NamedTuple):
@@ -169,6 +186,7 @@ class Model(NamedTuple):
     baseline: bool = False
     values: str = "standardised"  # that reach the first step: see `Preprocessing.steps_to`
     votes: bool = False  # probabilities are shares of votes: |2p - 1| is a prediction strength
+    of_two: bool = False  # it tells two classes apart, no more
     search: dict | None = None  # other hyper-parameters while the grid is searched
     staged: bool = False  # one fit of the most boosting rounds of the grid scores all of them
 
@@ -252,12 +270,14 @@ MODELS = {
         steps=[("model", DecisionTreeClassifier(max_depth=1))],
         values="filtered",
         baseline=True,
+        of_two=True,
     ),
     "Weighted voting": Model(
         steps=[("model", WeightedVoting())],
         values="filtered",
         baseline=True,
         votes=True,
+        of_two=True,
     ),
 }
 
@@ -273,22 +293,37 @@ def classifier_names() -> list[str]:
     return [name for name, model in MODELS.items() if not model.baseline]
 
 
-def build_models(preprocessing: Preprocessing, seed: int) -> dict[str, Unfitted]:
-    """Return all models for one data set, by name."""
-    return {name: Unfitted(model, preprocessing, seed) for name, model in MODELS.items()}
+def build_models(preprocessing: Preprocessing, seed: int, classes: int = 2) -> dict[str, Unfitted]:
+    """Return all models for one data set of so many classes, by name."""
+    return {
+        name: Unfitted(model, preprocessing, seed)
+        for name, model in MODELS.items()
+        if classes == 2 or not model.of_two
+    }
+
+
+def quick_model(models: dict[str, Unfitted]) -> dict[str, Unfitted]:
+    """Return one of the models, untuned, to be repeated with hundreds of permuted labels."""
+    if QUICK in models:
+        return {QUICK: models[QUICK]}
+    [name, *_] = classifier_names()
+    untuned = models[name].model._replace(baseline=True)
+    return {f"{name} (not tuned)": models[name]._replace(model=untuned)}
 
 
 def gene_importance(importance: Importance, pipeline: Pipeline, genes: pd.Index) -> pd.Series:
     """Return the absolute importance of every gene in a fitted pipeline, 0 where it is not used.
 
-    `genes` are the columns the pipeline was fitted on.
+    `genes` are the columns the pipeline was fitted on. Of several numbers a gene, one a class, it
+    is their Euclidean norm.
     """
     columns = np.arange(len(genes))
     for step in pipeline[:-1]:
         if isinstance(step, SelectorMixin):
             columns = columns[step.get_support()]
     values = np.zeros(len(genes))
-    values[columns] = np.abs(np.ravel(getattr(pipeline[-1], importance.attribute)))
+    of_classes = np.atleast_2d(getattr(pipeline[-1], importance.attribute))
+    values[columns] = np.linalg.norm(of_classes, axis=0)
     return pd.Series(values, genes)
 
 

@@ -3,14 +3,14 @@
 Tuning is the grid search of scikit-learn's `GridSearchCV`, but what models or grid points share is
 computed once a fold: filter, logarithm and standardisation; selected genes; rounds of boosting.
 
-X is patients x genes, in intensities or counts per million; y is 0 and 1 (the positive class);
-groups names the person of every row of X, or is None (see splits.py).
+X is patients x genes, in intensities or counts per million; y holds classes, ordered categories,
+or their codes from 0; probabilities have the columns (model, class); groups names the person of every row of X, or is None (see splits.py).
 Models are fitted on arrays: scikit-learn checks a DataFrame column by column, which takes longer
 than a fit.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -55,7 +55,7 @@ class Fold(NamedTuple):
 def fit_models(
     models: dict[str, Unfitted],
     X: pd.DataFrame,
-    y: Iterable[int],
+    y: pd.Series,
     groups: pd.Series | None = None,
     repeats: int = 1,
 ) -> dict[str, Fitted]:
@@ -64,7 +64,7 @@ def fit_models(
     repeats: partitions of the patients into folds, to tune on their mean.
     """
     values = X.to_numpy()
-    codes = np.asarray(y)
+    codes = y.cat.codes.to_numpy()
     people = people_of(X.index, groups)
     tasks = [
         ({name: unfitted}, values, codes, people, repeats) for name, unfitted in models.items()
@@ -195,9 +195,16 @@ def score_grid(unfitted: Unfitted, fold: Fold) -> list[float]:
         if fit_key not in classifiers:
             classifiers[fit_key] = clone(classifier).set_params(**of_classifier).fit(Z, fold.y)
         rounds = {"iteration_range": (0, point[ROUNDS])} if model.staged else {}
-        p = positive_probability(classifiers[fit_key], Z_held_out, **rounds)
-        scores.append(np.mean((p - fold.y_held_out) ** 2))
+        p = class_probabilities(classifiers[fit_key], Z_held_out, **rounds)
+        scores.append(brier_score(fold.y_held_out, p))
     return scores
+
+
+def brier_score(y: np.ndarray, p: np.ndarray) -> float:
+    """Return the mean over patients of half the squared distance to their class; p: patients x
+    classes. Of two classes, the mean squared error of the probability of either."""
+    truth = np.eye(p.shape[1])[y]
+    return float(np.mean(np.square(p - truth).sum(axis=1) / 2))
 
 
 def split_parameters(point: dict) -> tuple[dict, dict]:
@@ -235,33 +242,41 @@ def tuning_table(fitted: dict[str, Fitted]) -> pd.DataFrame:
 # --- predicting ----------------------------------------------------------------------------------
 
 
-def predict(fitted: dict[str, Fitted], X: pd.DataFrame) -> pd.DataFrame:
-    """Return the probability of the positive class under fitted models, patients x models."""
+def predict(fitted: dict[str, Fitted], X: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    """Return the probabilities under fitted models, patients x (model, class)."""
     values = X.to_numpy()
-    columns = {name: positive_probability(f.pipeline, values) for name, f in fitted.items()}
-    return pd.DataFrame(columns, X.index)
+    P = {name: class_probabilities(f.pipeline, values) for name, f in fitted.items()}
+    columns = pd.MultiIndex.from_product([P, classes], names=["model", "class"])
+    return pd.DataFrame(np.hstack(list(P.values())), X.index, columns)
 
 
-def positive_probability(model: BaseEstimator, X: np.ndarray, **options) -> np.ndarray:
-    """Return the probability of the positive class, the last one, as float64."""
-    return model.predict_proba(X, **options)[:, 1].astype(float)
+def class_probabilities(model: BaseEstimator, X: np.ndarray, **options) -> np.ndarray:
+    """Return the probabilities of the classes, patients x classes, as float64.
+
+    Of two the first is what the other leaves, so that one number says all.
+    """
+    p = model.predict_proba(X, **options).astype(float)
+    if p.shape[1] == 2:
+        p[:, 0] = 1 - p[:, 1]
+    return p
 
 
 def predict_held_out(
     models: dict[str, Unfitted],
     X: pd.DataFrame,
-    y: Iterable[int],
+    y: pd.Series,
     splits: list,
     label: str,
     groups: pd.Series | None = None,
 ) -> pd.DataFrame:
-    """Return the probabilities for the test part of every split, (split, patient) x models.
+    """Return the probabilities for the test part of every split, (split, patient) x (model, class).
 
     `splits` are (train, test) positions in X. Whatever a model tunes or learns, it learns anew from
     the training part of the split, under a random state of the split's own, so that no mean over
     splits depends on one state.
     """
-    codes = np.asarray(y)
+    codes = y.cat.codes.to_numpy()
+    classes = list(y.cat.categories)
     people = people_of(X.index, groups)
     rng = np.random.default_rng(common_seed(models))
     tasks = []
@@ -269,12 +284,12 @@ def predict_held_out(
         rng.integers(2**31, size=len(splits)).tolist(), splits, strict=True
     ):
         own_models = {name: unfitted._replace(seed=seed) for name, unfitted in models.items()}
-        tasks.append((own_models, X, codes, people, train, test))
+        tasks.append((own_models, X, codes, classes, people, train, test))
     parts = run_parallel(_fit_and_predict, tasks, label)
     return pd.concat(dict(enumerate(parts)), names=["split", "patient"])
 
 
-def _fit_and_predict(models, X, y, people, train, test) -> pd.DataFrame:
+def _fit_and_predict(models, X, y, classes, people, train, test) -> pd.DataFrame:
     groups = None if people is None else people[train]
     fitted = tune_and_fit(models, X.to_numpy()[train], y[train], groups)
-    return predict(fitted, X.iloc[test])
+    return predict(fitted, X.iloc[test], classes)

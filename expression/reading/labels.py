@@ -349,7 +349,7 @@ def _named_column(sheet: Sheet, among: Collection[int], name: str) -> int:
 def possible_classes(sheet: Sheet, among: Collection[int], options: ReadingOptions) -> list[int]:
     """Return the columns of few different texts, or of two different numbers.
 
-    Where the user chose two classes, those that have both.
+    Where the user chose classes, those that have them all.
     """
     if not options.classes:
         return _columns_of_few(sheet, among)
@@ -364,7 +364,7 @@ def _columns_of_few(sheet: Sheet, among: Collection[int]) -> list[int]:
 
 
 def check_spelling(sheet: Sheet, among: Collection[int], options: ReadingOptions) -> None:
-    """Raise when columns may hold classes, but none the two that the user chose."""
+    """Raise when columns may hold classes, but none those that the user chose."""
     few = sheet.text.keys() & set(_columns_of_few(sheet, among))
     entries = {sheet.header[j]: set(sheet.text[j]) - MISSING for j in sorted(few)}
     if not entries:
@@ -373,7 +373,7 @@ def check_spelling(sheet: Sheet, among: Collection[int], options: ReadingOptions
     columns = [f"column {name!r} has {shortlist(entries[name])}" for name in (alike or entries)]
     raise refusal(
         "--classes",
-        f"must be two entries of one column of {sheet.path}",
+        f"must be entries of one column of {sheet.path}",
         f"found {' and '.join(sorted(options.classes))}, but {', '.join(columns[:3])}",
         "write them as the file does, or name their column with --class-column NAME",
     )
@@ -421,25 +421,40 @@ def join_classes(sources: list[Source]) -> dict[str, str]:
 def order_classes(
     counts: list[Counter], where: str, positive: str | None, who: str = "patients"
 ) -> tuple[list[str], str]:
-    """Return the two classes, the positive one last, and why it is that one.
+    """Return the classes in their order, and a sentence on it.
 
-    `counts`: patients (or people, `who`) by class, of the training and the test file; `where`: the
-    files.
+    Of two, the positive one is the last; more are ordered by their names. `counts`: patients (or
+    people, `who`) by class, of the training and the test file; `where`: the files.
     """
-    names = sorted(set().union(*counts))
-    if len(names) != 2:
-        found = f"found {len(names)}: {shortlist(names)}"
-        advice = "choose two with --classes A B"
-        raise refusal(where, "patients must be of two classes", found, advice)
+    names = sorted(set().union(*counts), key=_as_listed)
+    if len(names) < 2:
+        found = f"found {shortlist(names) or 'none'}"
+        advice = "add patients of another, or see --class-column"
+        raise refusal(where, "patients must be of two classes or more", found, advice)
 
-    chosen, why = _choose_positive(names, counts[0], positive)
     for count, least, part in zip(counts, (MIN_PATIENTS, 1), ("training", "test"), strict=False):
         for name in names:
             if count[name] < least:
                 rule = f"must hold at least {least} {part} {who} of each class"
-                raise refusal(where, rule, f"found {count[name]} of {name}", "add patients of it")
-    [negative] = set(names) - {chosen}
-    return [negative, chosen], why
+                advice = "add patients of it"
+                if len(names) > 2:
+                    advice += ", or leave it out: --classes with the others"
+                raise refusal(where, rule, f"found {count[name]} of {name}", advice)
+
+    if len(names) == 2:
+        chosen, why = _choose_positive(names, counts[0], positive)
+        [other] = set(names) - {chosen}
+        return [other, chosen], f"The positive class: {chosen}, {why}."
+    if positive is not None:
+        found = f"found {len(names)}: {shortlist(names)}"
+        raise refusal("--positive-class", "must be of two classes", found, "leave it out")
+    return names, f"The {len(names)} classes are in the order of their names."
+
+
+def _as_listed(name: str) -> tuple:
+    """Return what sorts names: numbers by size, before all others."""
+    value = number(name)
+    return (math.isnan(value), 0 if math.isnan(value) else value, name)
 
 
 def _choose_positive(names: list[str], training: Counter, chosen: str | None) -> tuple[str, str]:

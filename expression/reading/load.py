@@ -1,4 +1,4 @@
-"""Load two-class expression data: files in, checked and aligned data out.
+"""Load expression data of classes of patients: files in, checked and aligned data out.
 
 Every script starts here. Tables are joined by identifier only (patient and accession), never by
 position, and whatever cannot be trusted ends in a `DataError` that says what to do about it.
@@ -125,7 +125,7 @@ def load_expression_data(
     genes, gene_note = checks.find_common_genes(of_all, common_genes, incomplete)
     checks.check_arrays(of_all, scale, log_base)
     checks.check_log_base(tables, scale, log_base)
-    order, why = _order_classes(cohort, positive_class)
+    order, order_note = _order_classes(cohort, positive_class)
     checks.check_totals(train, tables[0].values, options.keep)
 
     companions = _Companions()
@@ -182,7 +182,7 @@ def load_expression_data(
         preprocessing=preprocessing,
         origin=(
             *cohort.notes,
-            f"The positive class: {order[1]}, {why}.",
+            order_note,
             f"Values: {reading.in_words}; genes from {in_file[0]} to {in_file[-1]}.",
             *missing_note,
             *gene_note,
@@ -221,7 +221,7 @@ def _check_folder_is_complete(
 
 
 def _order_classes(cohort: Cohort, positive: str | None) -> tuple[list[str], str]:
-    """Return the two classes, the positive one last, and why it is that one.
+    """Return the classes in their order, and a sentence on it.
 
     Where the person of each array is known, people count, not arrays.
     """

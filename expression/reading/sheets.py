@@ -204,7 +204,7 @@ class ReadingOptions(NamedTuple):
     batch_column: str | None = None
     group_column: str | None = None
     subtype_column: str | None = None
-    classes: Collection[str] = ()  # two of several
+    classes: Collection[str] = ()  # some of several
     drop: Collection[str] = ()  # columns and rows that are left out; * stands for anything
     keep: Collection[str] = ()  # genes, though their names look otherwise
     duplicates: str = "refuse"  # or what of each patient stands for a gene: mean, max, first

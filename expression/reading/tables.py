@@ -141,7 +141,7 @@ def read_cohort(
 
     classes = join_classes(sources[::-1])
     if options.classes:
-        tables = _choose_two_classes(tables, classes, options)
+        tables = _choose_classes(tables, classes, options)
     _check_patients(tables, classes, where)
 
     of_files = [source.columns for source in sources]
@@ -242,18 +242,18 @@ def _join_columns(
     return joined, notes
 
 
-def _choose_two_classes(
+def _choose_classes(
     tables: list[Table], classes: dict[str, str], options: ReadingOptions
 ) -> list[Table]:
-    """Return the tables with the patients of the two classes that the user chose."""
+    """Return the tables with the patients of the classes that the user chose."""
     chosen = set(options.classes)
     known = set(classes.values()) - MISSING
-    if len(chosen) != 2 or not chosen <= known:
+    if len(chosen) < 2 or not chosen <= known:
         raise refusal(
             "--classes",
-            f"must be two of {shortlist(known, 20)}",
+            f"must be two or more of {shortlist(known, 20)}",
             f"found {shortlist(options.classes)}",
-            "choose two of them",
+            "choose among them",
         )
     kept = {patient for patient, name in classes.items() if name in chosen}
     return [
@@ -686,8 +686,9 @@ def _check_labelled(sheet: Sheet, layout: _Layout, where: str, options: ReadingO
             where,
             f"must give each patient of {sheet.path} a class",
             f"{shortlist(unlabelled)} have none",
-            "complete it, or leave them out: --drop NAME, or two classes: --classes A B; patients "
-            "whose class is not known, in a file of their own: classifier_models.py --new FILE",
+            "complete it, or leave them out: --drop NAME, or choose classes: --classes A B; "
+            "patients whose class is not known, in a file of their own: classifier_models.py --new "
+            "FILE",
         )
 
 

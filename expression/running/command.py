@@ -203,15 +203,15 @@ def _add_own_data_options(parser: ScriptParser) -> None:
     )
     add(
         "--classes",
-        nargs=2,
+        nargs="+",
         metavar="NAME",
-        help="the two classes to take of several, with their patients alone",
+        help="the classes to take of several, with their patients alone",
     )
     add(
         "--positive-class",
         metavar="NAME",
-        help="the class to call positive (default: AML, else the rarer one in training; of equals "
-        "1 rather than 0, and not what is called normal, control, healthy, ...)",
+        help="of two classes, the one to call positive (default: AML, else the rarer one in "
+        "training; of equals 1 rather than 0, and not what is called normal, control, ...)",
     )
     add(
         "--common-genes",

@@ -80,10 +80,10 @@ def test_two_of_several_classes_and_their_patients_alone(small, tmp_path):
     found = load(tmp_path, tables, classes=["ALL", "AML"])
     pd.testing.assert_frame_equal(found.X_train, small.X_train.drop(index=[1, 2]))
     pd.testing.assert_frame_equal(found.X_test, small.X_test.drop(index=26))
-    with refused("--classes: must be two of ALL, AML, CML - found ALL, KKL"):
+    with refused("--classes: must be two or more of ALL, AML, CML - found ALL, KKL"):
         load(tmp_path, tables, classes=["ALL", "KKL"])
     table = tidy(TRAIN_PATIENTS, classes=CLASSES | {"1": "CML", "2": ""})
-    with refused("--classes: must be two of ALL, AML, CML - found ALL, KKL"):
+    with refused("--classes: must be two or more of ALL, AML, CML - found ALL, KKL"):
         load_expression_data(train=write(tmp_path, "table", table), classes=["ALL", "KKL"])
     found = load_expression_data(train=tmp_path / "table", classes=["ALL", "AML"])
     assert list(found.X_train.index) == list(range(3, 17))
@@ -129,8 +129,10 @@ def test_of_equals_the_positive_class_is_not_the_one_to_compare_with(positive, n
     # of unequals the rarer, and the choice of the user always
     for rarer, other in ((positive, negative), (negative, positive)):
         found, why = order_classes([Counter({rarer: 8, other: 9})], "labels", None)
-        assert (found[1], why) == (rarer, "the rarer in training (see --positive-class)")
-    assert order_classes(counts, "labels", negative) == ([positive, negative], "as chosen")
+        assert found[1] == rarer
+        assert why == f"The positive class: {rarer}, the rarer in training (see --positive-class)."
+    chosen = f"The positive class: {negative}, as chosen."
+    assert order_classes(counts, "labels", negative) == ([positive, negative], chosen)
 
 
 @pytest.mark.parametrize("names", [("a", "b"), ("normal", "benign"), ("abnormal", "controlled")])
@@ -159,7 +161,7 @@ def test_misspelt_classes_are_said_to_be_others_and_which_there_are(small, tmp_p
     rows = [[*row, "AB"[i % 3 == 0]] for i, row in enumerate(LABEL_ROWS)]
     rows[0] = ["patient", "kind", "site"]
     message = (
-        "--classes: must be two entries of one column of .*actual.csv - found {}, but {}; write "
+        "--classes: must be entries of one column of .*actual.csv - found {}, but {}; write "
         "them as the file does, or name their column with --class-column NAME"
     )
     both_columns = "column 'kind' has ALL, AML, column 'site' has A, B"
@@ -167,7 +169,7 @@ def test_misspelt_classes_are_said_to_be_others_and_which_there_are(small, tmp_p
         load(tmp_path, {LABELS: rows}, classes=["Aml", "All"])
     with refused(message.format("AML and Al", "column 'kind' has ALL, AML")):
         load(tmp_path, {LABELS: rows}, classes=["Al", "AML"])
-    with refused("--classes: must be two of ALL, AML - found AML, Al; choose"):
+    with refused("--classes: must be two or more of ALL, AML - found AML, Al; choose"):
         load(tmp_path, {LABELS: rows}, classes=["Al", "AML"], class_column="kind")
     assert_same(load(tmp_path, {LABELS: rows}, classes=["ALL", "AML"]), small)
 
@@ -241,3 +243,42 @@ def test_annotation_in_a_table_of_three_columns_needs_both_headers(tmp_path):
     path = write(tmp_path, "symbols.csv", [["probe", "symbol", "note"], ["g", "TP53", "x"]])
     with refused("symbols.csv: must have the columns accession and symbol - found note, probe, sy"):
         read_annotation(path, {"accession"}, {"symbol"})
+
+
+# --- more than two classes ------------------------------------------------------------------------
+
+
+def test_more_classes_than_two_are_in_the_order_of_their_names():
+    counts = [Counter({"T": 9, "B": 5, "AML": 7}), Counter({"T": 1, "B": 1, "AML": 1})]
+    found, note = order_classes(counts, "labels", None)
+    assert (found, note) == (["AML", "B", "T"], "The 3 classes are in the order of their names.")
+    numbers = [Counter(dict.fromkeys(["10", "9", "x", "1.5"], 5))]
+    assert order_classes(numbers, "labels", None)[0] == ["1.5", "9", "10", "x"]
+    with refused("--positive-class: must be of two classes - found 3: AML, B, T; leave it out"):
+        order_classes(counts, "labels", "AML")
+
+
+def three_classes(few=()):
+    """The small cohort's classes, half of ALL as T; `few`: patients of a fourth."""
+    classes = {p: "T" if c == "ALL" and int(p) % 2 else c for p, c in CLASSES.items()}
+    return annotation(classes | dict.fromkeys(few, "CML"))
+
+
+def test_any_number_of_classes_is_read(tmp_path, small):
+    found = load(tmp_path, {LABELS: three_classes()})
+    assert found.classes == ("ALL", "AML", "T")
+    assert "The 3 classes are in the order of their names." in found.origin
+    pd.testing.assert_frame_equal(found.X_train, small.X_train)
+    assert found.y_train.cat.codes.max() == 2
+    two = load(tmp_path, {LABELS: three_classes()}, classes=["T", "AML"])
+    assert two.classes == ("T", "AML")
+
+
+def test_a_class_of_too_few_patients_is_left_out_as_the_message_says(tmp_path):
+    tables = {LABELS: three_classes(few=["2", "17"])}
+    message = "at least 5 training patients of each class - found 1 of CML; .*or leave it out: --cl"
+    with refused(message):
+        load(tmp_path, tables)
+    found = load(tmp_path, tables, classes=["ALL", "AML", "T"])
+    assert found.classes == ("ALL", "AML", "T")
+    assert 2 not in found.X_train.index
