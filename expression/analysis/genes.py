@@ -2,8 +2,8 @@
 
 References: Lundberg et al. (2020), Nature Machine Intelligence 2:56 (SHAP for trees); Golub et al.
 (1999), Science 286:531 (signal-to-noise); Welch (1951), Biometrika 38:330 (F of several means);
-Benjamini & Hochberg (1995), JRSS B 57:289; Westfall & Young (1993), Resampling-based multiple
-testing (step-down maxT).
+Benjamini & Hochberg (1995), JRSS B 57:289; Storey & Tibshirani (2003), PNAS 100:9440 (permutations
+of all genes); Westfall & Young (1993), Resampling-based multiple testing (step-down maxT).
 """
 
 import warnings
@@ -22,8 +22,8 @@ from expression.data import ExpressionData
 
 MAX_BACKGROUND = 100  # patients that SHAP values are against
 MAX_EXPLAINED = 200  # patients that have SHAP values
-MAX_T_PERMUTATIONS = 1_000
-AT_ONCE = 50  # permutations, whose statistics fit into memory whatever the number of classes
+PERMUTATIONS = 1_000  # of the classes, for the tests of single genes
+AT_ONCE = 20  # of them, whose statistics fit into memory whatever the number of classes
 MAX_EXACT = 2_500  # pairs of a patient of a class and another one, for an exact Mann-Whitney test
 
 
@@ -174,12 +174,11 @@ def auc_of_class_within(
     return auc
 
 
-def welch_f(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return Welch's F of every gene for many vectors of classes, and its degrees of freedom.
+def welch_statistics(X: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the root of Welch's F of every gene for many vectors of classes.
 
-    X is patients x genes, y vectors x patients of whole numbers; the results are vectors x genes,
-    of the degrees of freedom the second ones: the first are the number of classes but one. F lets
-    each class have its own variance; of two classes it is the square of Welch's t.
+    X is patients x genes, y vectors x patients of whole numbers, the statistics vectors x genes. F
+    lets each class have its own variance; of two classes the root is Welch's t without its sign.
     """
     codes = np.unique(y)
     members = (y == codes[:, np.newaxis, np.newaxis]).astype(float)  # classes x vectors x patients
@@ -190,43 +189,62 @@ def welch_f(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # A class in which a gene is the same everywhere outweighs others, but not infinitely
     weight = 1 / np.maximum(squared_error, 1e-12 * X.var(axis=0))
 
-    further = len(codes) - 1
     share = weight / weight.sum(axis=0)
     common_mean = (share * mean).sum(axis=0)
-    between = (weight * (mean - common_mean) ** 2).sum(axis=0) / further
-    correction = ((1 - share) ** 2 / (n - 1)).sum(axis=0) / (len(codes) ** 2 - 1)
-    return between / (1 + 2 * (further - 1) * correction), 1 / (3 * correction)
+    between = (weight * (mean - common_mean) ** 2).sum(axis=0) / (len(codes) - 1)
+    imbalance = ((1 - share) ** 2 / (n - 1)).sum(axis=0)
+    return np.sqrt(between / (1 + 2 * (len(codes) - 2) / (len(codes) ** 2 - 1) * imbalance))
 
 
-def welch_table(expression: pd.DataFrame, y: pd.Series) -> pd.DataFrame:
-    """Return Welch's test of each gene between the classes of the patients of y: F, its p-value and
-    Benjamini & Hochberg's q."""
-    codes = y.cat.codes.to_numpy()
-    (statistic,), (degrees_of_freedom,) = welch_f(
-        expression.loc[y.index].to_numpy(), codes[np.newaxis]
-    )
-    p = stats.f.sf(statistic, len(y.cat.categories) - 1, degrees_of_freedom)
-    q = stats.false_discovery_control(p)
-    return pd.DataFrame({"welch_f": statistic, "welch_p": p, "welch_q": q}, expression.columns)
-
-
-def max_t_p(X: np.ndarray, y: np.ndarray, permutations: int, seed: int) -> np.ndarray:
-    """Return each gene's p-value adjusted for all genes: Westfall & Young's step-down maxT.
-
-    It bounds the probability of any false finding, whatever the correlation of the genes, where it
-    and the spread are the same in all classes. X is patients x genes, y the classes as whole
-    numbers.
-    """
+def permuted_statistics(X: np.ndarray, y: np.ndarray, permutations: int, seed: int) -> np.ndarray:
+    """Return the same for y, patients, and as many permutations of it, in rows after the first."""
     labels = np.tile(np.asarray(y, dtype=float), (1 + permutations, 1))
     labels[1:] = np.random.default_rng(seed).permuted(labels[1:], axis=1)
     starts = range(0, len(labels), AT_ONCE)
-    size = np.sqrt(np.vstack([welch_f(X, labels[i : i + AT_ONCE])[0] for i in starts]))
+    return np.vstack([welch_statistics(X, labels[i : i + AT_ONCE]) for i in starts])
+
+
+def pooled_p(size: np.ndarray) -> np.ndarray:
+    """Return each gene's p-value among the statistics of all genes with permuted classes.
+
+    `size` is (true classes, then permuted ones) x genes. Unlike F's own distribution it holds for
+    many classes of few patients, of which more would seem to differ.
+    """
+    permuted = np.sort(size[1:], axis=None)
+    as_large = len(permuted) - np.searchsorted(permuted, size[0] - 1e-9)
+    return (1 + as_large) / (1 + len(permuted))
+
+
+def max_t_p(size: np.ndarray) -> np.ndarray:
+    """Return each gene's p-value adjusted for all genes: Westfall & Young's step-down maxT.
+
+    It bounds the probability of any false finding, whatever the correlation of the genes, where it
+    and the spread are the same in all classes. `size` is (true classes, then permuted ones) x
+    genes.
+    """
     order = np.argsort(size[0], kind="stable")
     largest_so_far = np.maximum.accumulate(size[:, order], axis=1)
     p = (largest_so_far >= size[0, order] - 1e-9).mean(axis=0)
     adjusted = np.empty(len(p))
     adjusted[order] = np.maximum.accumulate(p[::-1])[::-1]
     return adjusted
+
+
+def class_tests(expression: pd.DataFrame, y: pd.Series, seed: int) -> pd.DataFrame:
+    """Return whether each gene differs between any of the classes of the patients of y.
+
+    Welch's t of two classes, above 0 for genes higher in the positive one; else his F.
+    """
+    values = expression.loc[y.index].to_numpy()
+    size = permuted_statistics(values, y.cat.codes.to_numpy(), PERMUTATIONS, seed)
+    if len(y.cat.categories) == 2:
+        positive, negative = split_class(expression, y, y.cat.categories[1])
+        welch = stats.ttest_ind(positive, negative, equal_var=False)
+        tests = {"welch_t": welch.statistic, "welch_p": welch.pvalue}
+    else:
+        tests = {"welch_f": size[0] ** 2, "welch_p": pooled_p(size)}
+    tests["welch_q"] = stats.false_discovery_control(tests["welch_p"])
+    return pd.DataFrame(tests | {"max_t_p": max_t_p(size)}, expression.columns)
 
 
 def gene_table(data: ExpressionData, people: People, frequency, seed: int) -> pd.DataFrame:
@@ -241,13 +259,8 @@ def gene_table(data: ExpressionData, people: People, frequency, seed: int) -> pd
     genes = expression.columns
     higher_in = class_higher_in(expression, y)
     compared = higher_in
-    welch = welch_table(expression, y)
-    if len(data.classes) == 2:  # where the sign says in which class a gene is higher
+    if len(data.classes) == 2:  # where the sign says in which one a gene is higher
         compared = pd.Series(data.classes[1], genes)
-        sign = np.where(higher_in == data.classes[1], 1, -1)
-        welch["welch_f"] = np.sqrt(welch["welch_f"]) * sign
-        welch = welch.rename(columns={"welch_f": "welch_t"})
-
     table = pd.DataFrame(
         {
             "gene": data.gene_names[genes],
@@ -259,10 +272,7 @@ def gene_table(data: ExpressionData, people: People, frequency, seed: int) -> pd
     )
     table = table.join(class_difference(expression, log2, y, compared))
     table["auc"] = auc_of_class(expression, y, higher_in)["auc"]
-    table = table.join(welch)
-    codes = y.cat.codes.to_numpy()
-    values = expression.loc[y.index].to_numpy()
-    table["max_t_p"] = max_t_p(values, codes, MAX_T_PERMUTATIONS, seed)
+    table = table.join(class_tests(expression, y, seed))
     if len(y_test):
         in_test = class_difference(expression, log2, y_test, compared)
         in_test = in_test.join(auc_of_class(expression, y_test, higher_in))
