@@ -1,10 +1,10 @@
 """The figures of Q2: what the models use, how often genes are selected, and how they look."""
 
 import math
+from collections.abc import Collection
 from functools import partial
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from scipy.cluster.hierarchy import linkage
 
@@ -16,38 +16,99 @@ from expression.running import style
 N_PANEL = 10  # genes of a panel that shows one model
 N_TOP = 8  # genes with a panel of their own
 MAX_DOTS = 200  # patients
-LEGEND_COLUMNS = 5  # over the heatmap
+MAX_BESIDE = 6  # classes, of which four panels stand beside each other
+MAX_LEGEND = 24  # letters of a name in a legend
+LEGEND_COLUMNS = 5
+HANDLE_INCHES = 0.5  # of a colour in a legend, with the space around it
+LETTER_INCHES = 0.075
 FOLLOWS_BATCH = "†"  # beside the name of a gene
 # Of batches: Paul Tol's muted colours without those that could be of a class or a set
 BATCH_COLORS = ("#DDCC77", "#882255", "#44AA99", "#117733", "#AA4499", "#999933")
 OTHER_BATCHES = "#FFFFFF"
+NO_CLASS = "0.6"  # where a gene pushes towards none
 
 
 def draw_importances(models: dict[str, pd.DataFrame], data: ExpressionData) -> plt.Figure:
-    """Draw each model's first genes by its own importance; coefficients with their sign."""
+    """Draw each model's first genes by its own importance; coefficients of two classes with their
+    sign."""
     figure, axes = style.panel_grid(len(models), columns=2, height=2.4)
-    negative, positive = style.class_palette(data).values()
+    palette = style.class_palette(data)
+    of_two = len(palette) == 2
     for ax, (name, table) in zip(axes, models.items(), strict=True):
         first = table[table["rank"].notna()].nsmallest(N_PANEL, "rank")
         importance = MODELS[name].importance
-        sizes = first["importance"] * (first["direction"] if importance.signed else 1)
-        colors = np.where(first["direction"] > 0, positive, negative)
+        sizes, label = first["importance"], importance.label
+        if importance.signed and of_two:
+            sizes = sizes.where(first["direction"] == data.classes[1], -sizes)
+        elif importance.signed:
+            label = f"{label}, norm over the classes"
+        colors = first["direction"].map(palette).fillna(NO_CLASS)
         style.draw_bars(ax, sizes, colors, data.gene_names[first.index], N_PANEL)
-        ax.set(title=name, xlabel=importance.label)
-    towards = {f"towards {label}": color for label, color in style.class_palette(data).items()}
-    figure.legend(
-        handles=style.color_handles(towards),
-        title="Higher expression pushes",
-        loc="outside lower center",
-        ncols=2,
-    )
+        ax.set(title=name, xlabel=label)
+    towards = {f"towards {label}": color for label, color in palette.items()}
+    draw_legend(figure, towards, title="Higher expression pushes")
     figure.suptitle(
         f"The genes each model uses most, {len(data.X_train)} training {patient_word(data)}s"
     )
     return figure
 
 
+def draw_legend(figure: plt.Figure, palette: dict[str, str], **options) -> None:
+    """Explain colours under the panels of a figure."""
+    figure.legend(
+        handles=style.color_handles(one_line_names(palette)),
+        loc="outside lower center",
+        ncols=legend_columns(palette),
+        **options,
+    )
+
+
+def one_line_names(palette: dict[str, str]) -> dict[str, str]:
+    """Return a palette whose names have one line of a legend."""
+    return {style.shorten(name, MAX_LEGEND): color for name, color in palette.items()}
+
+
+def legend_columns(names: Collection[str]) -> int:
+    """Return in how many columns a legend of these names is as wide as the page."""
+    longest = min(MAX_LEGEND, max(map(len, names)))
+    room = int(style.PAGE_WIDTH / (HANDLE_INCHES + LETTER_INCHES * longest))
+    return min(len(names), room, LEGEND_COLUMNS)
+
+
 def draw_shap_summary(
+    explanations: dict[str, pd.DataFrame], data: ExpressionData, expression: pd.DataFrame
+) -> plt.Figure:
+    """Draw each model's first genes by their SHAP values: a dot a patient towards the positive of
+    two classes, of more the mean size towards each.
+
+    explanations: patients x (class, gene), by model.
+    """
+    if len(data.classes) > 2:
+        return draw_shap_sizes(explanations, data)
+    return draw_shap_dots(explanations, data, expression)
+
+
+def draw_shap_sizes(explanations: dict[str, pd.DataFrame], data: ExpressionData) -> plt.Figure:
+    """Draw the mean size of each model's SHAP values, classes behind each other, as shap's own
+    bars are."""
+    figure, axes = style.panel_grid(len(explanations), columns=2, height=2.7)
+    palette = style.class_palette(data)
+    for ax, (name, values) in zip(axes, explanations.items(), strict=True):
+        sizes = values.abs().mean().unstack("class")
+        of_all_classes = sizes.sum(axis="columns")
+        first = of_all_classes[of_all_classes > 0].nlargest(N_PANEL).index
+        drawn = pd.Series(0.0, first)
+        for label, color in palette.items():
+            size = sizes.loc[first, label]
+            style.draw_bars(ax, size, color, data.gene_names[first], N_PANEL, left=drawn)
+            drawn += size
+        ax.set(title=name, xlabel=f"mean |SHAP value| ({MODELS[name].importance.shap_unit})")
+    draw_legend(figure, palette, title="Moves the output for")
+    figure.suptitle(f"What moves each model's output, {explained_patients(explanations, data)}")
+    return figure
+
+
+def draw_shap_dots(
     explanations: dict[str, pd.DataFrame], data: ExpressionData, expression: pd.DataFrame
 ) -> plt.Figure:
     """Draw each model's first genes by the SHAP values of the patients: not shap's own beeswarm,
@@ -56,7 +117,8 @@ def draw_shap_summary(
     in_training = expression.loc[data.X_train.index]
     z = (in_training - in_training.mean()) / in_training.std()
     color = plt.cm.ScalarMappable(plt.Normalize(-2, 2), "coolwarm")
-    for ax, (name, values) in zip(axes, explanations.items(), strict=True):
+    for ax, (name, by_class) in zip(axes, explanations.items(), strict=True):
+        values = by_class[data.classes[1]]
         mean_size = values.abs().mean()
         first = mean_size[mean_size > 0].nlargest(N_PANEL).index
         draw_shap_values(ax, values[first], z[first], data.gene_names[first], color)
@@ -74,10 +136,15 @@ def draw_shap_summary(
         shrink=0.6,
         aspect=50,
     )
-    n_explained = len(next(iter(explanations.values())))
-    patients = f"{n_explained} training {patient_word(data)}s"
+    patients = explained_patients(explanations, data)
     figure.suptitle(f"What moves each model's output, {patients} (equal ones overlap)")
     return figure
+
+
+def explained_patients(explanations: dict[str, pd.DataFrame], data: ExpressionData) -> str:
+    """Return how many patients have SHAP values."""
+    n_explained = len(next(iter(explanations.values())))
+    return f"{n_explained} training {patient_word(data)}s"
 
 
 def draw_shap_values(
@@ -168,20 +235,20 @@ def draw_heatmap(
     genes = leading.iloc[rows]
     name_heatmap(grid.ax_heatmap, genes, z.columns.map(str)[columns], patient_word(data))
     grid.ax_cbar.set_title("SDs from the\ntraining mean", fontsize="x-small", fontweight="normal")
-    grid.gs.update(left=0.02, right=0.79, bottom=0.09, top=0.9 - 0.02 * len(palettes))
+    rows_of_legends = [math.ceil(len(names) / legend_columns(names)) for names in palettes]
+    grid.gs.update(left=0.02, right=0.79, bottom=0.09, top=0.9 - 0.02 * sum(rows_of_legends))
     for ax in grid.figure.axes:  # which moves by itself only what pyplot keeps
         ax.set_position(ax.get_subplotspec().get_position(grid.figure))
     grid.ax_cbar.set_position([0.04, 0.8, 0.015, 0.08])
     legend_top = 0.95
-    for palette in palettes:
-        names = {style.wrap_name(name, 24): color for name, color in palette.items()}
+    for palette, rows_of_legend in zip(palettes, rows_of_legends, strict=True):
         grid.figure.legend(
-            handles=style.color_handles(names),
+            handles=style.color_handles(one_line_names(palette)),
             loc="upper center",
             bbox_to_anchor=(0.5, legend_top),
-            ncols=LEGEND_COLUMNS,
+            ncols=legend_columns(palette),
         )
-        legend_top -= 0.025 * math.ceil(len(palette) / LEGEND_COLUMNS)
+        legend_top -= 0.025 * rows_of_legend
     patients = f"{z.shape[1]:,} {patient_word(data)}s"
     grid.figure.suptitle(
         f"The {len(leading)} leading genes in all {patients} ({marks_text(leading)})"
@@ -245,7 +312,8 @@ def draw_top_genes(
     """Draw the first genes in every patient, by set and class; of very many patients, in some."""
     first = leading.index[:N_TOP]
     palette = style.class_palette(data)
-    figure, axes = style.panel_grid(len(first), columns=4, height=1.9)
+    columns = 4 if len(palette) <= MAX_BESIDE else 2
+    figure, axes = style.panel_grid(len(first), columns=columns, height=1.9)
     patients = pd.DataFrame({"set": data.sample_set, "class": data.y_all.astype(str)})
     drawn = patients.sample(min(len(patients), MAX_DOTS), random_state=seed).sort_index()
     drawn = drawn.sort_values("set", ascending=False, kind="stable")  # train, test
@@ -256,11 +324,12 @@ def draw_top_genes(
             x="set",
             y="expression",
             hue="class",
+            hue_order=list(palette),
             dodge=True,
             palette=palette,
         )
         ax.set(title=style.shorten(leading.loc[gene, "gene"], 22), xlabel="", ylabel="")
     figure.supylabel("expression (log2, arrays standardised)", fontsize="medium")
-    figure.legend(handles=style.color_handles(palette), loc="outside lower center", ncols=2)
+    draw_legend(figure, palette)
     figure.suptitle(f"The leading genes in {len(drawn)} of {len(patients)} {patient_word(data)}s")
     return figure
