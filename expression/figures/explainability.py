@@ -17,15 +17,18 @@ N_PANEL = 10  # genes of a panel that shows one model
 N_TOP = 8  # genes with a panel of their own
 MAX_DOTS = 200  # patients
 MAX_BESIDE = 6  # classes, of which four panels stand beside each other
-MAX_LEGEND = 24  # letters of a name in a legend
 LEGEND_COLUMNS = 5
-HANDLE_INCHES = 0.5  # of a colour in a legend, with the space around it
-LETTER_INCHES = 0.075
+HEATMAP_INCHES = 5.4  # high, with one row in each legend
+LEGEND_ROW_INCHES = 0.17
+LEGEND_INCHES = 6  # wide over the heatmap, beside the scale of its colours
+HANDLE_INCHES = 0.45  # of a colour in a legend, with the space around it
+LETTER_INCHES = 0.065
+MAX_LEGEND = 22  # letters of a name
 FOLLOWS_BATCH = "†"  # beside the name of a gene
 # Of batches: Paul Tol's muted colours without those that could be of a class or a set
 BATCH_COLORS = ("#DDCC77", "#882255", "#44AA99", "#117733", "#AA4499", "#999933")
 OTHER_BATCHES = "#FFFFFF"
-NO_CLASS = "0.6"  # where a gene pushes towards none
+NO_CLASS = "0.6"  # where a gene pushes towards none, but away from one
 
 
 def draw_importances(models: dict[str, pd.DataFrame], data: ExpressionData) -> plt.Figure:
@@ -34,6 +37,7 @@ def draw_importances(models: dict[str, pd.DataFrame], data: ExpressionData) -> p
     figure, axes = style.panel_grid(len(models), columns=2, height=2.4)
     palette = style.class_palette(data)
     of_two = len(palette) == 2
+    towards = {f"towards {label}": color for label, color in palette.items()}
     for ax, (name, table) in zip(axes, models.items(), strict=True):
         first = table[table["rank"].notna()].nsmallest(N_PANEL, "rank")
         importance = MODELS[name].importance
@@ -41,38 +45,23 @@ def draw_importances(models: dict[str, pd.DataFrame], data: ExpressionData) -> p
         if importance.signed and of_two:
             sizes = sizes.where(first["direction"] == data.classes[1], -sizes)
         elif importance.signed:
-            label = f"{label}, norm over the classes"
+            label = f"norm over classes of the\n{label}"
         colors = first["direction"].map(palette).fillna(NO_CLASS)
+        if NO_CLASS in set(colors):
+            towards["towards no class alone"] = NO_CLASS
         style.draw_bars(ax, sizes, colors, data.gene_names[first.index], N_PANEL)
         ax.set(title=name, xlabel=label)
-    towards = {f"towards {label}": color for label, color in palette.items()}
-    draw_legend(figure, towards, title="Higher expression pushes")
+    style.legend_below(
+        figure,
+        style.color_handles(towards),
+        list(towards),
+        columns=LEGEND_COLUMNS,
+        title="Higher expression pushes",
+    )
     figure.suptitle(
         f"The genes each model uses most, {len(data.X_train)} training {patient_word(data)}s"
     )
     return figure
-
-
-def draw_legend(figure: plt.Figure, palette: dict[str, str], **options) -> None:
-    """Explain colours under the panels of a figure."""
-    figure.legend(
-        handles=style.color_handles(one_line_names(palette)),
-        loc="outside lower center",
-        ncols=legend_columns(palette),
-        **options,
-    )
-
-
-def one_line_names(palette: dict[str, str]) -> dict[str, str]:
-    """Return a palette whose names have one line of a legend."""
-    return {style.shorten(name, MAX_LEGEND): color for name, color in palette.items()}
-
-
-def legend_columns(names: Collection[str]) -> int:
-    """Return in how many columns a legend of these names is as wide as the page."""
-    longest = min(MAX_LEGEND, max(map(len, names)))
-    room = int(style.PAGE_WIDTH / (HANDLE_INCHES + LETTER_INCHES * longest))
-    return min(len(names), room, LEGEND_COLUMNS)
 
 
 def draw_shap_summary(
@@ -100,10 +89,19 @@ def draw_shap_sizes(explanations: dict[str, pd.DataFrame], data: ExpressionData)
         drawn = pd.Series(0.0, first)
         for label, color in palette.items():
             size = sizes.loc[first, label]
-            style.draw_bars(ax, size, color, data.gene_names[first], N_PANEL, left=drawn)
+            names = data.gene_names[first]
+            style.draw_bars(ax, size, color, names, N_PANEL, left=drawn, linewidth=0.3)
             drawn += size
-        ax.set(title=name, xlabel=f"mean |SHAP value| ({MODELS[name].importance.shap_unit})")
-    draw_legend(figure, palette, title="Moves the output for")
+        ax.set(
+            title=name, xlabel=f"mean |SHAP value| by class ({MODELS[name].importance.shap_unit})"
+        )
+    style.legend_below(
+        figure,
+        style.color_handles(palette),
+        list(map(style.legend_name, palette)),
+        columns=LEGEND_COLUMNS,
+        title="Moves the output for",
+    )
     figure.suptitle(f"What moves each model's output, {explained_patients(explanations, data)}")
     return figure
 
@@ -214,6 +212,10 @@ def draw_heatmap(
     train = expression.loc[data.X_train.index, leading.index]
     z = ((expression[leading.index] - train.mean()) / train.std()).T
     bars, palettes = patient_bars(data)
+    rows_of_legends = [math.ceil(len(names) / legend_columns(names)) for names in palettes]
+    further_rows = LEGEND_ROW_INCHES * (sum(rows_of_legends) - len(palettes))
+    height = HEATMAP_INCHES + further_rows
+    shrink = HEATMAP_INCHES / height
     with plt.rc_context({"figure.constrained_layout.use": False}):  # seaborn sets its own
         grid = sns.clustermap(
             z,
@@ -228,32 +230,40 @@ def draw_heatmap(
             cbar_kws={"ticks": [-2, 0, 2]},
             dendrogram_ratio=(0.1, 0.12),
             colors_ratio=0.025,
-            figsize=(style.PAGE_WIDTH, 5.4),
+            figsize=(style.PAGE_WIDTH, height),
         )
     rows = grid.dendrogram_row.reordered_ind
     columns = grid.dendrogram_col.reordered_ind
     genes = leading.iloc[rows]
     name_heatmap(grid.ax_heatmap, genes, z.columns.map(str)[columns], patient_word(data))
     grid.ax_cbar.set_title("SDs from the\ntraining mean", fontsize="x-small", fontweight="normal")
-    rows_of_legends = [math.ceil(len(names) / legend_columns(names)) for names in palettes]
-    grid.gs.update(left=0.02, right=0.79, bottom=0.09, top=0.9 - 0.02 * sum(rows_of_legends))
+    top = 1 - shrink * (0.1 + 0.02 * len(palettes)) - further_rows / height
+    grid.gs.update(left=0.02, right=0.79, bottom=shrink * 0.09, top=top)
     for ax in grid.figure.axes:  # which moves by itself only what pyplot keeps
         ax.set_position(ax.get_subplotspec().get_position(grid.figure))
-    grid.ax_cbar.set_position([0.04, 0.8, 0.015, 0.08])
-    legend_top = 0.95
+    grid.ax_cbar.set_position([0.04, 1 - shrink * 0.2, 0.015, shrink * 0.08])
+    legend_top = 1 - shrink * 0.05
     for palette, rows_of_legend in zip(palettes, rows_of_legends, strict=True):
         grid.figure.legend(
-            handles=style.color_handles(one_line_names(palette)),
+            style.color_handles(palette),
+            [style.legend_name(style.shorten(name, MAX_LEGEND)) for name in palette],
             loc="upper center",
             bbox_to_anchor=(0.5, legend_top),
             ncols=legend_columns(palette),
         )
-        legend_top -= 0.025 * rows_of_legend
+        legend_top -= shrink * 0.025 + LEGEND_ROW_INCHES * (rows_of_legend - 1) / height
     patients = f"{z.shape[1]:,} {patient_word(data)}s"
     grid.figure.suptitle(
         f"The {len(leading)} leading genes in all {patients} ({marks_text(leading)})"
     )
     return grid.figure
+
+
+def legend_columns(names: Collection[str]) -> int:
+    """Return how many columns a legend of these names has room for over the heatmap."""
+    longest = min(MAX_LEGEND, max(map(len, names)))
+    room = int(LEGEND_INCHES / (HANDLE_INCHES + LETTER_INCHES * longest))
+    return min(len(names), room, LEGEND_COLUMNS)
 
 
 def marks_text(genes: pd.DataFrame) -> str:
@@ -330,6 +340,11 @@ def draw_top_genes(
         )
         ax.set(title=style.shorten(leading.loc[gene, "gene"], 22), xlabel="", ylabel="")
     figure.supylabel("expression (log2, arrays standardised)", fontsize="medium")
-    draw_legend(figure, palette)
+    style.legend_below(
+        figure,
+        style.color_handles(palette),
+        list(map(style.legend_name, palette)),
+        columns=LEGEND_COLUMNS,
+    )
     figure.suptitle(f"The leading genes in {len(drawn)} of {len(patients)} {patient_word(data)}s")
     return figure

@@ -253,14 +253,20 @@ def color_handles(palette: dict[str, str]) -> list[Patch]:
 
 
 def legend_below(
-    figure: plt.Figure, handles: Sequence, labels: Sequence[str], columns: int
+    figure: plt.Figure,
+    handles: Sequence,
+    labels: Sequence[str],
+    columns: int,
+    title: str | None = None,
 ) -> None:
     """Add a legend below all panels, in at most so many columns as the page is wide enough for.
 
     The figure has `LEGEND_INCHES` for it; what it takes beyond makes the figure higher.
     """
     for count in range(columns, 0, -1):
-        legend = figure.legend(handles, labels, loc="outside lower center", ncols=count)
+        legend = figure.legend(
+            handles, labels, loc="outside lower center", ncols=count, title=title
+        )
         box = legend.get_window_extent()
         if box.width <= figure.bbox.width:
             break
