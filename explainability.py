@@ -293,10 +293,11 @@ def report_stability(
     report.add_section("stability", "Stability of the lists", table, note)
 
 
-def report_leading_genes(report: Report, table: pd.DataFrame) -> None:
+def report_leading_genes(report: Report, table: pd.DataFrame, classes: Sequence[str]) -> None:
     """Add what the genes selected most often show."""
+    of_class = "for the class, against the others," if len(classes) > 2 else "in the direction"
     note = (
-        "AUCs and the one-sided p: in the direction seen in training. welch_q: Benjamini-Hochberg "
+        f"AUCs and the one-sided p: {of_class} seen in training. welch_q: Benjamini-Hochberg "
         f"over {len(table):,} genes; max_t_p: Westfall & Young, family-wise."
     )
     columns = [
@@ -403,7 +404,7 @@ def main(args: argparse.Namespace) -> None:
     report.add_headline(headline_title(table), headline_rows(table), sentences)
     report_selection(report, table, rule, controls)
     report_stability(report, list(pipelines), selected, controls)
-    report_leading_genes(report, table)
+    report_leading_genes(report, table, data.classes)
     if data.batches is not None:
         report_batches(report, table, people)
     report.add_table("genes", genes.full_table(table, model_tables))
