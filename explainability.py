@@ -295,7 +295,7 @@ def report_stability(
 
 def report_leading_genes(report: Report, table: pd.DataFrame, classes: Sequence[str]) -> None:
     """Add what the genes selected most often show."""
-    of_class = "for the class, against the others," if len(classes) > 2 else "in the direction"
+    of_class = "for its class, against the others, as" if len(classes) > 2 else "in the direction"
     note = (
         f"AUCs and the one-sided p: {of_class} seen in training. welch_q: Benjamini-Hochberg "
         f"over {len(table):,} genes; max_t_p: Westfall & Young, family-wise."
