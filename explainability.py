@@ -3,7 +3,7 @@
 The models of `classifier_models.py`, tuned as there, but on the mean over five partitions of the
 patients into folds, are taken apart: by the importance they give each gene (|coefficient| per
 standard deviation, impurity decrease, gain), and by SHAP values, each gene's signed contribution
-to a patient's output.
+to a patient's output. Each gene is looked at for the class it is higher in, against all others.
 
 The trap: another 38 patients would give another list of importances. So the models are refitted on
 complementary subsamples, each half of the training patients, and a gene is selected only if it
@@ -27,6 +27,7 @@ References: those of the methods are in expression/analysis/selection.py and gen
 
 import argparse
 import sys
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -61,6 +62,8 @@ from expression.running.report import Report, join_first
 N_LEADING = 20  # genes in figures and tables
 N_SHOWN = 8  # of them in the last table of metrics.txt
 MAX_NAMED = 5  # batches in a sentence
+MAX_LISTED = 40  # genes in a sentence, of all classes
+MAX_CLASS = 15  # letters of a class in a table
 PARTITIONS = 5  # to tune on: with one, settings and so the genes hang on the seed
 PAIRS = Repetitions(175, fewest=15)
 PERMUTATIONS = 3
@@ -110,7 +113,7 @@ def headline_rows(table: pd.DataFrame) -> list[dict]:
     columns = {
         "gene": ("gene", partial(style.shorten, width=24)),
         "accession": ("accession", str),
-        "higher_in": ("higher in", str),
+        "higher_in": ("higher in", first_letters),
         "frequency": ("halves", "{:.0%}".format),
         "subsets": ("subsets", f"{{}} of {SUBSETS}".format),
         "auc": ("AUC train", "{:.2f}".format),
@@ -130,6 +133,11 @@ def headline_rows(table: pd.DataFrame) -> list[dict]:
     return pd.DataFrame(cells).to_dict("records")
 
 
+def first_letters(label: str) -> str:
+    """Return the name of a class as a table has room for it."""
+    return label if len(label) <= MAX_CLASS else f"{label[: MAX_CLASS - 1]}…"
+
+
 def in_short(
     table: pd.DataFrame,
     rule: Rule,
@@ -147,11 +155,10 @@ def in_short(
         f"It is no complete list: {(table['welch_q'] < LEVEL).sum():,} genes differ between the "
         "classes at a false discovery rate of 5 %.",
     ]
-    if n_test and len(selected):
-        auc = selected["test_auc"]
+    if n_test and selected["test_auc"].notna().any():
         sentences.append(
-            f"In the {n_test} test patients, which the selection never saw, each alone "
-            f"reaches an AUC of {auc.min():.2f} to {auc.max():.2f}."
+            f"In the {n_test} test patients, which the selection never saw, each "
+            f"{auc_text(selected['test_auc'], people.y.cat.categories)}."
         )
     if people.batches is not None:
         sentences += batch_sentences(table, people.y, people.batches)
@@ -161,15 +168,23 @@ def in_short(
 def selection_sentence(table: pd.DataFrame, rule: Rule, n_train: int) -> str:
     """Return how many genes are selected, and which."""
     selected = table[table["selected"]]
+    by_class = selected.groupby("higher_in", sort=False)
+    most = max(3, MAX_LISTED // max(2, len(by_class)))
     lists = [
-        f"{join_first(of_class['gene'], N_LEADING)} (higher in {label})"
-        for label, of_class in selected.groupby("higher_in", sort=False)
+        f"{join_first(of_class['gene'], most)} (higher in {label})" for label, of_class in by_class
     ]
     return (
         f"{len(selected)} of {len(table):,} genes are selected by {SELECTED_FROM:.0%} or more of "
         f"{2 * rule.pairs} random halves of the {n_train} training patients: "
         f"{'; '.join(lists) or 'none'}."
     )
+
+
+def auc_text(auc: pd.Series, classes: Sequence[str]) -> str:
+    """Return what AUC each of some genes reaches, NaN where its class has no patient."""
+    of_class = " for its class against the others" if len(classes) > 2 else ""
+    unknown = f" ({auc.isna().sum()} cannot be looked at)" if auc.isna().any() else ""
+    return f"alone reaches an AUC of {auc.min():.2f} to {auc.max():.2f}{of_class}{unknown}"
 
 
 def control_sentences(selected: pd.DataFrame, rule: Rule, controls: Controls) -> list[str]:
@@ -222,20 +237,18 @@ def difference_sentence(table: pd.DataFrame) -> str:
 
 def within_sentence(table: pd.DataFrame, y: pd.Series, batches: pd.Series) -> str:
     """Return how well the selected genes tell the classes apart within batches."""
+    both = "more than one class" if len(y.cat.categories) > 2 else "both classes"
     if "auc_within_batches" not in table:
-        return "Within a batch no gene can be looked at: no batch has patients of both classes."
-    is_positive = (y.cat.codes == 1).to_numpy()
-    pairs = pairs_by_batch(is_positive, batches.to_numpy())
+        return f"Within a batch no gene can be looked at: no batch has patients of {both}."
+    pairs = pairs_by_batch(y.to_numpy(), batches.to_numpy())
     names = join_first(list(pairs), MAX_NAMED)
     counted = f"{sum(pairs.values()):,} pairs of patients to compare"
     only = "the only batch" if len(pairs) == 1 else "the only batches"
-    where = f"Within {names}, {only} with both classes ({counted})"
+    where = f"Within {names}, {only} with {both} ({counted})"
     auc = table.loc[table["selected"], "auc_within_batches"]
-    if auc.empty:
+    if not auc.notna().any():
         return f"{where}, there is no selected gene to look at."
-    return (
-        f"{where}, each selected gene alone reaches an AUC of {auc.min():.2f} to {auc.max():.2f}."
-    )
+    return f"{where}, each selected gene {auc_text(auc, y.cat.categories)}."
 
 
 def report_selection(report: Report, table: pd.DataFrame, rule: Rule, controls: Controls) -> None:
@@ -280,10 +293,11 @@ def report_stability(
     report.add_section("stability", "Stability of the lists", table, note)
 
 
-def report_leading_genes(report: Report, table: pd.DataFrame) -> None:
+def report_leading_genes(report: Report, table: pd.DataFrame, classes: Sequence[str]) -> None:
     """Add what the genes selected most often show."""
+    of_class = "for its class, against the others, as" if len(classes) > 2 else "in the direction"
     note = (
-        "AUCs and the one-sided p: in the direction seen in training. welch_q: Benjamini-Hochberg "
+        f"AUCs and the one-sided p: {of_class} seen in training. welch_q: Benjamini-Hochberg "
         f"over {len(table):,} genes; max_t_p: Westfall & Young, family-wise."
     )
     columns = [
@@ -308,17 +322,17 @@ def report_leading_genes(report: Report, table: pd.DataFrame) -> None:
 
 def report_batches(report: Report, table: pd.DataFrame, people: genes.People) -> None:
     """Add how many genes follow the batch, and how that is told."""
-    values = {
-        "pairs of patients of one batch and different classes": sum(
-            pairs_by_batch((people.y.cat.codes == 1).to_numpy(), people.batches.to_numpy()).values()
-        )
-    }
+    pairs = pairs_by_batch(people.y.to_numpy(), people.batches.to_numpy())
+    values = {"pairs of patients of one batch and different classes": sum(pairs.values())}
     if "follows_batch" in table:
         of_selected = table.loc[table["selected"], "follows_batch"]
         values["selected genes that differ between batches of a class"] = int(of_selected.sum())
         values["of all genes"] = int((table["batch_q"] < LEVEL).sum())
+    of_class = (
+        " (of pairs with a patient of that class)" if len(people.y.cat.categories) > 2 else ""
+    )
     note = (
-        "AUC within: the share of these pairs in which the gene is higher in its class. "
+        f"AUC within: the share of these pairs in which the gene is higher in its class{of_class}. "
         "Differences: Kruskal-Wallis tests between the batches of each class, added up over the "
         "classes; Benjamini-Hochberg among the selected, as among thousands of genes few patients "
         "show nothing, and over all genes (batch_q in genes.csv). Training and test patients."
@@ -372,7 +386,7 @@ def main(args: argparse.Namespace) -> None:
     )
     table.insert(4, "subsets", controls.subsets.sum())
     explanations = {
-        name: genes.explain(pipeline, data.X_train, args.seed)
+        name: genes.explain(pipeline, data.X_train, data.classes, args.seed)
         for name, pipeline in pipelines.items()
     }
     model_tables = genes.model_tables(
@@ -390,10 +404,10 @@ def main(args: argparse.Namespace) -> None:
     report.add_headline(headline_title(table), headline_rows(table), sentences)
     report_selection(report, table, rule, controls)
     report_stability(report, list(pipelines), selected, controls)
-    report_leading_genes(report, table)
+    report_leading_genes(report, table, data.classes)
     if data.batches is not None:
         report_batches(report, table, people)
-    report.add_table("genes", genes.full_table(table, model_tables, data.classes))
+    report.add_table("genes", genes.full_table(table, model_tables))
 
     leading = table.head(N_LEADING)
     with report.drawing():

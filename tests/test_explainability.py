@@ -146,6 +146,51 @@ def test_the_answer_tells_what_is_selected_and_what_elsewhere(answer):
     assert explainability.in_short(*answer, n_train=38, n_test=0) == sentences[:-1]
 
 
+@pytest.fixture
+def of_three(answer):
+    """The same of three classes, and of ten batches of which two have more than one class."""
+    table, rule, controls, people = answer
+    classes = ["class A", "class B", "class C"]
+    table = table.assign(
+        higher_in=np.array(classes)[np.arange(30) % 3],
+        test_auc=np.where(np.arange(30) % 3 == 1, np.nan, np.linspace(0.99, 0.70, 30)),
+        auc_within_batches=np.where(np.arange(30) < 3, np.nan, 0.9),
+    )
+    labels = [classes[i] for i in (0, 1, 1, 2, 2, 0)]
+    y = pd.Series(pd.Categorical(labels, classes, ordered=True))
+    hospitals = pd.Series(["north", "north", "north", "south", "east", "east"])
+    return table, rule, controls, people._replace(y=y, batches=hospitals)
+
+
+def test_of_more_classes_each_gene_is_told_with_its_own(of_three):
+    which, *_, tested, _, within = explainability.in_short(*of_three, n_train=38, n_test=34)
+    assert "G18 and " not in which  # each list has room for all of its genes
+    for label, gene in (("class A", "G21"), ("class B", "G22"), ("class C", "G20")):
+        assert f"{gene} (higher in {label})" in which
+    assert tested == (
+        "In the 34 test patients, which the selection never saw, each alone reaches an AUC of 0.78 "
+        "to 0.99 for its class against the others (8 cannot be looked at)."
+    )
+    assert within == (
+        "Within east, north, the only batches with more than one class (3 pairs of patients to "
+        "compare), each selected gene alone reaches an AUC of 0.90 to 0.90 for its class against "
+        "the others (3 cannot be looked at)."
+    )
+
+
+def test_of_twenty_classes_the_answer_names_a_few_genes_of_each(answer):
+    table, rule, *_ = answer
+    genes = pd.concat([table.assign(selected=True)] * 4)
+    genes["higher_in"] = [f"class {i % 20}" for i in range(120)]
+    which = explainability.selection_sentence(genes, rule, 200)
+    assert which.count(" and 3 more (higher in class ") == 20
+
+
+def test_a_long_class_name_leaves_room_in_the_table(answer):
+    table = answer[0].assign(higher_in="KMT2A rearranged, infants")
+    assert explainability.headline_rows(table)[0]["higher in"] == "KMT2A rearrang…"
+
+
 def test_no_gene_is_an_answer_too(answer):
     table, rule, controls, people = answer
     table["selected"] = False
@@ -228,6 +273,32 @@ def test_the_hospitals_of_the_shipped_data_are_in_table_record_and_text(few_gene
     assert any(
         line.startswith("Within St Jude, the only batch with both classes") for line in lines
     )
+
+
+@pytest.mark.usefixtures("quick_script")
+def test_three_classes_of_the_shipped_data(few_genes, tmp_path):
+    """B-cell ALL, T-cell ALL (one of the test patients) and AML."""
+    kinds = pd.read_csv(ROOT / "AML_ALL_data/samples.csv", index_col=0)["subtype"]
+    classes = ["AML", "B-cell ALL", "T-cell ALL"]
+    train, test = (
+        pd.Series(pd.Categorical(kinds[y.index], classes, ordered=True), y.index)
+        for y in (few_genes.y_train, few_genes.y_test)
+    )
+    three = replace(
+        few_genes, y_train=train, y_test=test, subtypes=None, informative_genes=None, caveats=""
+    )
+    files = run(explainability, three, tmp_path, *QUICK)
+    analysed = table(files, "genes")
+    assert set(analysed["higher_in"]) == set(classes)
+    assert analysed.loc["X95735_at", "higher_in"] == "AML"
+    assert {"welch_f", "max_t_p", "test_auc"} < set(analysed)
+    lines = files["metrics.txt"].decode().splitlines()
+    assert len(lines) <= 120
+    assert max(map(len, lines)) <= 100
+    assert {name for name in files if name.endswith(".png")} == {
+        f"{name}.png"
+        for name in ("importances", "shap_summary", "selection_frequency", "heatmap", "top_genes")
+    }
 
 
 @pytest.mark.usefixtures("quick_script")

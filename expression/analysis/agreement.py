@@ -6,6 +6,7 @@ on permuted labels as well. `truths` are patients x kinds of label, cohorts the 
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -118,9 +119,11 @@ def permuted_labels(
 
 def contingency_tables(permuted: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return how many patients of each class each cluster holds: draws x classes x clusters."""
-    classes = np.eye(permuted.max() + 1)[permuted]
-    members = pd.get_dummies(labels).to_numpy(float)
-    return classes.transpose(0, 2, 1) @ members
+    clusters_of, names = pd.factorize(labels, sort=True)
+    shape = len(permuted), permuted.max() + 1, len(names)
+    # Counted, as a row of zeros and a one for every patient and draw would fill the memory
+    cells = (np.arange(shape[0])[:, None] * shape[1] + permuted) * shape[2] + clusters_of
+    return np.bincount(cells.ravel(), minlength=math.prod(shape)).reshape(shape)
 
 
 def agreement_table(scores: dict[tuple, Scores]) -> pd.DataFrame:

@@ -117,14 +117,11 @@ def leave_one_out(
 # --- within batches -------------------------------------------------------------------------------
 
 
-def pairs_by_batch(is_positive: np.ndarray, batches: np.ndarray) -> dict[str, int]:
-    """Return the number of pairs of a positive and another patient in each batch that has both."""
-    pairs = {}
-    for batch in np.unique(batches):
-        positive = is_positive[batches == batch]
-        if positive.any() and not positive.all():
-            pairs[str(batch)] = int(positive.sum() * (~positive).sum())
-    return pairs
+def pairs_by_batch(classes: np.ndarray, batches: np.ndarray) -> dict[str, int]:
+    """Return the number of pairs of patients of different classes in each batch that has any."""
+    counts = pd.crosstab(batches, classes)
+    pairs = (counts.sum(axis=1) ** 2 - (counts**2).sum(axis=1)) // 2
+    return {str(batch): int(count) for batch, count in pairs.items() if count}
 
 
 def auc_within(values: np.ndarray, is_positive: np.ndarray, batches: np.ndarray) -> np.ndarray:

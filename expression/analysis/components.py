@@ -13,7 +13,6 @@ References: Horn (1965), Psychometrika 30:179, and Lee, Zou & Wright (2010), Ann
 (parallel analysis); Cumming & Finch (2001), Educ. Psychol. Meas. 61:532 (interval of Cohen's d).
 """
 
-import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -162,17 +161,20 @@ Contrasts = dict[str, tuple[pd.Series, pd.Series]]
 
 
 def contrasts_of_classes(data: ExpressionData) -> Contrasts:
-    """Return the comparisons of every two classes, in training."""
+    """Return the comparisons of each class with the rest, in training; of two classes the one
+    comparison there is."""
     y = data.y_all
     train = data.sample_set == "train"
-    return {
-        f"{higher} - {lower}": (train & (y == higher), train & (y == lower))
-        for lower, higher in itertools.combinations(data.classes, 2)
-    }
+    first, *others = data.classes
+    if len(others) == 1:
+        labels, rest = others, first  # the other comparison is this one with the sign turned
+    else:
+        labels, rest = data.classes, "rest"
+    return {f"{label} - {rest}": (train & (y == label), train & (y != label)) for label in labels}
 
 
 def contrasts_in_training(data: ExpressionData) -> Contrasts:
-    """Return the comparisons of the classes, and of other subgroups with the rest."""
+    """Return the comparisons of the classes, and of other subgroups with the rest, in training."""
     subgroups = data.subgroups
     train = data.sample_set == "train"
     contrasts = contrasts_of_classes(data)

@@ -1,11 +1,13 @@
 """What speaks for a gene: the models, its own difference between the classes, the literature.
 
 References: Lundberg et al. (2020), Nature Machine Intelligence 2:56 (SHAP for trees); Golub et al.
-(1999), Science 286:531 (signal-to-noise); Benjamini & Hochberg (1995), JRSS B 57:289; Westfall &
-Young (1993), Resampling-based multiple testing (step-down maxT).
+(1999), Science 286:531 (signal-to-noise); Welch (1951), Biometrika 38:330 (F of several means);
+Benjamini & Hochberg (1995), JRSS B 57:289; Storey & Tibshirani (2003), PNAS 100:9440 (permutations
+of all genes); Westfall & Young (1993), Resampling-based multiple testing (step-down maxT).
 """
 
 import warnings
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,8 +22,9 @@ from expression.data import ExpressionData
 
 MAX_BACKGROUND = 100  # patients that SHAP values are against
 MAX_EXPLAINED = 200  # patients that have SHAP values
-MAX_T_PERMUTATIONS = 1_000
-MAX_EXACT = 2_500  # pairs of a patient of either class, for an exact Mann-Whitney test
+PERMUTATIONS = 1_000  # of the classes, for the tests of single genes
+AT_ONCE = 20  # of them, whose statistics fit into memory whatever the number of classes
+MAX_EXACT = 2_500  # pairs of a patient of a class and another one, for an exact Mann-Whitney test
 
 
 def expression_tables(data: ExpressionData) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -70,24 +73,25 @@ def average_arrays(data: ExpressionData, expression: pd.DataFrame, log2: pd.Data
     )
 
 
-def explain(pipeline: Pipeline, X: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Return SHAP values, patients x genes, towards the positive class.
+def explain(pipeline: Pipeline, X: pd.DataFrame, classes: Sequence[str], seed: int) -> pd.DataFrame:
+    """Return SHAP values towards each class: patients x (class, gene).
 
     X is what the pipeline was fitted on. Of very many patients, `MAX_EXPLAINED` drawn at random are
     explained.
     """
     drawn = X.sample(min(len(X), MAX_EXPLAINED), random_state=seed)
-    return explain_patients(pipeline, drawn, drawn).sort_index()
+    return explain_patients(pipeline, drawn, drawn, classes).sort_index()
 
 
 def explain_patients(
-    pipeline: Pipeline, X: pd.DataFrame, X_explained: pd.DataFrame
+    pipeline: Pipeline, X: pd.DataFrame, X_explained: pd.DataFrame, classes: Sequence[str]
 ) -> pd.DataFrame:
-    """Return SHAP values of some patients, x genes, towards the positive class.
+    """Return SHAP values of some patients towards each class: patients x (class, gene).
 
     The values are interventional, against patients of X, which the pipeline was fitted on, at most
-    the first `MAX_BACKGROUND`. With the mean output of these, a patient's add up to the output:
-    log-odds or a probability.
+    the first `MAX_BACKGROUND`. With the mean output of these for a class, a patient's add up to the
+    output for it: log-odds (of more than two classes, up to a number that all have in common) or a
+    probability.
     """
     with warnings.catch_warnings(action="ignore", category=PendingDeprecationWarning):
         import shap  # takes seconds, and calls what matplotlib 3.11 announces to deprecate
@@ -96,86 +100,163 @@ def explain_patients(
     masker = shap.maskers.Independent(background, max_samples=MAX_BACKGROUND)
     Z = pipeline[:-1].transform(X_explained.to_numpy())
     values = shap.Explainer(pipeline[-1], masker)(Z).values
-    if values.ndim == 3:  # trees of scikit-learn: patients x genes x classes, the positive one last
-        values = values[..., 1]
+    if values.ndim == 2:  # log-odds of two classes: those of the positive one only
+        values = np.stack([-values, values], axis=-1)
     genes = pipeline[:-1].get_feature_names_out(X.columns)
-    return pd.DataFrame(values, X_explained.index, genes)
+    by_class = {
+        label: pd.DataFrame(values[..., code], X_explained.index, genes)
+        for code, label in enumerate(classes)
+    }
+    return pd.concat(by_class, axis="columns", names=["class", "gene"])
 
 
-def split_classes(table: pd.DataFrame, y: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows of the patients of y in the negative, and in the positive class."""
-    negative = table.loc[y.index[y.cat.codes == 0]]
-    positive = table.loc[y.index[y.cat.codes == 1]]
-    return negative, positive
+def split_class(table: pd.DataFrame, y: pd.Series, label: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of the patients of y in a class, and of those in all others."""
+    is_member = y == label
+    return table.loc[y.index[is_member]], table.loc[y.index[~is_member]]
 
 
-def class_difference(expression: pd.DataFrame, log2: pd.DataFrame, y: pd.Series) -> pd.DataFrame:
-    """Return how each gene differs, on its own, between the classes of the patients of y.
+def class_higher_in(expression: pd.DataFrame, y: pd.Series) -> pd.Series:
+    """Return, by gene, the class whose mean lies farthest above the mean of all other patients."""
+    above_others = {}
+    for label in y.cat.categories:
+        members, others = split_class(expression, y, label)
+        above_others[label] = members.mean() - others.mean()
+    return pd.DataFrame(above_others).idxmax(axis="columns")
+
+
+def genes_by_class(class_of_genes: pd.Series) -> dict[str, pd.Index]:
+    """Return the genes of each class that has any."""
+    return dict(class_of_genes.groupby(class_of_genes).groups)
+
+
+def class_difference(
+    expression: pd.DataFrame, log2: pd.DataFrame, y: pd.Series, class_of_genes: pd.Series
+) -> pd.DataFrame:
+    """Return how each gene differs, on its own, between a class of its own and all others.
 
     `expression` is preprocessed, `log2` the same before each array is standardised. Differences
-    are positive minus negative class.
+    are those of the class minus the others, NaN where one of the two has too few patients.
     """
-    negative, positive = split_classes(expression, y)
-    log2_negative, log2_positive = split_classes(log2, y)
-    noise = positive.std() + negative.std()
-    return pd.DataFrame(
-        {
-            "signal_to_noise": (positive.mean() - negative.mean()) / noise,
-            "log2_fold_change": log2_positive.mean() - log2_negative.mean(),
+    parts = []
+    for label, genes in genes_by_class(class_of_genes).items():
+        members, others = split_class(expression[genes], y, label)
+        log2_members, log2_others = split_class(log2[genes], y, label)
+        noise = members.std() + others.std()
+        differences = {
+            "signal_to_noise": (members.mean() - others.mean()) / noise,
+            "log2_fold_change": log2_members.mean() - log2_others.mean(),
         }
-    )
+        parts.append(pd.DataFrame(differences))
+    return pd.concat(parts).loc[class_of_genes.index]
 
 
-def auc_in_direction(expression: pd.DataFrame, y: pd.Series, direction: pd.Series) -> pd.DataFrame:
-    """Return each gene's AUC in a direction, above 0 for genes higher in the positive class; below
-    0.5 a gene points the other way. With its one-sided Mann-Whitney p-value, exact where no gene
-    has ties and the patients are few, which means nothing where the direction was seen in y."""
-    negative, positive = split_classes(expression, y)
+def auc_of_class(expression: pd.DataFrame, y: pd.Series, class_of_genes: pd.Series) -> pd.DataFrame:
+    """Return each gene's AUC for a class of its own against all others; below 0.5 it is lower
+    there. With its one-sided Mann-Whitney p-value, exact where no gene has ties and the patients
+    are few, which means nothing where the class was chosen by y. NaN where a side has no patient.
+    """
     in_order = np.sort(expression.loc[y.index], axis=0)
     tied = (in_order[1:] == in_order[:-1]).any()
-    pairs = len(negative) * len(positive)
-    rank_test = stats.mannwhitneyu(
-        positive * np.sign(direction),
-        negative * np.sign(direction),
-        alternative="greater",
-        method="asymptotic" if tied or pairs > MAX_EXACT else "exact",
-    )
-    auc = rank_test.statistic / pairs
-    p = rank_test.pvalue
-    return pd.DataFrame({"auc": auc, "auc_p": p}, expression.columns)
+    table = pd.DataFrame(np.nan, class_of_genes.index, ["auc", "auc_p"])
+    for label, genes in genes_by_class(class_of_genes).items():
+        members, others = split_class(expression[genes], y, label)
+        pairs = len(members) * len(others)
+        if not pairs:
+            continue
+        rank_test = stats.mannwhitneyu(
+            members,
+            others,
+            alternative="greater",
+            method="asymptotic" if tied or pairs > MAX_EXACT else "exact",
+        )
+        table.loc[genes, "auc"] = rank_test.statistic / pairs
+        table.loc[genes, "auc_p"] = rank_test.pvalue
+    return table
+
+
+def auc_of_class_within(
+    expression: pd.DataFrame, y: pd.Series, batches: pd.Series, class_of_genes: pd.Series
+) -> pd.Series:
+    """Return the same AUC within batches, NaN where no batch has the class and another."""
+    auc = pd.Series(np.nan, class_of_genes.index)
+    for label, genes in genes_by_class(class_of_genes).items():
+        is_member = (y == label).to_numpy()
+        auc[genes] = auc_within(expression[genes].to_numpy(), is_member, batches.to_numpy())
+    return auc
 
 
 def welch_statistics(X: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return Welch's t of every gene for many vectors of classes: X patients x genes, y vectors x
-    patients of 0 and 1, the statistics vectors x genes."""
+    """Return the root of Welch's F of every gene for many vectors of classes.
+
+    X is patients x genes, y vectors x patients of whole numbers, the statistics vectors x genes. F
+    lets each class have its own variance; of two classes the root is Welch's t without its sign.
+    """
+    codes = np.unique(y)
+    members = (y == codes[:, np.newaxis, np.newaxis]).astype(float)  # classes x vectors x patients
+    n = members.sum(axis=-1, keepdims=True)
     X = X - X.mean(axis=0)
-    mean_1, error_1 = _mean_and_squared_error(X, y)
-    mean_0, error_0 = _mean_and_squared_error(X, 1 - y)
-    return (mean_1 - mean_0) / np.sqrt(error_1 + error_0)
+    mean = members @ X / n  # classes x vectors x genes
+    squared_error = (members @ X**2 / n - mean**2) / (n - 1)
+    # A class in which a gene is the same everywhere outweighs others, but not infinitely
+    weight = 1 / np.maximum(squared_error, 1e-12 * X.var(axis=0))
+
+    share = weight / weight.sum(axis=0)
+    common_mean = (share * mean).sum(axis=0)
+    between = (weight * (mean - common_mean) ** 2).sum(axis=0) / (len(codes) - 1)
+    imbalance = ((1 - share) ** 2 / (n - 1)).sum(axis=0)
+    return np.sqrt(between / (1 + 2 * (len(codes) - 2) / (len(codes) ** 2 - 1) * imbalance))
 
 
-def _mean_and_squared_error(X: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean of the members of each vector, and its squared standard error."""
-    n = members.sum(axis=1, keepdims=True)
-    mean = members @ X / n
-    return mean, (members @ X**2 / n - mean**2) / (n - 1)
+def permuted_statistics(X: np.ndarray, y: np.ndarray, permutations: int, seed: int) -> np.ndarray:
+    """Return the same for y, patients, and as many permutations of it, in rows after the first."""
+    labels = np.tile(np.asarray(y, dtype=float), (1 + permutations, 1))
+    labels[1:] = np.random.default_rng(seed).permuted(labels[1:], axis=1)
+    starts = range(0, len(labels), AT_ONCE)
+    return np.vstack([welch_statistics(X, labels[i : i + AT_ONCE]) for i in starts])
 
 
-def max_t_p(X: np.ndarray, y: np.ndarray, permutations: int, seed: int) -> np.ndarray:
+def pooled_p(size: np.ndarray) -> np.ndarray:
+    """Return each gene's p-value among the statistics of all genes with permuted classes.
+
+    `size` is (true classes, then permuted ones) x genes. Unlike F's own distribution it holds for
+    many classes of few patients, of which more would seem to differ.
+    """
+    permuted = np.sort(size[1:], axis=None)
+    as_large = len(permuted) - np.searchsorted(permuted, size[0] - 1e-9)
+    return (1 + as_large) / (1 + len(permuted))
+
+
+def max_t_p(size: np.ndarray) -> np.ndarray:
     """Return each gene's p-value adjusted for all genes: Westfall & Young's step-down maxT.
 
     It bounds the probability of any false finding, whatever the correlation of the genes, where it
-    and the spread are the same in both classes. X is patients x genes, y the classes as 0 and 1.
+    and the spread are the same in all classes. `size` is (true classes, then permuted ones) x
+    genes.
     """
-    labels = np.tile(np.asarray(y, dtype=float), (1 + permutations, 1))
-    labels[1:] = np.random.default_rng(seed).permuted(labels[1:], axis=1)
-    size = np.abs(welch_statistics(X, labels))
     order = np.argsort(size[0], kind="stable")
     largest_so_far = np.maximum.accumulate(size[:, order], axis=1)
     p = (largest_so_far >= size[0, order] - 1e-9).mean(axis=0)
     adjusted = np.empty(len(p))
     adjusted[order] = np.maximum.accumulate(p[::-1])[::-1]
     return adjusted
+
+
+def class_tests(expression: pd.DataFrame, y: pd.Series, seed: int) -> pd.DataFrame:
+    """Return whether each gene differs between any of the classes of the patients of y.
+
+    Welch's t of two classes, above 0 for genes higher in the positive one; else his F.
+    """
+    values = expression.loc[y.index].to_numpy()
+    size = permuted_statistics(values, y.cat.codes.to_numpy(), PERMUTATIONS, seed)
+    if len(y.cat.categories) == 2:
+        positive, negative = split_class(expression, y, y.cat.categories[1])
+        welch = stats.ttest_ind(positive, negative, equal_var=False)
+        tests = {"welch_t": welch.statistic, "welch_p": welch.pvalue}
+    else:
+        tests = {"welch_f": size[0] ** 2, "welch_p": pooled_p(size)}
+    tests["welch_q"] = stats.false_discovery_control(tests["welch_p"])
+    return pd.DataFrame(tests | {"max_t_p": max_t_p(size)}, expression.columns)
 
 
 def gene_table(data: ExpressionData, people: People, frequency, seed: int) -> pd.DataFrame:
@@ -188,35 +269,28 @@ def gene_table(data: ExpressionData, people: People, frequency, seed: int) -> pd
     y = y_all[y_all.index.isin(data.y_train.index)]
     y_test = y_all[y_all.index.isin(data.y_test.index)]
     genes = expression.columns
-    in_training = class_difference(expression, log2, y)
-    direction = in_training["signal_to_noise"]
-    negative, positive = split_classes(expression, y)
-    welch = stats.ttest_ind(positive, negative, equal_var=False)
-    values = expression.loc[y.index].to_numpy()
-    codes = y.cat.codes.to_numpy()
-    negative_label, positive_label = data.classes
+    higher_in = class_higher_in(expression, y)
+    compared = higher_in
+    if len(data.classes) == 2:  # where the sign says in which one a gene is higher
+        compared = pd.Series(data.classes[1], genes)
     table = pd.DataFrame(
         {
             "gene": data.gene_names[genes],
             "description": data.descriptions[genes],
             "selected": frequency >= SELECTED_FROM,
             "frequency": frequency,
-            "higher_in": np.where(direction > 0, positive_label, negative_label),
-            "signal_to_noise": in_training["signal_to_noise"],
-            "log2_fold_change": in_training["log2_fold_change"],
-            "auc": auc_in_direction(expression, y, direction)["auc"],
-            "welch_t": welch.statistic,
-            "welch_p": welch.pvalue,
-            "welch_q": stats.false_discovery_control(welch.pvalue),
-            "max_t_p": max_t_p(values, codes, MAX_T_PERMUTATIONS, seed),
+            "higher_in": higher_in,
         }
     )
+    table = table.join(class_difference(expression, log2, y, compared))
+    table["auc"] = auc_of_class(expression, y, higher_in)["auc"]
+    table = table.join(class_tests(expression, y, seed))
     if len(y_test):
-        in_test = class_difference(expression, log2, y_test)
-        in_test = in_test.join(auc_in_direction(expression, y_test, direction))
+        in_test = class_difference(expression, log2, y_test, compared)
+        in_test = in_test.join(auc_of_class(expression, y_test, higher_in))
         table = table.join(in_test.add_prefix("test_"))
     if batches is not None:
-        table = table.join(batch_table(expression, y_all, batches, direction, table["selected"]))
+        table = table.join(batch_table(expression, y_all, batches, higher_in, table["selected"]))
     if data.informative_genes is not None:
         table["literature"] = data.informative_genes.reindex(genes).fillna("")
     surest_first = np.lexsort([-table["signal_to_noise"].abs(), -table["frequency"]])
@@ -227,21 +301,19 @@ def batch_table(
     expression: pd.DataFrame,
     y: pd.Series,
     batches: pd.Series,
-    direction: pd.Series,
+    higher_in: pd.Series,
     selected: pd.Series,
 ) -> pd.DataFrame:
     """Return what batches say of each gene: its AUC within them, and whether it follows them.
 
-    auc_within_batches: in the direction given; left out where no batch has both classes.
+    auc_within_batches: of the class a gene is higher in; left out where no batch has two classes.
     batch_p, batch_q: of a difference between batches of one class; left out, with follows_batch,
     where no class has two batches.
     follows_batch: at a false discovery rate of 5 %, among the selected genes for these, as among
     thousands of genes no difference between so few patients may show; among all for the others.
     """
-    is_positive = (y.cat.codes == 1).to_numpy()
-    in_direction = expression.to_numpy() * np.sign(direction.to_numpy())
-    auc = auc_within(in_direction, is_positive, batches.to_numpy())
-    table = pd.DataFrame({"auc_within_batches": auc}, expression.columns)
+    auc = auc_of_class_within(expression, y, batches, higher_in)
+    table = auc.to_frame("auc_within_batches")
     table = table.join(follow_batch(expression, y, batches)).dropna(axis="columns", how="all")
     if "batch_p" in table:
         table["follows_batch"] = table["batch_q"] < LEVEL
@@ -262,36 +334,38 @@ def model_tables(
 
     The pipelines were fitted on the genes `columns`; `explanations` are their SHAP values;
     `selected` is subsamples x models x genes.
-    `direction` is 1 if contributions to the positive class grow with expression, -1 if they fall.
+    mean_abs_shap: over patients and classes.
+    direction: the class towards which contributions grow most with expression, "" where none do.
     Genes that a model does not use have no rank.
     """
     genes = expression.columns
     tables = {}
     for i, (name, pipeline) in enumerate(pipelines.items()):
         importance = gene_importance(MODELS[name].importance, pipeline, columns)[genes]
-        shap = explanations[name].reindex(columns=genes, fill_value=0.0)
+        shap = explanations[name]
         explained = expression.loc[shap.index]
         centred = explained - explained.mean()
+        growth = pd.DataFrame(
+            {label: (shap[label] * centred).sum() for label in shap.columns.unique("class")}
+        )
+        mean_size = shap.abs().mean().groupby("gene").mean()
         tables[name] = pd.DataFrame(
             {
                 "importance": importance,
                 "rank": pd.Series(rank_genes(importance), genes).where(importance > 0),
-                "mean_abs_shap": shap.abs().mean(),
-                "direction": np.sign((shap * centred).sum()),
+                "mean_abs_shap": mean_size.reindex(genes, fill_value=0.0),
+                "direction": growth.idxmax(axis="columns").where(
+                    growth.max(axis="columns") > 0, ""
+                ),
                 "frequency": selected[:, i].mean(axis=0),
             }
         )
     return tables
 
 
-def full_table(
-    table: pd.DataFrame, models: dict[str, pd.DataFrame], classes: tuple[str, str]
-) -> pd.DataFrame:
+def full_table(table: pd.DataFrame, models: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Return the tables of all genes side by side."""
-    negative, positive = classes
-    words = {-1: negative, 0: "", 1: positive}
-    side_by_side = [table]
-    for name, model_table in models.items():
-        in_words = model_table.assign(direction=model_table["direction"].map(words))
-        side_by_side.append(in_words.add_prefix(f"{file_name(name)}_"))
-    return pd.concat(side_by_side, axis=1).rename_axis("accession")
+    of_models = [
+        model_table.add_prefix(f"{file_name(name)}_") for name, model_table in models.items()
+    ]
+    return pd.concat([table, *of_models], axis="columns").rename_axis("accession")

@@ -50,7 +50,7 @@ class PatientSet(NamedTuple):
     """Patients to select genes on, and a seed for what is drawn from them."""
 
     rows: np.ndarray  # of X, patients x genes
-    y: np.ndarray  # their classes, 0 and 1
+    y: np.ndarray  # their classes, as whole numbers
     seed: int | list[int]
     groups: np.ndarray | None = None  # the person of each row, None where each is of another
 

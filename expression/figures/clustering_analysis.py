@@ -1,6 +1,7 @@
 """The figures of Q3, clusters: the patients, how stable the clusters are, and how many."""
 
 import itertools
+import math
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,6 +13,8 @@ from scipy.cluster.hierarchy import dendrogram, linkage
 from expression.analysis import clusters
 from expression.analysis.clusters import METHODS, Partitions
 from expression.running import style
+
+MOST_TICKS = 10
 
 
 def draw_panels(ks: list[int], title: str, handles: list) -> tuple[plt.Figure, dict]:
@@ -36,7 +39,7 @@ def draw_panels(ks: list[int], title: str, handles: list) -> tuple[plt.Figure, d
 def draw_title_and_legend(figure: plt.Figure, title: str, handles: list) -> None:
     labels = [style.wrap_name(handle.get_label(), 24) for handle in handles]
     figure.suptitle(title)
-    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    style.legend_below(figure, handles, labels, columns=4)
 
 
 def draw_clusters(
@@ -55,7 +58,7 @@ def draw_clusters(
     `noun`: what is drawn, arrays where a patient has several.
     """
     numbers = range(1, max(ks) + 1)
-    markers = dict(zip(numbers, itertools.cycle(style.SERIES_MARKERS), strict=False))
+    markers = dict(zip(numbers, itertools.cycle(style.MARKERS), strict=False))
     shapes = [
         Line2D([], [], color="0.3", linestyle="", marker=markers[number], label=f"cluster {number}")
         for number in numbers
@@ -143,7 +146,9 @@ def draw_k_selection(stability: pd.DataFrame, names: dict[str, str]) -> plt.Figu
             legend=False,
             ax=ax,
         )
-        ax.set(title=method, xlabel="number of clusters k", xticks=panel["k"].unique())
+        ks = panel["k"].unique()
+        step = math.ceil(len(ks) / MOST_TICKS)
+        ax.set(title=method, xlabel="number of clusters k", xticks=ks[::step])
     axes[0].set_ylabel("stability (adjusted Rand index)")
     title = f"Stability under subsampling of {' and '.join(names.values())}"
     draw_title_and_legend(figure, title, style.color_handles(palette))

@@ -11,7 +11,6 @@ from expression.data import ExpressionData
 from expression.running import style
 
 NAMED_GENES = 12
-BATCH_MARKERS = "os^DvP*X<>phdH8"
 LEGEND_COLUMNS = 3
 LINE_INCHES = 0.15  # that a line of a legend takes
 
@@ -67,7 +66,7 @@ def draw_batches(
     training, open test."""
     palette = style.subgroup_palette(data)
     counts = data.batches.loc[scores.index].value_counts().sort_index()
-    markers = dict(zip(counts.index, itertools.cycle(BATCH_MARKERS), strict=False))
+    markers = dict(zip(counts.index, itertools.cycle(style.MARKERS), strict=False))
     shapes = {f"{batch} ({count})": markers[batch] for batch, count in counts.items()}
     handles = [*style.color_handles(palette), *marker_handles(shapes, fill="0.3")]
     if len(data.X_test):
@@ -147,9 +146,7 @@ def draw_patients(planes: list[pd.DataFrame], data: ExpressionData, title: str) 
     subgroups, palette = data.subgroups, style.subgroup_palette(data)
     size = marker_size(data)
     for ax, plane in zip(axes.flat, planes, strict=True):
-        for (subgroup, color), marker in zip(
-            palette.items(), itertools.cycle(style.SERIES_MARKERS)
-        ):
+        for (subgroup, color), marker in zip(palette.items(), itertools.cycle(style.MARKERS)):
             for set_name, fill in (("train", color), ("test", "none")):
                 xy = plane[(subgroups == subgroup) & (data.sample_set == set_name)]
                 if len(xy):
@@ -165,7 +162,7 @@ def draw_patients(planes: list[pd.DataFrame], data: ExpressionData, title: str) 
                     )
         ax.set(xlabel=plane.columns[0], ylabel=plane.columns[1])
         ax.locator_params(nbins=5)
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    style.legend_below(figure, *ax.get_legend_handles_labels(), columns=LEGEND_COLUMNS)
     figure.suptitle(title)
     return figure
 
@@ -173,18 +170,20 @@ def draw_patients(planes: list[pd.DataFrame], data: ExpressionData, title: str) 
 def draw_loadings(loadings: pd.DataFrame, data: ExpressionData) -> plt.Figure:
     """Draw the largest loadings by gene name, informative genes in the colour of their class."""
     figure, axes = style.panel_grid(loadings.shape[1], 1, height=2.4)
+    palette = style.class_palette(data)
     known = pd.Series(dtype=str) if data.informative_genes is None else data.informative_genes
     for ax, (component, column) in zip(axes, loadings.items(), strict=True):
         top = column[column.abs().nlargest(NAMED_GENES).index]
-        colors = known.reindex(top.index).map(style.class_palette(data)).fillna("0.7")
+        colors = known.reindex(top.index).map(palette).fillna("0.7")
         style.draw_bars(ax, top, colors, data.gene_names[top.index], NAMED_GENES)
         ax.set(title=component, xlabel="Loading" if ax is axes[-1] else "")
     if len(known):
         names = {"other genes": "0.7"}
-        for label, color in style.class_palette(data).items():
+        for label, color in palette.items():
             names[style.wrap_name(f"informative, higher in {label}", 28)] = color
         handles = style.color_handles(names)
-        figure.legend(handles=handles, loc="outside lower center", ncols=3)
+        labels = [handle.get_label() for handle in handles]
+        style.legend_below(figure, handles, labels, columns=LEGEND_COLUMNS)
     n = len(data.X_train)
     noun = noun_of_rows(data)
     figure.suptitle(f"Components of {n:,} training {noun}: the {NAMED_GENES} largest loadings")

@@ -26,6 +26,7 @@ from expression.running.pyplot import only_errors
 
 PAGE_WIDTH = 7.2  # inches, two columns of a journal page
 TICK_INCHES = 0.1  # that a name in the smallest type takes across its line
+LEGEND_INCHES = 0.7  # that a figure has for a legend below its panels
 MAX_NAME = 30  # characters on one line
 FONT = "DejaVu Sans"  # comes with matplotlib: the same figures on every machine
 BOXES = "Last Resort"  # fonts that draw a box for every character
@@ -43,11 +44,24 @@ COLORS = {
     "black": "#000000",
     "yellow": "#F0E442",
 }
-# The shades of a class: its own, then one a subtype beyond the first
-CLASS_SHADES = (("blue", "sky"), ("vermilion", "orange"))
-SPARE_SHADES = ("green", "purple", "black", "yellow")
+# Chosen by computer as far from these and each other as those are among themselves, with every kind
+# of colour blindness: at least 11 units of CIEDE2000
+MORE_COLORS = (
+    *("#1E5A4B", "#69000F", "#002D78", "#00F0FF", "#8778FF", "#4B1E3C"),
+    *("#A53C78", "#96C378", "#FFC3C3", "#4B00F0", "#C30F0F", "#87694B"),
+)
+# Of classes in their order; what they leave is for further subtypes
+CLASS_COLORS = (
+    *(COLORS[name] for name in ("blue", "vermilion", "green", "purple")),
+    *(COLORS[name] for name in ("black", "yellow", "sky", "orange")),
+    *MORE_COLORS,
+)
+# Of the second subtype of a class, where no class has them
+SECOND_SHADES = {COLORS["blue"]: COLORS["sky"], COLORS["vermilion"]: COLORS["orange"]}
 COHORT_SHADES = ("black", "0.7", COLORS["green"], "#99D8C9")  # of a cohort, its nulls, the next
 SET_COLORS = {"train": "0.3", "test": "0.8"}
+# Of classes, clusters and batches; the last five are stars: how many points, and turned how far
+MARKERS = (*"os^DvP*X<>phdH8", (3, 1, 0), (4, 1, 0), (6, 1, 0), (3, 1, 60), (4, 1, 45))
 # Of models and other series, which must not look like a class
 SERIES_COLORS = ("green", "purple", "orange", "black", "sky", "blue", "vermilion")
 SERIES_MARKERS = "os^DvP*"
@@ -200,21 +214,26 @@ def series_styles(names: Iterable[str]) -> dict[str, dict]:
 
 
 def class_palette(data: ExpressionData) -> dict[str, str]:
-    """Return the colour of each class, the same in every figure."""
-    shades = zip(data.classes, CLASS_SHADES, strict=True)
-    return {label: COLORS[first] for label, (first, _) in shades}
+    """Return the colour of each class, the same in every figure; of more than 20, colours
+    repeat."""
+    return dict(zip(data.classes, itertools.cycle(CLASS_COLORS), strict=False))
 
 
 def subgroup_palette(data: ExpressionData) -> dict[str, str]:
-    """Return the colour of each subgroup of patients: shades of the colour of its class for the
-    first two of a class; of more than four others in all, colours repeat."""
+    """Return the colour of each subgroup of patients: the first of a class has that of its class,
+    the second another shade of it, where there is one; further ones have what no class has."""
+    of_classes = class_palette(data)
+    taken = set(of_classes.values())
+    seconds = {color: shade for color, shade in SECOND_SHADES.items() if shade not in taken}
+    taken.update(seconds.values())
+    spare = itertools.cycle([color for color in CLASS_COLORS if color not in taken] or CLASS_COLORS)
+
     subgroups = data.subgroups
-    spare = itertools.cycle(SPARE_SHADES)
     palette = {}
-    for label, shades in zip(data.classes, CLASS_SHADES, strict=True):
+    for label, color in of_classes.items():
         members = sorted(set(subgroups[data.y_all == label]) - set(palette))
-        colors = (COLORS[shade] for shade in itertools.chain(shades, spare))
-        palette |= dict(zip(members, colors, strict=False))
+        shades = [color, seconds[color]] if color in seconds else [color]
+        palette |= dict(zip(members, itertools.chain(shades, spare), strict=False))
     return palette
 
 
@@ -231,6 +250,31 @@ def panel_grid(count: int, columns: int, height: float) -> tuple[plt.Figure, np.
 def color_handles(palette: dict[str, str]) -> list[Patch]:
     """Return what a legend shows for each name of a palette."""
     return [Patch(color=color, label=legend_name(name)) for name, color in palette.items()]
+
+
+def legend_below(
+    figure: plt.Figure,
+    handles: Sequence,
+    labels: Sequence[str],
+    columns: int,
+    title: str | None = None,
+) -> None:
+    """Add a legend below all panels, in at most so many columns as the page is wide enough for.
+
+    The figure has `LEGEND_INCHES` for it; what it takes beyond makes the figure higher.
+    """
+    for count in range(columns, 0, -1):
+        legend = figure.legend(
+            handles, labels, loc="outside lower center", ncols=count, title=title
+        )
+        box = legend.get_window_extent()
+        if box.width <= figure.bbox.width:
+            break
+        if count > 1:
+            legend.remove()
+    width, height = figure.get_size_inches()
+    beyond = max(0, box.height / figure.dpi - LEGEND_INCHES)
+    figure.set_size_inches(width, height + beyond)
 
 
 def draw_swarm(ax: plt.Axes, dots: pd.DataFrame, **options) -> None:

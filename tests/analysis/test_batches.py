@@ -95,6 +95,8 @@ def test_pairs_of_one_batch_only_count():
     of_patients = np.array(list("AAAAABB"))
     values = np.array([[1, 2, 3, 0, 2, 9, 8], [0, 0, 1, 1, 1, 0, 1]], float).T
     assert batches.pairs_by_batch(is_positive, of_patients) == {"A": 6, "B": 1}
+    three = np.array(["x", "x", "y", "z", "x", "x", "y"])
+    assert batches.pairs_by_batch(three, np.array([*"AAAABBC"])) == {"A": 5}
     in_a = [roc_auc_score(is_positive[:5], column[:5]) for column in values.T]
     expected = [(6 * in_a[0] + 0) / 7, 1]
     assert batches.auc_within(values, is_positive, of_patients) == pytest.approx(expected)

@@ -6,12 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import mannwhitneyu, ttest_ind
+from scipy.stats import f_oneway, mannwhitneyu, ttest_ind
 from sklearn.metrics import roc_auc_score
 
 from expression.analysis import batches, genes
 from expression.analysis.models import MODELS
 from expression.analysis.tuning import fit
+from many_classes import planted_genes, simulate_classes
 from planted import DOWN, N_GENES, UP, quick_explained_models, simulate
 
 
@@ -35,7 +36,9 @@ def test_shap_values_add_up_to_the_output_for_the_positive_class(
     if many:  # patients: some of them are explained
         monkeypatch.setattr(genes, "MAX_EXPLAINED", 12)
         monkeypatch.setattr(genes, "MAX_BACKGROUND", 12)
-    values = genes.explain(pipeline, X, seed=0)
+    by_class = genes.explain(pipeline, X, planted.classes, seed=0)
+    values = by_class["case"]
+    np.testing.assert_allclose(by_class["control"], -values, atol=1e-8)
     assert len(values) == (12 if many else 40)
     assert list(values.index) == [patient for patient in X.index if patient in values.index]
     output = pipeline.predict_proba(X.loc[values.index].to_numpy())[:, 1]
@@ -53,7 +56,7 @@ def test_of_very_many_patients_200_are_explained_against_100(fitted):
     cohorts = [simulate(effect=4, seed=seed).X_all for seed in range(3)]
     X = pd.concat(cohorts, ignore_index=True)
     pipeline = fitted["Logistic Regression"].pipeline
-    values = genes.explain(pipeline, X, seed=5)
+    values = genes.explain(pipeline, X, ["control", "case"], seed=5)["case"]
     assert len(values) == 200
     background = X.sample(200, random_state=5).index[:100]
     output = pd.Series(pipeline.decision_function(X.to_numpy()), X.index)
@@ -62,9 +65,11 @@ def test_of_very_many_patients_200_are_explained_against_100(fitted):
 
 
 def planted_table(fitted, planted, shap: dict) -> pd.DataFrame:
-    """Return what the tree says of the genes if these were its SHAP values, by gene."""
+    """Return what the tree says of the genes if these were its SHAP values for cases, by gene."""
     _, expression = genes.expression_tables(planted)
-    explanations = {"Decision Tree": pd.DataFrame(shap, planted.X_train.index)}
+    values = pd.DataFrame(0.0, planted.X_train.index, ["g000"]).assign(**shap)
+    by_class = {"control": -values, "case": values}
+    explanations = {"Decision Tree": pd.concat(by_class, axis=1, names=["class", "gene"])}
     selected = np.zeros((2, 2, expression.shape[1]), dtype=bool)
     selected[:, 0, 3] = True, False
     tables = genes.model_tables(
@@ -83,7 +88,7 @@ def test_genes_that_a_model_does_not_use_have_no_rank(fitted, planted):
     assert 0 < used.sum() < len(table)
     assert table.loc[used, "rank"].min() == 1
     assert table.loc[~used, "rank"].isna().all()
-    assert (table["direction"] == 0).all()
+    assert (table["direction"] == "").all()
     assert table["frequency"].nlargest(2).tolist() == [0.5, 0]
 
 
@@ -93,18 +98,36 @@ def test_the_direction_is_that_of_contributions_as_expression_grows(fitted, plan
     x = expression.loc[planted.X_train.index, "g010"]
     rising = x - 100 * np.sign(x.mean())
     table = planted_table(fitted, planted, {"g010": rising})
-    assert table.loc["g010", "direction"] == 1
+    assert table.loc["g010", "direction"] == "case"
     assert table.loc["g010", "mean_abs_shap"] == pytest.approx(rising.abs().mean())
     table = planted_table(fitted, planted, {"g010": -rising})
-    assert table.loc["g010", "direction"] == -1
+    assert table.loc["g010", "direction"] == "control"
     assert table.loc["g010", "mean_abs_shap"] == pytest.approx(rising.abs().mean())
 
 
 def test_welch_statistics_are_those_of_scipy():
     rng = np.random.default_rng(0)
-    X, y = rng.normal(5, 2, (20, 7)), rng.permuted(np.tile([1.0] * 8 + [0.0] * 12, (4, 1)), axis=1)
+    X = rng.normal(5, 2, (20, 7))
+    y = rng.permuted(np.tile([1.0] * 8 + [0.0] * 12, (4, 1)), axis=1)
     expected = [ttest_ind(X[row == 1], X[row == 0], equal_var=False).statistic for row in y]
-    np.testing.assert_allclose(genes.welch_statistics(X, y), expected)
+    np.testing.assert_allclose(genes.welch_statistics(X, y), np.abs(expected))
+    y = rng.permuted(np.tile([0] * 5 + [1] * 3 + [2] * 12, (4, 1)), axis=1)
+    samples = [[X[row == code] for code in range(3)] for row in y]
+    expected = [f_oneway(*classes, equal_var=False).statistic for classes in samples]
+    np.testing.assert_allclose(genes.welch_statistics(X, y) ** 2, expected)
+
+
+def test_a_class_in_which_a_gene_is_the_same_everywhere_has_a_finite_statistic():
+    """Of two classes it is Welch's t, which needs the spread of one of them only."""
+    X = np.array([[3.0, 3.0, 3.0, 5.0, 6.0, 7.5]]).T
+    expected = (X[3:].mean() - 3) / np.sqrt(X[3:].var(ddof=1) / 3)
+    y = np.array([[0, 0, 0, 1, 1, 1]])
+    np.testing.assert_allclose(genes.welch_statistics(X, y), expected, rtol=1e-6)
+
+
+def test_pooled_p_counts_the_permuted_statistics_of_all_genes():
+    size = np.array([[5.0, 2.0, 0.0], [1.0, 2.0, 3.0], [4.0, 2.5, 0.5]])
+    assert genes.pooled_p(size).tolist() == [1 / 7, 5 / 7, 7 / 7]
 
 
 def test_adjusted_p_follows_westfall_and_young_step_by_step():
@@ -115,19 +138,23 @@ def test_adjusted_p_follows_westfall_and_young_step_by_step():
     ways = np.zeros((70, 8))
     for row, chosen in zip(ways, itertools.combinations(range(8), 4), strict=True):
         row[list(chosen)] = 1
-    size = np.abs(genes.welch_statistics(X, ways))
-    observed = np.abs(genes.welch_statistics(X, y[None]))[0]
+    size = genes.welch_statistics(X, ways)
+    observed = genes.welch_statistics(X, y[None])[0]
     order, expected, before = np.argsort(-observed), np.empty(5), 0
     for step, gene in enumerate(order):
         reached = size[:, order[step:]].max(axis=1) >= observed[gene] - 1e-9
         expected[gene] = before = max(before, reached.mean())
-    found = genes.max_t_p(X, y, 20_000, seed=0)
+    found = genes.max_t_p(genes.permuted_statistics(X, y, 20_000, seed=0))
     np.testing.assert_allclose(found, expected, atol=0.015)
 
 
-def test_adjusted_p_bounds_any_false_finding_where_nothing_differs():
-    rng, y = np.random.default_rng(2), np.repeat([0, 1], 10)
-    smallest = [genes.max_t_p(rng.normal(size=(20, 40)), y, 99, seed).min() for seed in range(60)]
+@pytest.mark.parametrize("sizes", [(10, 10), (5, 5, 5, 5), (5, 12, 5)])
+def test_adjusted_p_bounds_any_false_finding_where_nothing_differs(sizes):
+    rng, y = np.random.default_rng(2), np.repeat(np.arange(len(sizes)), sizes)
+    smallest = []
+    for seed in range(60):
+        X = rng.normal(size=(len(y), 40))
+        smallest.append(genes.max_t_p(genes.permuted_statistics(X, y, 99, seed)).min())
     assert np.mean(np.array(smallest) <= 0.05) <= 0.15  # 0.05 expected, within 3.5 SDs
 
 
@@ -140,7 +167,7 @@ def rank_test(expression, y, gene, method):
 def test_tied_values_take_the_asymptotic_rank_test(planted):
     _, expression = genes.expression_tables(planted)
     expression, y = expression.round(), planted.y_train
-    table = genes.auc_in_direction(expression, y, pd.Series(1, expression.columns))
+    table = genes.auc_of_class(expression, y, pd.Series("case", expression.columns))
     expected = rank_test(expression, y, "g000", "asymptotic")
     assert table.loc["g000", "auc_p"] == pytest.approx(expected.pvalue)
 
@@ -151,7 +178,7 @@ def test_the_rank_test_of_few_patients_is_exact(n_case, method):
     labels = np.repeat(["control", "case"], (50, n_case))
     y = pd.Series(pd.Categorical(labels, ["control", "case"], ordered=True))
     expression = pd.DataFrame({"gene": np.random.default_rng(0).normal(size=len(y))})
-    table = genes.auc_in_direction(expression, y, pd.Series(1, ["gene"]))
+    table = genes.auc_of_class(expression, y, pd.Series("case", ["gene"]))
     expected = rank_test(expression, y, "gene", method)
     assert table.loc["gene", "auc_p"] == pytest.approx(expected.pvalue, rel=1e-9)
 
@@ -159,9 +186,12 @@ def test_the_rank_test_of_few_patients_is_exact(n_case, method):
 def test_class_difference_against_scikit_learn_and_by_hand(planted):
     log2, expression = genes.expression_tables(planted)
     y = planted.y_train
-    table = genes.class_difference(expression, log2, y)
+    cases = pd.Series("case", expression.columns)
+    table = genes.class_difference(expression, log2, y, cases)
     direction = table["signal_to_noise"]
-    towards = genes.auc_in_direction(expression, y, direction)
+    higher_in = genes.class_higher_in(expression, y)
+    assert (higher_in == np.where(direction > 0, "case", "control")).all()
+    towards = genes.auc_of_class(expression, y, higher_in)
     for gene in ("g000", "g003", "g050"):
         x = expression.loc[y.index, gene]
         case, control = x[y == "case"], x[y == "control"]
@@ -173,7 +203,9 @@ def test_class_difference_against_scikit_learn_and_by_hand(planted):
         test = mannwhitneyu(high, low, alternative="greater", method="exact")
         assert towards.loc[gene, "auc_p"] == pytest.approx(test.pvalue)
     assert table.loc[UP, "log2_fold_change"].mean() == pytest.approx(4, abs=0.5)
-    against = genes.auc_in_direction(expression, y, -direction)
+    against = genes.auc_of_class(
+        expression, y, higher_in.map({"case": "control", "control": "case"})
+    )
     np.testing.assert_allclose(against["auc"], 1 - towards["auc"])
 
 
@@ -183,12 +215,14 @@ def test_genes_are_those_that_vary_in_training_and_the_rank_test_of_zyxin_is_exa
     np.testing.assert_allclose(expression.mean(axis=1), 0, atol=1e-12)
     zyxin = data.X_all["X95735_at"].clip(100, 16_000)
     np.testing.assert_allclose(log2["X95735_at"], np.log2(zyxin))
-    table = genes.auc_in_direction(expression, data.y_test, pd.Series(1, expression.columns))
+    table = genes.auc_of_class(expression, data.y_test, pd.Series("AML", expression.columns))
     assert table.loc["X95735_at", "auc_p"] == pytest.approx(2.2e-8, rel=0.05)
 
 
-def table_of(data, frequency):
+def table_of(data, frequency=None):
     log2, expression = genes.expression_tables(data)
+    if frequency is None:
+        frequency = np.zeros(expression.shape[1])
     people = genes.average_arrays(data, expression, log2)
     return genes.gene_table(data, people, frequency, seed=0)
 
@@ -221,6 +255,119 @@ def test_test_patients_are_looked_at_in_the_direction_of_training(planted):
     assert (table["test_auc"] < 0.1).all()
     assert (table["test_auc_p"] > 0.99).all()
     assert (table["test_signal_to_noise"] * table["signal_to_noise"] < 0).all()
+
+
+# --- more than two classes
+
+
+COHORTS = [(12, 12, 12), (5, 30, 12), (8, 8, 8, 8, 8, 8), (5, 40, 7, 20, 10, 15)]
+
+
+@pytest.mark.parametrize("sizes", COHORTS)
+def test_planted_genes_are_found_each_with_its_class(sizes):
+    data = simulate_classes(sizes, effect=4)
+    table = table_of(data)
+    planted = planted_genes(data)
+    found = table.loc[list(planted)]
+    assert found["higher_in"].to_dict() == planted
+    assert (found["welch_q"] < 0.05).all()
+    assert (found["max_t_p"] < 0.05).mean() > 0.9  # of a class of 5, not all
+    assert (found[["auc", "test_auc"]] > 0.95).all(axis=None)
+    assert (found["test_auc_p"] < 0.01).all()
+    assert found["log2_fold_change"].mean() == pytest.approx(4, abs=0.5)
+    assert (table["signal_to_noise"] > 0).all()
+    assert (table["welch_q"] < 0.05).sum() <= len(planted) + 3  # at a false discovery rate of 5 %
+
+
+def test_each_gene_is_judged_by_its_class_against_all_others():
+    """By scikit-learn's AUC of one class against the rest, and scipy's F."""
+    data = simulate_classes((12, 6, 9), effect=1)
+    _, expression = genes.expression_tables(data)
+    table = table_of(data)
+    for gene in ("g000", "g002", "g005", "g050"):
+        means = expression.loc[data.y_train.index, gene].groupby(data.y_train, observed=True).mean()
+        label = table.loc[gene, "higher_in"]
+        assert means[label] > means.drop(label).min()
+        for y, column in ((data.y_train, "auc"), (data.y_test, "test_auc")):
+            expected = roc_auc_score(y == label, expression.loc[y.index, gene])
+            assert table.loc[gene, column] == pytest.approx(expected)
+        x = expression.loc[data.y_train.index, gene]
+        samples = [x[data.y_train == one] for one in data.classes]
+        welch = f_oneway(*samples, equal_var=False)
+        assert table.loc[gene, "welch_f"] == pytest.approx(welch.statistic)
+        assert table.loc[gene, "welch_p"] == pytest.approx(welch.pvalue, rel=0.3, abs=0.002)
+        members, others = x[data.y_train == label], x[data.y_train != label]
+        effect = (members.mean() - others.mean()) / (members.std() + others.std())
+        assert table.loc[gene, "signal_to_noise"] == pytest.approx(effect)
+
+
+@pytest.mark.parametrize("sizes", [*COHORTS, [5] * 20])
+def test_where_nothing_differs_no_gene_is_found(sizes):
+    """Not even in many classes of few patients, of which F's own distribution finds some."""
+    table = table_of(simulate_classes(sizes, effect=0))
+    assert (table["welch_q"] < 0.05).sum() <= 1
+    assert table["welch_p"].lt(0.05).mean() == pytest.approx(0.05, abs=0.03)
+    assert table["max_t_p"].min() > 0.01
+
+
+def test_a_class_without_test_patients_has_no_auc_there_and_others_have():
+    data = simulate_classes((6, 8, 10), effect=4)
+    y_test = data.y_test[data.y_test != "class A"]
+    one = data.y_test.index[data.y_test == "class A"][0]
+    for patients, known in ((y_test.index, False), (y_test.index.append(pd.Index([one])), True)):
+        fewer = replace(data, X_test=data.X_test.loc[patients], y_test=data.y_test[patients])
+        found = table_of(fewer).loc[list(planted_genes(data)), "test_auc"]
+        assert found[2:].notna().all()
+        assert (found[:2].notna() == known).all()
+
+
+def test_within_batches_a_gene_is_looked_at_for_its_class():
+    """Where the one batch with class A has no other, its genes cannot be."""
+    data = simulate_classes((6, 8, 10), effect=4)
+    hospitals = np.where(data.y_all == "class A", "south", "north")
+    table = table_of(in_batches(data, hospitals))
+    within = table.loc[list(planted_genes(data)), "auc_within_batches"]
+    assert within[:2].isna().all()
+    assert (within[2:] > 0.95).all()
+
+
+@pytest.mark.parametrize("name", quick_explained_models())
+def test_shap_values_add_up_for_every_class(name):
+    """To probabilities, or to log-odds up to what all classes have in common."""
+    data = simulate_classes((15, 10, 12), effect=2)
+    X, y = data.X_train, data.y_train.cat.codes.to_numpy()
+    pipeline = fit({name: quick_explained_models()[name]}, X.to_numpy(), y)[name].pipeline
+    values = genes.explain(pipeline, X, data.classes, seed=0)
+    assert values.columns.unique("class").tolist() == list(data.classes)
+    added = np.column_stack([values[label].sum(axis=1) for label in data.classes])
+    output = pipeline.predict_proba(X.to_numpy())
+    if MODELS[name].importance.shap_unit == "log-odds":
+        output = np.log(output) - np.log(output).mean(axis=1, keepdims=True)
+        added -= added.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(added + output.mean(axis=0), output, atol=1e-4)
+
+
+def test_the_direction_of_a_gene_is_the_class_that_its_expression_speaks_for():
+    data = simulate_classes((15, 10, 12), effect=4)
+    _, expression = genes.expression_tables(data)
+    models = {"Random Forest": quick_explained_models()["Random Forest"]}
+    y = data.y_train.cat.codes.to_numpy()
+    pipeline = fit(models, data.X_train.to_numpy(), y)["Random Forest"].pipeline
+    values = genes.explain(pipeline, data.X_train, data.classes, seed=0)
+    tables = genes.model_tables(
+        {"Random Forest": pipeline},
+        {"Random Forest": values},
+        expression,
+        data.X_train.columns,
+        np.zeros((2, 2, 300), dtype=bool),
+    )
+    table = tables["Random Forest"]
+    used = table[table["importance"] > 0].loc[lambda genes: genes.index.isin(planted_genes(data))]
+    assert len(used) >= 3
+    assert used["direction"].to_dict() == {gene: planted_genes(data)[gene] for gene in used.index}
+    gene = used.index[0]
+    expected = np.mean([values[label][gene].abs().mean() for label in data.classes])
+    assert table.loc[gene, "mean_abs_shap"] == pytest.approx(expected)
 
 
 # --- batches

@@ -1,6 +1,7 @@
 """The figures of Q2: each dot, bar and tick stands for the gene and the class it says."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from expression.figures.explainability import (
     patient_bars,
 )
 from expression.running import style
+from many_classes import simulate_classes
 from planted import UP, quick_explained_models, simulate
 
 
@@ -58,7 +60,11 @@ def legend_texts(figure):
 
 def test_importances_have_the_sign_of_coefficients_and_the_colour_of_the_class(planted):
     table = pd.DataFrame(
-        {"importance": [3.0, 2.0, 0.0], "rank": [1, 2, np.nan], "direction": [-1, 1, 1]},
+        {
+            "importance": [3.0, 2.0, 0.0],
+            "rank": [1, 2, np.nan],
+            "direction": ["control", "case", "case"],
+        },
         ["g003", "g000", "g010"],
     )
     models = {"Logistic Regression": table, "Random Forest": table}
@@ -73,11 +79,31 @@ def test_importances_have_the_sign_of_coefficients_and_the_colour_of_the_class(p
     assert legend_texts(figure) == ["towards control", "towards case"]
 
 
+def test_of_more_than_two_classes_coefficients_have_a_norm_and_no_sign():
+    data = simulate_classes((12, 10, 8), effect=4)
+    table = pd.DataFrame(
+        {
+            "importance": [3.0, 2.0, 1.0],
+            "rank": [1, 2, 3],
+            "direction": ["class A", "class C", ""],
+        },
+        ["g000", "g004", "g010"],
+    )
+    figure = draw_importances({"Logistic Regression": table}, data)
+    [ax] = figure.axes
+    assert [bar.get_width() for bar in ax.patches] == [3, 2, 1]
+    first, _, third = (color.lower() for color in style.class_palette(data).values())
+    assert [to_hex(bar.get_facecolor()) for bar in ax.patches] == [first, third, "#999999"]
+    assert ax.get_xlabel() == "norm over classes of the\ncoefficient (log-odds per SD)"
+    texts = [f"towards {label}" for label in data.classes]
+    assert legend_texts(figure) == [*texts, "towards no class alone"]
+
+
 def test_the_summary_draws_the_positive_class():
     data = simulate(effect=4)
     X, y = data.X_train, data.y_train.cat.codes.to_numpy()
     forest = fit(quick_explained_models(), X.to_numpy(), y)["Random Forest"].pipeline
-    explanations = {"Random Forest": genes.explain(forest, X, seed=0)}
+    explanations = {"Random Forest": genes.explain(forest, X, data.classes, seed=0)}
     figure = draw_shap_summary(explanations, data, np.log2(X))
     ax = figure.axes[0]
     rows = [text.get_text() for text in ax.get_yticklabels()]
@@ -92,11 +118,44 @@ def test_the_summary_draws_the_positive_class():
     assert np.corrcoef(offsets[:, 0], red - blue)[0, 1] > 0.5
 
 
+def test_of_more_than_two_classes_the_summary_is_a_bar_of_all_of_them():
+    """In shap's manner: the mean size towards each class, behind one another."""
+    data = simulate_classes((12, 10, 8), effect=4)
+    rng = np.random.default_rng(0)
+    of_classes = {
+        label: pd.DataFrame(rng.normal(size=(30, 3)), data.X_train.index, ["g000", "g002", "g004"])
+        for label in data.classes
+    }
+    of_classes["class B"]["g004"] *= 9
+    values = pd.concat(of_classes, axis=1, names=["class", "gene"])
+    models = {"Random Forest": values, "XGBoost": values}
+    figure = draw_shap_summary(models, data, np.log2(data.X_all))
+    ax, other = figure.axes
+    assert ax.get_xlabel() == "mean |SHAP value| by class (probability)"
+    assert other.get_xlabel() == "mean |SHAP value| by class (log-odds)"
+    names = tick_texts(ax.yaxis)
+    assert names[0] == "g004"
+    colors = [color.lower() for color in style.class_palette(data).values()]
+    for row, gene in enumerate(names):
+        bars = sorted((bar for bar in ax.patches if round(bar.get_y() + 0.4) == row), key=left_of)
+        sizes = [values[label][gene].abs().mean() for label in data.classes]
+        assert [bar.get_width() for bar in bars] == pytest.approx(sizes)
+        assert [left_of(bar) for bar in bars] == pytest.approx([0, *np.cumsum(sizes)[:-1]])
+        assert [to_hex(bar.get_facecolor()) for bar in bars] == colors
+    assert legend_texts(figure) == list(data.classes)
+    assert figure.get_suptitle() == "What moves each model's output, 30 training patients"
+
+
+def left_of(bar):
+    return bar.get_x()
+
+
 def test_each_row_of_the_summary_has_its_own_gene_where_not_all_patients_are_explained():
     data = simulate(effect=4)
     values = pd.DataFrame(0.0, data.X_train.index[::-3], data.X_train.columns)
     values[["g009", "g001"]] = 2.0, 1.0  # largest first, not in the order of the alphabet
-    ax = draw_shap_summary({"Random Forest": values}, data, data.X_train).axes[0]
+    by_class = pd.concat({"control": -values, "case": values}, axis=1, names=["class", "gene"])
+    ax = draw_shap_summary({"Random Forest": by_class}, data, data.X_train).axes[0]
     names = [text.get_text() for text in ax.get_yticklabels()]
     middles = [points.get_offsets()[:, 0].mean() for points in ax.collections[:2]]
     assert (names, middles) == (list(data.gene_names[["g009", "g001"]]), [2, 1])
@@ -209,3 +268,79 @@ def test_top_genes_have_a_dot_a_patient_in_the_colour_of_its_class(planted, lead
     np.testing.assert_allclose(np.sort(dots[:, 1]), np.sort(np.log2(planted.X_all["g003"])))
     assert legend_texts(figure) == ["control", "case"]
     assert figure.get_suptitle() == "The leading genes in 80 of 80 patients"
+
+
+# --- twenty classes
+
+
+@pytest.fixture(scope="module")
+def twenty():
+    """Twenty classes with long names, in four hospitals."""
+    data = simulate_classes([5] * 20, effect=4)
+    names = {label: f"{label} of leukemia, with t(9;22)" for label in data.classes}
+    return replace(
+        data,
+        y_train=data.y_train.cat.rename_categories(names),
+        y_test=data.y_test.cat.rename_categories(names),
+        batches=pd.Series(np.resize(["a", "b", "c", "d"], 200), data.y_all.index),
+    )
+
+
+@pytest.fixture(scope="module")
+def leading_of_twenty(twenty):
+    genes = twenty.X_train.columns[:20]
+    table = {"gene": twenty.gene_names[genes], "frequency": 1.0, "selected": True}
+    return pd.DataFrame(table, genes)
+
+
+def extents(figure):
+    """Return the boxes of the legends and axes of a figure, in pixels."""
+    figure.draw_without_rendering()
+    legends = [legend.get_window_extent() for legend in figure.legends]
+    return legends, [ax.get_tightbbox() for ax in figure.axes if ax.axison or ax.has_data()]
+
+
+def assert_legends_apart(figure):
+    legends, axes = extents(figure)
+    for i, legend in enumerate(legends):
+        assert figure.bbox.x0 <= legend.x0
+        assert legend.x1 <= figure.bbox.x1
+        assert figure.bbox.y0 <= legend.y0
+        inside = legend.padded(-4.4)  # its frame, which is not drawn
+        assert not any(inside.overlaps(ax) for ax in axes)
+        assert not any(inside.overlaps(other.padded(-4.4)) for other in legends[i + 1 :])
+
+
+def test_twenty_classes_have_a_heatmap_whose_legends_overlap_nothing(twenty, leading_of_twenty):
+    figure = draw_heatmap(twenty, np.log2(twenty.X_all), leading_of_twenty)
+    assert [len(legend.get_texts()) for legend in figure.legends] == [22, 4]
+    assert_legends_apart(figure)
+
+
+def test_twenty_classes_have_swarms_that_stand_apart(twenty, leading_of_twenty):
+    figure = draw_top_genes(twenty, np.log2(twenty.X_all), leading_of_twenty, seed=0)
+    assert_legends_apart(figure)
+    ax = figure.axes[0]
+    swarms = [dots.get_offsets()[:, 0] for dots in ax.collections if len(dots.get_offsets())]
+    assert len(swarms) == 40
+    dot = 2 / 72 * figure.dpi / (ax.bbox.width / np.ptp(ax.get_xlim()))
+    ends = sorted((x.min(), x.max()) for x in swarms)
+    assert all(end + dot / 2 <= start for (_, end), (start, _) in pairwise(ends))
+
+
+def test_twenty_classes_have_bars_and_importances_with_a_legend(twenty):
+    of_classes = {
+        label: pd.DataFrame(1.0, twenty.X_train.index, ["g000", "g001"]) for label in twenty.classes
+    }
+    values = pd.concat(of_classes, axis=1, names=["class", "gene"])
+    table = pd.DataFrame(
+        {"importance": 1.0, "rank": range(1, 11), "direction": twenty.classes[:10]},
+        twenty.X_train.columns[:10],
+    )
+    models = ["Logistic Regression", "Decision Tree", "Random Forest", "XGBoost"]
+    for figure in (
+        draw_shap_summary(dict.fromkeys(models, values), twenty, np.log2(twenty.X_all)),
+        draw_importances(dict.fromkeys(models, table), twenty),
+    ):
+        assert len(figure.legends[0].get_texts()) == 20
+        assert_legends_apart(figure)
