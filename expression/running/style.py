@@ -253,11 +253,15 @@ def color_handles(palette: dict[str, str]) -> list[Patch]:
 
 
 def legend_below(
-    figure: plt.Figure, handles: Sequence, labels: Sequence[str], columns: int
+    figure: plt.Figure,
+    handles: Sequence,
+    labels: Sequence[str],
+    columns: int,
+    inches: float = LEGEND_INCHES,
 ) -> None:
     """Add a legend below all panels, in at most so many columns as the page is wide enough for.
 
-    The figure has `LEGEND_INCHES` for it; what it takes beyond makes the figure higher.
+    The figure has so many inches for it; what it takes beyond makes the figure higher.
     """
     for count in range(columns, 0, -1):
         legend = figure.legend(handles, labels, loc="outside lower center", ncols=count)
@@ -267,7 +271,7 @@ def legend_below(
         if count > 1:
             legend.remove()
     width, height = figure.get_size_inches()
-    beyond = max(0, box.height / figure.dpi - LEGEND_INCHES)
+    beyond = max(0, box.height / figure.dpi - inches)
     figure.set_size_inches(width, height + beyond)
 
 
