@@ -52,7 +52,15 @@ COHORTS = {"all": "all {} {}", "training": "the {} training {}"}  # how many, of
 SUBSAMPLES = Repetitions(20, fewest=10)
 STAGES = {"stability": 20, "features": 2, "drawing": 4}  # and roughly their seconds
 TITLE = "Q3, clusters found without labels"
-MAX_LISTED = 15  # numbers of clusters, in metrics.txt
+# Numbers of clusters to try: these, and where there are more labels up to as many, in steps that
+# keep the time for twenty in bounds
+FEW_CLUSTERS = (2, 3, 4, 5)
+MORE_CLUSTERS = (6, 8, 10, 12, 15, 20)
+# Rows in metrics.txt
+MAX_NUMBERS = 4  # of clusters, of each cohort, beside those that matter
+MAX_CLUSTERS = 5  # of each cohort, with what they hold
+MAX_BATCH_ROWS = 6  # of classes
+NAMES_WIDTH = 70  # characters of a line of metrics.txt, for the names of columns
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -68,9 +76,9 @@ def parse_args(argv=None) -> argparse.Namespace:
     add(
         "--clusters",
         type=whole_number(2),
-        default=5,
         metavar="N",
-        help="try 2 to N clusters (default: 5)",
+        help="try 2 to N clusters (default: 5; of more classes or subtypes as many, up to "
+        f"{MORE_CLUSTERS[-1]}, in steps)",
     )
     add(
         "--subsamples",
@@ -225,9 +233,12 @@ def not_compared(overview: pd.DataFrame, names: dict[str, str]) -> str:
 
 
 def report_stability(
-    report: Report, cluster_numbers: dict[str, ClusterNumber], stability: pd.DataFrame
+    report: Report,
+    cluster_numbers: dict[str, ClusterNumber],
+    stability: pd.DataFrame,
+    kinds: dict[str, int],
 ) -> None:
-    """Add how many clusters there are."""
+    """Add how many clusters there are; for people the numbers that matter, and the first ones."""
     by_k = {cohort: number.by_k for cohort, number in cluster_numbers.items()}
     table = pd.concat(by_k, names=["cohort"])
     chosen = ["yes" if cluster_numbers[cohort].k == k else "" for cohort, k in table.index]
@@ -238,7 +249,8 @@ def report_stability(
         "z: in its standard deviations; p: share of draws as good, not corrected for k. Method: of "
         "largest z. Chosen: the smallest k with z within 1 of the largest, settled without labels."
     )
-    shown = table.groupby("cohort", sort=False).head(MAX_LISTED)
+    matters = [k in looked_at(cluster_numbers[cohort], kinds) for cohort, k in table.index]
+    shown = table[table.groupby("cohort").cumcount().lt(MAX_NUMBERS) | np.array(matters)]
     report.add_section("k_selection", "Stability by number of clusters", table, note, shown)
 
     draws = pd.concat({cohort: stability[cohort] for cohort in cluster_numbers}, names=["cohort"])
@@ -262,7 +274,10 @@ def report_batches(report: Report, of_batches: BatchAgreement, noun: str) -> Non
     """Add how far clusters and batches agree; `noun`: what is clustered."""
     title = "Agreement of the clusters with the batch"
     note = "The clusters that agree most: method, number. Corrected: for all within a class."
-    shown = of_batches.overview.drop(columns="ARI 95 %").head(MAX_LISTED)
+    overview = of_batches.overview.drop(columns="ARI 95 %")
+    of_classes = overview["ARI"].drop(index="batch", level="labels")
+    place = of_classes.rank(ascending=False, method="first", na_option="bottom")
+    shown = overview.drop(index=place.index[place > MAX_BATCH_ROWS])
     shown = shown.rename(index=class_of_kind, level="labels").rename_axis(["class", "cohort"])
     shown = shown.rename(columns={"patients": noun})
     report.add_section("agreement_batch", title, of_batches.looked_at, note, shown)
@@ -270,7 +285,7 @@ def report_batches(report: Report, of_batches: BatchAgreement, noun: str) -> Non
 
 def class_of_kind(kind: str) -> str:
     """Return the class of a kind of batch label, short enough for a table."""
-    return "(all classes)" if kind == "batch" else style.shorten(kind.removeprefix(WITHIN), 20)
+    return "(all classes)" if kind == "batch" else style.shorten(kind.removeprefix(WITHIN), 18)
 
 
 def report_contents(
@@ -282,8 +297,23 @@ def report_contents(
         for cohort, number in cluster_numbers.items()
     ]
     table = contents[contents.index.droplevel("cluster").isin(chosen)]
-    report.add_section("contents", "What the clusters furthest beyond noise hold", table)
+    names_fit = sum(len(name) + 2 for name in table) <= NAMES_WIDTH
+    shown = table if names_fit else largest_groups(table)
+    shown = shown.groupby("cohort", sort=False).head(MAX_CLUSTERS)
+    title = "What the clusters furthest beyond noise hold"
+    report.add_section("contents", title, table, shown=shown)
     report.add_table("contents", contents)
+
+
+def largest_groups(contents: pd.DataFrame) -> pd.DataFrame:
+    """Return the patients of each cluster, and its largest groups in words."""
+    of_clusters = []
+    for _, counts in contents.iterrows():
+        largest = counts[counts > 0].sort_values(ascending=False, kind="stable")
+        groups = [f"{count} {style.shorten(name, 16)}" for name, count in largest.items()]
+        of_clusters.append(join_first(groups, 2))
+    columns = {"patients": contents.sum(axis=1), "largest groups": of_clusters}
+    return pd.DataFrame(columns, contents.index)
 
 
 def patients_by_cohort(data: ExpressionData) -> dict[str, pd.DataFrame]:
@@ -311,6 +341,18 @@ def labels_to_compare(data: ExpressionData) -> pd.DataFrame:
     return truths
 
 
+def numbers_to_try(truths: pd.DataFrame, largest: int) -> list[int]:
+    """Return the numbers of clusters to try where none is asked for: a few, more of them up to the
+    largest number of labels of a kind, and those of every kind.
+
+    largest: the number that can be tried.
+    """
+    most = min(MORE_CLUSTERS[-1], largest)
+    labels = [min(truths[kind].nunique(), most) for kind in truths]
+    more = [k for k in (*MORE_CLUSTERS, *labels) if FEW_CLUSTERS[-1] < k <= max(labels)]
+    return sorted({*FEW_CLUSTERS, *more})
+
+
 def numbers_to_compare(truths: pd.DataFrame, most: int) -> dict[str, int]:
     """Return the number of clusters to compare with each kind of label: as many as it has labels,
     where so many clusters are tried."""
@@ -320,6 +362,12 @@ def numbers_to_compare(truths: pd.DataFrame, most: int) -> dict[str, int]:
 @command_line(parse_args)
 def main(args: argparse.Namespace) -> None:
     data = load_data(args)
+    cohorts = patients_by_cohort(data)
+    people = people_by_cohort(cohorts, data.groups)
+    truths = labels_to_compare(data)
+    largest = clusters.largest_cluster_number(people["training"], len(data.X_train))
+    ks = list(range(2, args.clusters + 1)) if args.clusters else numbers_to_try(truths, largest)
+    kinds = numbers_to_compare(truths, most=ks[-1])
     subsamples = args.subsamples or SUBSAMPLES.for_patients(len(data.y_all))
     report = start_report(
         args,
@@ -327,13 +375,11 @@ def main(args: argparse.Namespace) -> None:
         "Clustering: what shows up without labels",
         STAGES,
         subsamples=subsamples,
+        clusters=ks[-1],
     )
-    cohorts = patients_by_cohort(data)
+    clusters.check_cluster_number(ks[-1], people["training"], len(data.X_train))
     noun = "patients" if data.groups is None else "arrays"
     names = {cohort: COHORTS[cohort].format(len(X), noun) for cohort, X in cohorts.items()}
-    people = people_by_cohort(cohorts, data.groups)
-    ks = range(2, args.clusters + 1)
-    clusters.check_cluster_number(args.clusters, people["training"], len(data.X_train))
 
     features = {}
     scores = {}
@@ -344,8 +390,6 @@ def main(args: argparse.Namespace) -> None:
         partitions[cohort] = clusters.cluster_patients(
             scores[cohort], ks, restarts=clusters.RESTARTS, seed=args.seed
         )
-    truths = labels_to_compare(data)
-    kinds = numbers_to_compare(truths, most=args.clusters)
     agreements = agreement.agreement_table(
         agreement.score_partitions(partitions, truths, data.groups, args.permutations, args.seed)
     )
@@ -381,7 +425,7 @@ def main(args: argparse.Namespace) -> None:
         names=names,
     )
     report.add_headline(TITLE, rows, sentences)
-    report_stability(report, cluster_numbers, stability)
+    report_stability(report, cluster_numbers, stability, kinds)
     report_agreement(report, agreements, kinds)
     patients = truths
     if of_batches is not None:

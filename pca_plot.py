@@ -46,7 +46,13 @@ VARIANCE_RULES = (0.8, 0.9, 0.95)
 LEAST_DRAWN = 2  # components
 MOST_DRAWN = 3
 MAX_LISTED = 20  # components, in metrics.txt
-MAX_BATCH_ROWS = 6  # effect sizes between batches, in metrics.txt
+# Effect sizes in metrics.txt: the largest, where there are more
+MAX_GROUP_ROWS = 15
+MAX_BATCH_ROWS = 6
+MAX_SET_ROWS = 4
+# In a sentence
+MAX_TOLD = 4  # contrasts
+MAX_UNSTABLE = 10  # components
 SAME_AXIS = 0.9  # overlap, below which components turn into others when patients leave
 
 
@@ -124,8 +130,8 @@ def retained_sentence(variance: pd.DataFrame, drawn: int) -> str:
     not_stable = ""
     if len(unstable):
         not_stable = (
-            f" Not stable as single axes: {', '.join(unstable)} (overlap below {SAME_AXIS} with "
-            "the matching components when patients are held out)."
+            f" Not stable as single axes: {join_first(unstable, MAX_UNSTABLE)} (overlap below "
+            f"{SAME_AXIS} with the matching components when patients are held out)."
         )
     return (
         f"Parallel analysis against permuted genes retains {retained} "
@@ -138,12 +144,28 @@ def separated_sentence(separated: pd.DataFrame, drawn: int) -> str:
     """Return along which component each contrast is largest."""
     largest = separated.loc[separated["d"].abs().groupby("contrast", sort=False).idxmax()]
     contrasts = []
-    for (contrast, component), effect in largest.iterrows():
+    for (contrast, component), effect in keep_largest(largest, MAX_TOLD).iterrows():
         contrasts.append(f"{contrast} most along {component}, {size_text(effect)}")
     return (
         f"Held-out training patients differ (largest absolute Cohen's d of the {drawn} drawn, "
-        f"intervals not corrected for that; 0.8 is large): {join_first(contrasts, 4, '; ')}."
+        f"intervals not corrected for that; 0.8 is large): {'; '.join(contrasts)}"
+        f"{smaller_text(len(largest) - len(contrasts))}."
     )
+
+
+def keep_largest(effects: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Return the effect sizes; of more than `most` the largest, in the order they had."""
+    return effects[effects["d"].abs().rank(ascending=False, method="first") <= most]
+
+
+def keep_first_and_largest(effects: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Return the first effect size, that of all patients, and the largest of the others."""
+    return pd.concat([effects[:1], keep_largest(effects[1:], most - 1)])
+
+
+def smaller_text(count: int) -> str:
+    """Return how many effect sizes are left out, as the end of a list."""
+    return f"; {count} more are smaller" if count else ""
 
 
 def batch_sentence(
@@ -192,13 +214,14 @@ def shift_sentence(shifts: pd.DataFrame) -> str:
     else:
         farther = "no farther from"
         meaning = "no sign that estimates from training are optimistic"
+    told = keep_first_and_largest(of_error, MAX_TOLD)
     sizes = [
-        f"{contrast} {interval_text(d, low, high)}"
-        for contrast, d, low, high in of_error.itertuples()
+        f"{contrast} {interval_text(d, low, high)}" for contrast, d, low, high in told.itertuples()
     ]
     return (
         f"Test patients lie {farther} the components than held-out training patients "
-        f"(d of the reconstruction error: {'; '.join(sizes)}): {meaning}."
+        f"(d of the reconstruction error: {'; '.join(sizes)}"
+        f"{smaller_text(len(of_error) - len(told))}): {meaning}."
     )
 
 
@@ -233,7 +256,12 @@ def report_components(
             f" Between batches of one class: also of test patients; the {len(largest)} largest of "
             f"{len(of_batches)}, intervals not corrected for their number."
         )
-    shown = pd.concat([effects["subgroups"], largest, effects["sets"]])
+    groups = keep_largest(effects["subgroups"], MAX_GROUP_ROWS)
+    sets = keep_first_and_largest(effects["sets"], MAX_SET_ROWS)
+    left_out = len(effects["subgroups"]) - len(groups) + len(effects["sets"]) - len(sets)
+    if left_out:
+        note += f" {left_out} smaller ones of classes and of test patients are in associations.csv."
+    shown = pd.concat([groups, largest, sets])
     shown = shown.rename(index=lambda name: style.shorten(name, 49))
     table = pd.concat(effects.values())
     report.add_section("associations", "Cohen's d, with 95 % interval", table, note, shown)

@@ -1,4 +1,4 @@
-"""A simulated cohort of any number of classes, each with two genes of its own; shared by tests."""
+"""A simulated cohort of any number of classes, each with genes of its own; shared by tests."""
 
 from collections.abc import Sequence
 
@@ -7,36 +7,60 @@ import pandas as pd
 
 from expression.data import ExpressionData
 
-N_GENES = 300
+N_GENES = 400
+GENES_OF_CLASS = 15  # that are higher in it
 
 
-def simulate_classes(sizes: Sequence[int], effect: float, seed: int = 0) -> ExpressionData:
-    """Return so many training patients of each class, as many to test, and their genes.
+def simulate_classes(
+    sizes: Sequence[int],
+    effect: float,
+    *,
+    genes_of_class: int = GENES_OF_CLASS,
+    test_sizes: Sequence[int] = (),
+    name: str = "class {:02}",
+    batches: int = 0,
+    seed: int = 0,
+) -> ExpressionData:
+    """Return as many classes as sizes, with so many training patients; the genes of a class are
+    `effect` SDs higher in it.
 
-    Genes 2k and 2k + 1 are higher in class k, by `effect` SDs.
+    test_sizes: of the classes, in their order; without any nobody is to be tested. `name`: of a
+    class, from its number. `batches`: how many there are, by turns, which change nothing.
     """
     rng = np.random.default_rng(seed)
-    codes = np.tile(np.repeat(np.arange(len(sizes)), sizes), 2)
-    patients = pd.Index([f"p{i:03}" for i in range(len(codes))], name="patient")
-    genes = [f"g{i:03}" for i in range(N_GENES)]
+    classes = [name.format(number) for number in range(len(sizes))]
+    numbers = range(len(sizes))
+    codes = np.repeat([*numbers, *numbers], [*sizes, *(test_sizes or [0] * len(sizes))])
+    patients = pd.Index([f"p{number:04}" for number in range(len(codes))], name="patient")
+    genes = pd.Index([f"g{number:03}" for number in range(N_GENES)], name="accession")
+
     log2 = rng.normal(9, 1, (len(codes), N_GENES))
-    for code in range(len(sizes)):
-        log2[codes == code, 2 * code : 2 * code + 2] += effect
-    X = pd.DataFrame(np.exp2(log2), patients, pd.Index(genes, name="accession"))
-    classes = [f"class {chr(ord('A') + code)}" for code in range(len(sizes))]
+    for code in numbers:
+        of_class = slice(code * genes_of_class, (code + 1) * genes_of_class)
+        log2[codes == code, of_class] += effect
+    X = pd.DataFrame(np.exp2(log2), patients, genes)
     y = pd.Series(pd.Categorical.from_codes(codes, classes, ordered=True), patients)
-    n_train = sum(sizes)
+
+    n = sum(sizes)
     names = pd.Series(genes, genes)
+    turns = pd.Series(np.arange(len(codes)) % max(1, batches), patients)
     return ExpressionData(
-        X_train=X[:n_train],
-        X_test=X[n_train:],
-        y_train=y[:n_train],
-        y_test=y[n_train:],
+        X[:n],
+        X[n:],
+        y[:n],
+        y[n:],
         descriptions="about " + names,
         gene_names=names,
+        batches=turns.map("laboratory {}".format) if batches else None,
     )
 
 
+def simulate_few_genes(sizes: Sequence[int], effect: float, seed: int = 0) -> ExpressionData:
+    """Return so many patients of each class to train with and as many to test, and two genes of
+    each class."""
+    return simulate_classes(sizes, effect, genes_of_class=2, test_sizes=sizes, seed=seed)
+
+
 def planted_genes(data: ExpressionData) -> dict[str, str]:
-    """Return the genes that differ, and the class each is higher in."""
+    """Return the genes that differ of a cohort of few, and the class each is higher in."""
     return {f"g{2 * i + j:03}": label for i, label in enumerate(data.classes) for j in range(2)}

@@ -10,6 +10,7 @@ import pytest
 import clustering_analysis
 from clustering_analysis import main
 from expression.analysis import agreement, clusters
+from many_classes import simulate_classes
 from run_script import contents, record, run, stated_default
 
 QUICK = ("--subsamples", "10", "--nulls", "2", "--clusters", "3", "--permutations", "99")
@@ -166,6 +167,55 @@ def test_as_many_clusters_as_labels_are_compared_if_so_many_are_tried():
     truths = pd.DataFrame({"class": list("abab"), "subtype": list("wxyz"), "same": list("aaaa")})
     kinds = clustering_analysis.numbers_to_compare(truths, most=3)
     assert kinds == {"class": 2, "subtype": 3, "same": 2}
+
+
+@pytest.mark.parametrize(
+    ("labels", "largest", "numbers"),
+    [
+        ({"class": 2}, 29, [2, 3, 4, 5]),
+        ({"class": 2, "subtype": 5}, 29, [2, 3, 4, 5]),
+        ({"class": 7}, 29, [2, 3, 4, 5, 6, 7]),
+        ({"class": 9, "subtype": 13}, 99, [2, 3, 4, 5, 6, 8, 9, 10, 12, 13]),
+        ({"class": 20}, 99, [2, 3, 4, 5, 6, 8, 10, 12, 15, 20]),
+        ({"class": 2, "subtype": 70}, 99, [2, 3, 4, 5, 6, 8, 10, 12, 15, 20]),
+        ({"class": 2, "subtype": 9}, 7, [2, 3, 4, 5, 6, 7]),
+    ],
+)
+def test_numbers_of_clusters_reach_the_number_of_labels_in_steps(labels, largest, numbers):
+    truths = pd.DataFrame({kind: np.arange(140) % count for kind, count in labels.items()})
+    tried = clustering_analysis.numbers_to_try(truths, largest)
+    assert tried == numbers
+    kinds = clustering_analysis.numbers_to_compare(truths, most=tried[-1])
+    assert set(kinds.values()) <= set(tried)
+
+
+def test_contents_of_many_groups_are_told_by_the_largest():
+    contents = pd.DataFrame([[1, 0, 7, 2], [0, 4, 0, 0]], columns=list("abcd"))
+    table = clustering_analysis.largest_groups(contents)
+    assert table.to_numpy().tolist() == [[10, "7 c, 2 d and 1 more"], [4, "4 b"]]
+
+
+def test_twenty_classes_with_subtypes_of_long_names_fit_the_page(tmp_path, monkeypatch):
+    """The classes are found, as twenty clusters are tried without being asked for."""
+    monkeypatch.setattr(agreement, "ALTERNATIVES", {})
+    monkeypatch.setattr(clusters, "RESTARTS", 5)
+    cohort = simulate_classes(
+        [5, 8] * 10,
+        effect=4,
+        test_sizes=[1] * 20,
+        name="acute leukaemia with rearrangement no {:03}",
+        batches=3,
+    )
+    y = cohort.y_all.astype(str)
+    subtypes = y + np.where(np.arange(len(y)) % 2 == 0, ", one kind", ", another")
+    counts = "--subsamples", "10", "--nulls", "2", "--permutations", "19"
+    files = run(clustering_analysis, replace(cohort, subtypes=subtypes), tmp_path, *counts)
+    lines = files["metrics.txt"].decode().splitlines()
+    assert len(lines) <= 120
+    assert max(map(len, lines)) <= 100
+    written = record(files)
+    assert written["options"]["clusters"] == 20
+    assert written["headline"]["rows"][0]["purity, class, k = 20"] == "1.000"
 
 
 def test_planted_classes_are_found_without_test_set_and_subtypes(tmp_path):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import pca_plot
+from many_classes import simulate_classes
 from run_script import record, run, stated_default, table
 
 # The script
@@ -151,6 +152,44 @@ def test_batches_differ_within_a_class_where_the_corrected_interval_says_so(data
     nothing = pca_plot.batch_sentence(effects_of(), of_classes, data)
     assert nothing.startswith("No class can be compared between batches: that needs two sides of 5")
     assert pca_plot.batch_sentence(effects_of(), of_classes, replace(data, batches=None)) == ""
+
+
+def rows_of(sizes, component="PC1"):
+    return [(contrast, component, d, d - 1, d + 1) for contrast, d in sizes.items()]
+
+
+def test_of_many_contrasts_the_largest_are_told_in_their_order_and_the_others_counted():
+    sizes = dict(zip("abcdef", [0.1, -3.0, 0.2, 2.0, 5.0, -4.0], strict=True))
+    sentence = pca_plot.separated_sentence(effects_of(*rows_of(sizes)), 2)
+    assert sentence.endswith(
+        "0.8 is large): b most along PC1, 3.00 (2.00–4.00); d most along PC1, 2.00 (1.00–3.00); e "
+        "most along PC1, 5.00 (4.00–6.00); f most along PC1, 4.00 (3.00–5.00); 2 more are smaller."
+    )
+    shifts = effects_of(*rows_of({"test - train": 0.1} | sizes, pca_plot.ERROR))
+    sentence = pca_plot.shift_sentence(shifts)
+    told = "test - train 0.10 (-0.90–1.10); b -3.00 (-4.00–-2.00); e 5.00 (4.00–6.00); f -4.00"
+    assert told in sentence
+    assert "; 3 more are smaller): no sign" in sentence
+
+
+def test_twenty_classes_with_subtypes_of_long_names_fit_the_page(tmp_path):
+    cohort = simulate_classes(
+        [5, 8] * 10,
+        effect=3,
+        test_sizes=[5, 1] * 10,
+        name="acute leukaemia with rearrangement no {:03}",
+        batches=4,
+    )
+    y = cohort.y_all.astype(str)
+    subtypes = y + np.where(np.arange(len(y)) % 3 == 0, ", one kind", ", another")
+    cohort = replace(cohort, subtypes=subtypes)
+    files = run(pca_plot, cohort, tmp_path, "--permutations", "20", "--folds", "3")
+    lines = files["metrics.txt"].decode().splitlines()
+    assert len(lines) <= 120
+    assert max(map(len, lines)) <= 100
+    contrasts = set(table(files, "associations").index)
+    assert {f"{label} - rest" for label in cohort.classes} <= contrasts
+    assert "test - train" in " ".join(lines)
 
 
 def test_as_many_components_are_needed_as_reach_a_share():

@@ -112,11 +112,23 @@ def check_cluster_number(most: int, people: np.ndarray | None, n_arrays: int) ->
 
     people: whose each of the arrays is; None where each is of a person of its own.
     """
-    counted, n = ("patients", n_arrays) if people is None else ("people", len(np.unique(people)))
-    size = int(SUBSAMPLE_SHARE * n)
-    if most >= size:
-        rule = f"must be at most {size - 1}, as subsamples have {size} of {n} {counted}"
+    largest = largest_cluster_number(people, n_arrays)
+    if most > largest:
+        counted, n = _count_people(people, n_arrays)
+        size = int(SUBSAMPLE_SHARE * n)
+        rule = f"must be at most {largest}, as subsamples have {size} of {n} {counted}"
         raise refusal("--clusters", rule, f"found {most}", "try fewer clusters")
+
+
+def largest_cluster_number(people: np.ndarray | None, n_arrays: int) -> int:
+    """Return how many clusters subsamples of the patients can make, one fewer than they have."""
+    _, n = _count_people(people, n_arrays)
+    return int(SUBSAMPLE_SHARE * n) - 1
+
+
+def _count_people(people: np.ndarray | None, n_arrays: int) -> tuple[str, int]:
+    """Return what subsamples draw, and how many of it there are."""
+    return ("patients", n_arrays) if people is None else ("people", len(np.unique(people)))
 
 
 def assess_cohorts(

@@ -60,7 +60,9 @@ class LogisticRegressionOfFewPatients(LogisticRegression):
             coefficients, intercept = fit_logistic(coordinates.T, codes, self.C)
             coefficients, intercepts = coefficients[np.newaxis], np.array([intercept])
         else:
-            rotated = LogisticRegression(C=self.C, solver="newton-cg", tol=CONVERGED, max_iter=1_000)
+            rotated = LogisticRegression(
+                C=self.C, solver="newton-cg", tol=CONVERGED, max_iter=1_000
+            )
             rotated.fit(coordinates.T, codes)
             coefficients, intercepts = rotated.coef_, rotated.intercept_
         self.coef_ = coefficients @ genes_of_coordinates.T

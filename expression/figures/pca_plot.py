@@ -76,11 +76,12 @@ def draw_batches(
 
     planes = planes_of(scores, ratio, drawn)
     legend_lines = sum(label.count("\n") + 1 for label in labels) / LEGEND_COLUMNS
-    size = (style.PAGE_WIDTH, 3.4 + LINE_INCHES * legend_lines)
+    legend_inches = LINE_INCHES * legend_lines
+    size = (style.PAGE_WIDTH, 3.4 + legend_inches)
     figure, axes = plt.subplots(1, len(planes), squeeze=False, figsize=size)
     for ax, plane in zip(axes.flat, planes, strict=True):
         draw_plane(ax, plane, data, palette, markers)
-    figure.legend(handles, labels, loc="outside lower center", ncols=LEGEND_COLUMNS)
+    style.legend_below(figure, handles, labels, LEGEND_COLUMNS, inches=legend_inches + 0.3)
     figure.suptitle(f"{len(scores):,} {noun_of_rows(data)}: colour the class, shape the batch")
     return figure
 
@@ -99,7 +100,15 @@ def draw_plane(
     for (subgroup, batch, set_name), xy in patients:
         color = palette[subgroup]
         fill = color if set_name == "train" else "none"
-        ax.plot(xy.iloc[:, 0], xy.iloc[:, 1], markers[batch], color=color, mfc=fill, ms=size)
+        ax.plot(
+            xy.iloc[:, 0],
+            xy.iloc[:, 1],
+            linestyle="",
+            marker=markers[batch],
+            color=color,
+            mfc=fill,
+            ms=size,
+        )
     ax.set(xlabel=plane.columns[0], ylabel=plane.columns[1])
     ax.locator_params(nbins=5)
 
@@ -154,7 +163,8 @@ def draw_patients(planes: list[pd.DataFrame], data: ExpressionData, title: str) 
                     ax.plot(
                         xy.iloc[:, 0],
                         xy.iloc[:, 1],
-                        marker,
+                        linestyle="",
+                        marker=marker,
                         color=color,
                         mfc=fill,
                         ms=size,

@@ -31,6 +31,7 @@ from expression.errors import DataError, refusal
 from expression.preprocessing import UNITS
 from expression.running.signals import not_stopped
 from expression.running.streams import say
+from expression.running.style import shorten
 
 FIGURE_FORMATS = ("png", "pdf", "svg")
 DATES = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}  # left out: the same bytes again
@@ -38,6 +39,8 @@ HIDDEN = ".writing."
 LINE_LENGTH = 100  # of metrics.txt, in characters
 SET_NAMES = {"train": "training", "test": "test"}
 MAX_BATCHES = 10  # of a class, in a sentence
+MAX_CLASSES = 10  # named in full, and with their batches
+SHORT_NAME = 16  # characters of the name of a class, where there are more
 PACKAGES = ("matplotlib", "numpy", "pandas", "scikit-learn", "scipy", "seaborn", "shap", "xgboost")
 
 
@@ -303,10 +306,18 @@ def _count_patients(data: ExpressionData, part: str) -> str:
     name = SET_NAMES[part]
     if y.empty:
         return f"no {name} patients (what needs them is not computed)"
-    counts = ", ".join(f"{(y == label).sum()} {label}" for label in data.classes)
+    names = _told_names(data.classes)
+    counts = ", ".join(f"{(y == label).sum()} {name}" for label, name in names.items())
     arrays = (data.sample_set == part).sum()
     more_arrays = f"; {arrays} arrays" if arrays > len(y) else ""
     return f"{len(y)} {name} patients ({counts}{more_arrays})"
+
+
+def _told_names(classes: Sequence[str]) -> dict[str, str]:
+    """Return how sentences call each class: of many, with shortened names."""
+    if len(classes) <= MAX_CLASSES:
+        return {label: label for label in classes}
+    return {label: shorten(label, SHORT_NAME) for label in classes}
 
 
 def describe_batches(data: ExpressionData) -> list[str]:
@@ -316,20 +327,31 @@ def describe_batches(data: ExpressionData) -> list[str]:
     counts = []
     warnings = []
     for part, patients in data.patients.groupby("set", sort=False):
-        of_classes = []
-        for label in data.classes:
-            by_batch = patients.loc[patients["class"] == label, "batch"].value_counts()
-            batches = [f"{count} {batch}" for batch, count in sorted(by_batch.items())]
-            of_classes.append(f"{label} {join_first(batches, MAX_BATCHES)}")
-        counts.append(f"{SET_NAMES[part]}: {'; '.join(of_classes)}")
-
+        counts.append(f"{SET_NAMES[part]}: {_count_batches(patients, data.classes)}")
         association = associate(patients["class"], patients["batch"])
         if association.matters:
             warnings.append(f"in {SET_NAMES[part]} {association.in_words}")
-    sentences = [f"Patients by class and batch, {'. In '.join(counts)}."]
+    by = "batch" if len(data.classes) > MAX_CLASSES else "class and batch"
+    sentences = [f"Patients by {by}, {'. In '.join(counts)}."]
     if warnings:
         sentences.append(f"Batch and class: {'; '.join(warnings)}.")
     return sentences
+
+
+def _count_batches(patients: pd.DataFrame, classes: Sequence[str]) -> str:
+    """Return how many patients of each class each batch has; of many classes, how many patients and
+    classes."""
+    if len(classes) > MAX_CLASSES:
+        of_batches = patients.groupby("batch")["class"]
+        totals = zip(of_batches.size().items(), of_batches.nunique(), strict=True)
+        batches = [f"{size} {batch} (of {n} classes)" for (batch, size), n in totals]
+        return join_first(batches, MAX_BATCHES)
+    of_classes = []
+    for label in classes:
+        by_batch = patients.loc[patients["class"] == label, "batch"].value_counts()
+        batches = [f"{count} {batch}" for batch, count in sorted(by_batch.items())]
+        of_classes.append(f"{label} {join_first(batches, MAX_BATCHES)}")
+    return "; ".join(of_classes)
 
 
 def _count_genes(data: ExpressionData) -> str:

@@ -7,6 +7,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from expression.analysis import agreement, clusters
 from expression.analysis.agreement import purity_score
+from many_classes import simulate_classes
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,26 @@ def test_agreement_is_that_of_the_scores_themselves():
         assert result[name] == pytest.approx(observed)
         assert result[f"{name} p"] == np.mean(draws >= observed - 1e-9)
         assert result[f"{name} 95 %"] == pytest.approx(np.sort(draws)[95])
+
+
+@pytest.mark.parametrize("sizes", [[14, 5, 9], [20, 5, 12, 8, 16, 7]])
+def test_as_many_clusters_as_planted_classes_hold_one_each_and_those_of_noise_none(sizes):
+    """Also a class of five patients; of noise one p in twenty is as small."""
+    k = len(sizes)
+    least_p = {}
+    for effect in (0, 3):
+        cohort = simulate_classes(sizes, effect)
+        features = clusters.feature_matrix(cohort.X_train.to_numpy(), cohort.preprocessing, 1_000)
+        scores = clusters.component_scores(features)
+        partitions = {"all": clusters.cluster_patients(scores, [k], restarts=20, seed=0)}
+        truths = cohort.y_all.astype(str).to_frame("class")
+        table = agreement_of(partitions, truths, permutations=199, seed=0)
+        assert table["majority class"].unique() == pytest.approx(max(sizes) / sum(sizes))
+        if effect:
+            assert (table[["purity", "ARI"]] == 1).all(axis=None)
+        least_p[effect] = table[["purity p", "ARI p"]].min(axis=None)
+    assert least_p[3] == 1 / 200
+    assert least_p[0] > 0.05
 
 
 def test_permuted_labels_keep_people_together_and_are_scored_with_the_counts_they_then_have():

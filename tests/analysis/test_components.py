@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 from expression.analysis import components
 from expression.analysis.components import ERROR
 from expression.preprocessing import GeneFilter, Preprocessing
+from many_classes import simulate_classes
 from planted import simulate
 
 STEPS = [("as_given", "passthrough")]
@@ -334,6 +335,37 @@ def test_contrasts_have_the_patients_they_name_on_their_sides(data):
     }
     for one_side, other_side in (in_training | of_sets).values():
         assert not (one_side & other_side).any()
+
+
+def test_each_of_several_classes_is_compared_with_the_rest():
+    """A class of five patients, too; of twenty classes there are twenty comparisons."""
+    cohort = simulate_classes([12, 5, 9], effect=2, test_sizes=[4, 4, 4])
+    of_classes = components.contrasts_of_classes(cohort)
+    assert components.contrasts_in_training(cohort).keys() == of_classes.keys()
+    counts = {name: (a.sum(), b.sum()) for name, (a, b) in of_classes.items()}
+    assert counts == {
+        "class 00 - rest": (12, 14),
+        "class 01 - rest": (5, 21),
+        "class 02 - rest": (9, 17),
+    }
+    assert (
+        of_classes["class 01 - rest"][0]
+        == (cohort.y_all == "class 01").mul(cohort.sample_set == "train")
+    ).all()
+    assert len(components.contrasts_of_classes(simulate_classes([5] * 20, effect=0))) == 20
+
+
+@pytest.mark.parametrize("effect", [0, 3])
+def test_components_separate_planted_classes_of_unequal_size_and_none_in_noise(effect):
+    """Six classes; in noise 18 corrected intervals leave out 0 in 5 % of cohorts."""
+    cohort = simulate_classes([20, 5, 12, 8, 16, 7], effect)
+    scores, _ = hold_out(cohort.X_train, PREPROCESSED, count=3, retained=3, folds=6)
+    effects = components.corrected_effect_sizes(
+        scores[["PC1", "PC2", "PC3"]], components.contrasts_of_classes(cohort), None
+    )
+    assert len(effects) == 18
+    beyond = (effects["low"] > 0) | (effects["high"] < 0)
+    assert (beyond.sum() >= 3) if effect else not beyond.any()
 
 
 # Batches

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from expression.analysis import batches, genes
 from expression.analysis.models import MODELS
 from expression.analysis.tuning import fit
-from many_classes import planted_genes, simulate_classes
+from many_classes import planted_genes, simulate_few_genes
 from planted import DOWN, N_GENES, UP, quick_explained_models, simulate
 
 
@@ -265,7 +265,7 @@ COHORTS = [(12, 12, 12), (5, 30, 12), (8, 8, 8, 8, 8, 8), (5, 40, 7, 20, 10, 15)
 
 @pytest.mark.parametrize("sizes", COHORTS)
 def test_planted_genes_are_found_each_with_its_class(sizes):
-    data = simulate_classes(sizes, effect=4)
+    data = simulate_few_genes(sizes, effect=4)
     table = table_of(data)
     planted = planted_genes(data)
     found = table.loc[list(planted)]
@@ -281,7 +281,7 @@ def test_planted_genes_are_found_each_with_its_class(sizes):
 
 def test_each_gene_is_judged_by_its_class_against_all_others():
     """By scikit-learn's AUC of one class against the rest, and scipy's F."""
-    data = simulate_classes((12, 6, 9), effect=1)
+    data = simulate_few_genes((12, 6, 9), effect=1)
     _, expression = genes.expression_tables(data)
     table = table_of(data)
     for gene in ("g000", "g002", "g005", "g050"):
@@ -304,16 +304,16 @@ def test_each_gene_is_judged_by_its_class_against_all_others():
 @pytest.mark.parametrize("sizes", [*COHORTS, [5] * 20])
 def test_where_nothing_differs_no_gene_is_found(sizes):
     """Not even in many classes of few patients, of which F's own distribution finds some."""
-    table = table_of(simulate_classes(sizes, effect=0))
+    table = table_of(simulate_few_genes(sizes, effect=0))
     assert (table["welch_q"] < 0.05).sum() <= 1
     assert table["welch_p"].lt(0.05).mean() == pytest.approx(0.05, abs=0.03)
     assert table["max_t_p"].min() > 0.01
 
 
 def test_a_class_without_test_patients_has_no_auc_there_and_others_have():
-    data = simulate_classes((6, 8, 10), effect=4)
-    y_test = data.y_test[data.y_test != "class A"]
-    one = data.y_test.index[data.y_test == "class A"][0]
+    data = simulate_few_genes((6, 8, 10), effect=4)
+    y_test = data.y_test[data.y_test != "class 00"]
+    one = data.y_test.index[data.y_test == "class 00"][0]
     for patients, known in ((y_test.index, False), (y_test.index.append(pd.Index([one])), True)):
         fewer = replace(data, X_test=data.X_test.loc[patients], y_test=data.y_test[patients])
         found = table_of(fewer).loc[list(planted_genes(data)), "test_auc"]
@@ -323,8 +323,8 @@ def test_a_class_without_test_patients_has_no_auc_there_and_others_have():
 
 def test_within_batches_a_gene_is_looked_at_for_its_class():
     """Where the one batch with class A has no other, its genes cannot be."""
-    data = simulate_classes((6, 8, 10), effect=4)
-    hospitals = np.where(data.y_all == "class A", "south", "north")
+    data = simulate_few_genes((6, 8, 10), effect=4)
+    hospitals = np.where(data.y_all == "class 00", "south", "north")
     table = table_of(in_batches(data, hospitals))
     within = table.loc[list(planted_genes(data)), "auc_within_batches"]
     assert within[:2].isna().all()
@@ -334,7 +334,7 @@ def test_within_batches_a_gene_is_looked_at_for_its_class():
 @pytest.mark.parametrize("name", quick_explained_models())
 def test_shap_values_add_up_for_every_class(name):
     """To probabilities, or to log-odds up to what all classes have in common."""
-    data = simulate_classes((15, 10, 12), effect=2)
+    data = simulate_few_genes((15, 10, 12), effect=2)
     X, y = data.X_train, data.y_train.cat.codes.to_numpy()
     pipeline = fit({name: quick_explained_models()[name]}, X.to_numpy(), y)[name].pipeline
     values = genes.explain(pipeline, X, data.classes, seed=0)
@@ -348,7 +348,7 @@ def test_shap_values_add_up_for_every_class(name):
 
 
 def test_the_direction_of_a_gene_is_the_class_that_its_expression_speaks_for():
-    data = simulate_classes((15, 10, 12), effect=4)
+    data = simulate_few_genes((15, 10, 12), effect=4)
     _, expression = genes.expression_tables(data)
     models = {"Random Forest": quick_explained_models()["Random Forest"]}
     y = data.y_train.cat.codes.to_numpy()

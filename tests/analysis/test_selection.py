@@ -11,7 +11,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from expression.analysis import selection
 from expression.errors import DataError
-from many_classes import planted_genes, simulate_classes
+from many_classes import planted_genes, simulate_few_genes
 from planted import DOWN, N_GENES, UP, quick_explained_models, simulate
 
 # Of the reference implementation of the R package stabs, by its authors
@@ -114,7 +114,7 @@ def test_planted_genes_are_selected_and_few_others(planted):
 
 @pytest.mark.parametrize("sizes", [(12, 12, 12), (5, 20, 12), (8, 8, 8, 8, 8, 8)])
 def test_planted_genes_of_more_classes_are_selected_and_few_others(sizes):
-    data = simulate_classes(sizes, effect=5)
+    data = simulate_few_genes(sizes, effect=5)
     rule = selection.choose_rule(N_GENES, 8, 1.0)
     genes = selected_genes(data.X_train, data.y_train, rule)
     planted = set(planted_genes(data))
@@ -124,7 +124,7 @@ def test_planted_genes_of_more_classes_are_selected_and_few_others(sizes):
 
 def test_where_no_gene_differs_between_three_classes_about_none_is_selected():
     rule = selection.choose_rule(N_GENES, 6, 1.0)
-    cohorts = [simulate_classes((5, 15, 12), 0, seed) for seed in (0, 1)]
+    cohorts = [simulate_few_genes((5, 15, 12), 0, seed) for seed in (0, 1)]
     assert np.mean([len(selected_genes(c.X_train, c.y_train, rule)) for c in cohorts]) <= 2
 
 

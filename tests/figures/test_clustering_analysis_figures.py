@@ -136,3 +136,37 @@ def test_stability_stands_beside_that_of_noise_for_every_method():
         of_all, null, *_ = (line.get_ydata() for line in ax.lines)
         np.testing.assert_allclose(of_all, stability.loc[method, ("all", 0)])
         np.testing.assert_allclose(null, stability.loc[method, "all"][[1, 2, 3]].mean(axis=1))
+
+
+def test_twenty_clusters_of_twenty_classes_of_long_names_draw_without_overlap():
+    names = [f"acute leukaemia with rearrangement no {i:03}" for i in range(20)]
+    members = np.arange(100) % 20
+    groups = pd.Series(np.array(names)[members], [f"p{i:03}" for i in range(100)])
+    palette = dict(zip(names, style.CLASS_COLORS, strict=True))
+    scores = np.random.default_rng(9).normal(size=(100, 20)) + 8 * np.eye(20)[members]
+    partitions = {(method, 20): 1 + members for method in clusters.METHODS}
+    resampled = {key: np.tile(labels, (2, 1)) for key, labels in partitions.items()}
+    with style.theme():
+        figures = [
+            draw_clusters(scores, partitions, groups, palette, ks=[20], variance=100),
+            draw_consensus(resampled, partitions, groups, palette, ks=[20]),
+            draw_dendrogram(scores, groups, palette),
+        ]
+        for figure in figures:
+            figure.draw_without_rendering()
+            legend = figure.legends[0].get_window_extent()
+            assert legend.x0 >= 0
+            assert legend.x1 <= figure.bbox.x1
+            assert not any(legend.overlaps(ax.get_tightbbox()) for ax in figure.axes)
+            assert figure.axes[0].get_window_extent().height / figure.dpi > 1.5
+    shapes = {handle.get_marker() for handle in figures[0].legends[0].legend_handles[20:]}
+    assert len(shapes) == 20
+
+
+def test_of_many_numbers_of_clusters_some_are_named():
+    keys = itertools.product(clusters.METHODS, range(2, 31))
+    index = pd.MultiIndex.from_tuples(keys, names=["method", "k"])
+    columns = pd.MultiIndex.from_product([["all"], range(3)], names=["cohort", "draw"])
+    stability = pd.DataFrame(0.5, index, columns)
+    figure = draw_k_selection(stability, {"all": "all 99 patients"})
+    assert list(figure.axes[0].get_xticks()) == list(range(2, 31, 3))

@@ -21,7 +21,7 @@ from expression.figures.explainability import (
     patient_bars,
 )
 from expression.running import style
-from many_classes import simulate_classes
+from many_classes import simulate_few_genes
 from planted import UP, quick_explained_models, simulate
 
 
@@ -80,12 +80,12 @@ def test_importances_have_the_sign_of_coefficients_and_the_colour_of_the_class(p
 
 
 def test_of_more_than_two_classes_coefficients_have_a_norm_and_no_sign():
-    data = simulate_classes((12, 10, 8), effect=4)
+    data = simulate_few_genes((12, 10, 8), effect=4)
     table = pd.DataFrame(
         {
             "importance": [3.0, 2.0, 1.0],
             "rank": [1, 2, 3],
-            "direction": ["class A", "class C", ""],
+            "direction": ["class 00", "class 02", ""],
         },
         ["g000", "g004", "g010"],
     )
@@ -120,13 +120,13 @@ def test_the_summary_draws_the_positive_class():
 
 def test_of_more_than_two_classes_the_summary_is_a_bar_of_all_of_them():
     """In shap's manner: the mean size towards each class, behind one another."""
-    data = simulate_classes((12, 10, 8), effect=4)
+    data = simulate_few_genes((12, 10, 8), effect=4)
     rng = np.random.default_rng(0)
     of_classes = {
         label: pd.DataFrame(rng.normal(size=(30, 3)), data.X_train.index, ["g000", "g002", "g004"])
         for label in data.classes
     }
-    of_classes["class B"]["g004"] *= 9
+    of_classes["class 01"]["g004"] *= 9
     values = pd.concat(of_classes, axis=1, names=["class", "gene"])
     models = {"Random Forest": values, "XGBoost": values}
     figure = draw_shap_summary(models, data, np.log2(data.X_all))
@@ -276,7 +276,7 @@ def test_top_genes_have_a_dot_a_patient_in_the_colour_of_its_class(planted, lead
 @pytest.fixture(scope="module")
 def twenty():
     """Twenty classes with long names, in four hospitals."""
-    data = simulate_classes([5] * 20, effect=4)
+    data = simulate_few_genes([5] * 20, effect=4)
     names = {label: f"{label} of leukemia, with t(9;22)" for label in data.classes}
     return replace(
         data,

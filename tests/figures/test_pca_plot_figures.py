@@ -17,6 +17,7 @@ from expression.figures.pca_plot import (
 )
 from expression.running import style
 from expression.running.style import class_palette, subgroup_palette
+from many_classes import simulate_classes
 
 
 def legend_texts(owner):
@@ -148,3 +149,32 @@ def test_loadings_figure_names_the_largest_genes_in_order(data):
     assert [bar.get_width() for bar in second.patches] == list(-column[:12])
     drawn = [to_hex(bar.get_facecolor()) for bar in first.patches[:2]]
     assert drawn == [class_palette(data)[c].lower() for c in data.informative_genes[:2]]
+
+
+def test_twenty_classes_of_long_names_draw_without_overlap_in_colours_and_markers_of_their_own():
+    cohort = simulate_classes(
+        [5] * 20,
+        effect=0,
+        test_sizes=[1] * 20,
+        name="acute leukaemia with rearrangement no {:03}",
+        batches=15,
+    )
+    values = np.random.default_rng(0).normal(size=(120, 3))
+    scores = pd.DataFrame(values, cohort.X_all.index, ["PC1", "PC2", "PC3"])
+    ratio = pd.Series([0.165, 0.1, 0.05], scores.columns)
+    with style.theme():
+        figures = [draw(scores, ratio, cohort, drawn=3) for draw in (draw_planes, draw_batches)]
+        for figure in figures:
+            figure.draw_without_rendering()
+            legend = figure.legends[0].get_window_extent()
+            assert figure.bbox.x0 <= legend.x0
+            assert legend.x1 <= figure.bbox.x1
+            assert figure.bbox.y0 <= legend.y0
+            for ax in figure.axes:
+                assert not legend.overlaps(ax.get_tightbbox())
+                assert ax.get_window_extent().height / figure.dpi > 2
+    lines = figures[0].axes[0].lines
+    assert len({line.get_color() for line in lines}) == 20
+    assert len({line.get_marker() for line in lines}) == 20
+    assert sum(len(line.get_xdata()) for line in lines) == 120
+    assert {line.get_linestyle() for figure in figures for line in figure.axes[0].lines} == {"None"}

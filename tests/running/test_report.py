@@ -29,6 +29,7 @@ from expression.running.report import (
     to_text,
 )
 from expression.running.style import theme
+from many_classes import simulate_classes
 from run_script import contents
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -342,6 +343,23 @@ def test_the_filter_of_each_scale_is_said_in_its_words(data, scale, words):
     if scale == "log-ratio":
         data = replace(data, X_train=data.X_train + np.arange(38.0)[:, None])
     assert words in " ".join(describe(data))
+
+
+def test_of_many_classes_all_are_counted_with_short_names_and_batches_without_them():
+    cohort = simulate_classes(
+        [5, 6] * 10,
+        0,
+        test_sizes=[1] * 20,
+        name="acute leukaemia with rearrangement {:02}",
+        batches=3,
+    )
+    text = " ".join(describe(cohort))
+    assert "110 training patients (5 acut…ngement 00, 6 acut…ngement 01, 5 acut…ngement 02" in text
+    assert text.count("1 acut…ngement") == 20
+    assert "Patients by batch, training: 37 laboratory 0 (of 20 classes), 37 lab" in text
+    few = simulate_classes([5, 6, 7], 0, batches=2)
+    text = " ".join(describe(few))
+    assert "Patients by class and batch, training: class 00 3 laboratory 0, 2 laboratory 1;" in text
 
 
 def test_metrics_text_is_the_answer_in_short_then_the_data_then_the_sections(report):

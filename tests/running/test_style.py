@@ -5,13 +5,18 @@ import warnings
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib import font_manager
+from matplotlib.colors import to_rgba_array
+from matplotlib.markers import MarkerStyle
+from scipy.spatial.distance import pdist
 
 from expression.running import style
+from many_classes import simulate_classes
 
 
 def test_dollars_in_a_name_are_dollars(monkeypatch):
@@ -162,6 +167,112 @@ def test_one_colour_a_class_and_a_subtype_the_first_that_of_its_class(data):
     assert style.class_palette(data) == {"ALL": blue, "AML": vermilion}
     assert style.subgroup_palette(data) == {"B-cell ALL": blue, "T-cell ALL": sky, "AML": vermilion}
     assert style.subgroup_palette(replace(data, subtypes=None)) == style.class_palette(data)
+
+
+def of_classes(count, subtypes=None, name="class {:02}"):
+    """A cohort of so many classes, five patients each, their subtypes by turns."""
+    cohort = simulate_classes([5] * count, effect=0, name=name)
+    y = cohort.y_all.astype(str)
+    if subtypes is None:
+        return cohort
+    kinds = [f"{label}, kind {number % subtypes[label]}" for number, label in enumerate(y)]
+    return replace(cohort, subtypes=pd.Series(kinds, y.index))
+
+
+def test_a_colour_of_a_class_is_that_of_its_first_subtype_and_no_other_has_it():
+    """Of three classes with three, two and one subtypes; the first two have second shades."""
+    number = {"class 00": 3, "class 01": 2, "class 02": 1}
+    cohort = of_classes(3, number)
+    blue, vermilion, green, purple, sky, orange = (
+        style.COLORS[name] for name in ("blue", "vermilion", "green", "purple", "sky", "orange")
+    )
+    assert list(style.class_palette(cohort).values()) == [blue, vermilion, green]
+    assert style.subgroup_palette(cohort) == {
+        **{f"class 00, kind {i}": color for i, color in enumerate((blue, sky, purple))},
+        **{f"class 01, kind {i}": color for i, color in enumerate((vermilion, orange))},
+        "class 02, kind 0": green,
+    }
+    assert style.subgroup_palette(of_classes(3)) == style.class_palette(cohort)
+
+
+def test_twenty_classes_or_ten_subtypes_have_colours_of_their_own_and_more_repeat_them():
+    assert len(set(style.class_palette(of_classes(20)).values())) == 20
+    colors = list(style.class_palette(of_classes(22)).values())
+    assert colors[20:] == colors[:2]
+    wide = style.subgroup_palette(of_classes(2, {"class 00": 5, "class 01": 5}))
+    assert len(set(wide.values())) == 10
+    two_each = dict.fromkeys(of_classes(20).classes, 2)
+    assert len(style.subgroup_palette(of_classes(20, two_each))) == 40
+
+
+# Machado, Oliveira & Fernandes (2009), IEEE Trans. Vis. Comput. Graph. 15:1291: what is seen with
+# no cones of a kind, of linear red, green and blue
+SEEN = {
+    "all cones": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+TO_XYZ = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+WHITE = [0.9505, 1, 1.089]
+
+
+def nearest(colors, cones) -> float:
+    """Return the smallest distance in CIELAB (1976) of two colours, as seen."""
+    rgb = to_rgba_array(colors)[:, :3]
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(linear @ np.transpose(SEEN[cones]), 0, 1)
+    x, y, z = (seen @ np.transpose(TO_XYZ) / WHITE).T
+    x, y, z = (np.where(v > 0.008856, np.cbrt(v), 7.787 * v + 16 / 116) for v in (x, y, z))
+    return pdist(np.column_stack([116 * y - 16, 500 * (x - y), 200 * (y - z)])).min()
+
+
+@pytest.mark.parametrize("cones", SEEN)
+def test_the_colours_of_twenty_classes_are_told_apart_with_every_colour_blindness(cones):
+    """About as well as the eight of Okabe & Ito, of which the nearest are 16 apart."""
+    assert len(style.CLASS_COLORS) == 20
+    assert nearest(style.CLASS_COLORS, cones) > 14
+
+
+def test_twenty_markers_have_shapes_of_their_own():
+    shapes = set()
+    for marker in style.MARKERS:
+        shape = MarkerStyle(marker)
+        vertices = shape.get_transform().transform(shape.get_path().vertices)
+        shapes.add(tuple(vertices.round(2).ravel()))
+    assert len(shapes) == len(style.MARKERS) == 20
+
+
+def test_a_legend_of_many_long_names_has_fewer_columns_and_a_higher_figure():
+    sizes = {}
+    for count in (2, 20):
+        names = [f"acute leukaemia with rearrangement no {i:03}" for i in range(count)]
+        with style.theme():
+            figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 3))
+            handles = style.color_handles(dict.fromkeys(names, "0.5"))
+            style.legend_below(figure, handles, names, columns=4)
+            figure.draw_without_rendering()
+            legend = figure.legends[-1].get_window_extent()
+            assert len(figure.legends) == 1
+            assert legend.x0 >= 0
+            assert legend.x1 <= figure.bbox.width
+            assert not legend.overlaps(ax.get_tightbbox())
+            sizes[count] = figure.get_size_inches()[1], ax.get_window_extent().height / figure.dpi
+    assert sizes[2][0] == 3
+    assert sizes[20][0] > 4
+    assert min(height for _, height in sizes.values()) > 1.8
 
 
 def test_28_series_look_different_the_first_7_in_colour_and_marker_alone():
