@@ -21,6 +21,7 @@ Reference: Golub et al. (1999) Science 286:531; others in expression/analysis/.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,16 +29,23 @@ import pandas as pd
 
 from expression.analysis import across_batches, batches, conformal, evaluation, new_patients
 from expression.analysis.across_batches import HeldOut, Within
-from expression.analysis.evaluation import Permuted, Resampled, Tested, no_calls
+from expression.analysis.evaluation import (
+    AUC,
+    Permuted,
+    Resampled,
+    Tested,
+    are_correct,
+    no_calls,
+    recall_of,
+)
 from expression.analysis.intervals import wilson_interval
 from expression.analysis.models import (
     GRIDS_NOTE,
     MAJORITY,
     MODELS,
-    QUICK,
     build_models,
     classifier_names,
-    predicts_positive,
+    models_of,
 )
 from expression.analysis.new_patients import NewPatients, Possible
 from expression.analysis.tuning import (
@@ -45,10 +53,9 @@ from expression.analysis.tuning import (
     Fitted,
     chosen_parameters,
     fit_models,
-    predict,
     tuning_table,
 )
-from expression.data import ExpressionData
+from expression.data import ExpressionData, against_the_rest
 from expression.figures import classifier_models as figures
 from expression.running import style
 from expression.running.command import (
@@ -86,6 +93,7 @@ RANDOM_SPLITS = Repetitions(20, fewest=10)
 PERMUTATIONS = Repetitions(200, fewest=40)
 HELD_OUT_STATES = 5  # random states to train under, with each batch held out
 CONFIDENCE = 0.9  # the convention, settled before any result was known
+MAX_RECALLS = 3  # classes, each with its recall in the headline
 MAX_NAMED = 10  # patients, or batches, in a sentence
 MAX_LISTED = 20  # new patients, in a table
 LEVEL = 0.05
@@ -153,7 +161,7 @@ def parse_args(argv=None) -> argparse.Namespace:
         "--permutations",
         type=whole_number(19),
         metavar="N",
-        help=f"permutations of the classes, to repeat {QUICK} with ({PERMUTATIONS})",
+        help=f"permutations of the classes, to repeat one model with ({PERMUTATIONS})",
     )
     return parser.parse_args(argv)
 
@@ -170,7 +178,7 @@ def headline_title(results: Results) -> str:
 
 def headline_rows(data: ExpressionData, results: Results) -> list[dict]:
     """Return a row a model: accuracy on the test patients, and on patients held out again."""
-    rows = [{"model": name, **headline_cells(name, results)} for name in MODELS]
+    rows = [{"model": name, **headline_cells(name, results)} for name in results.fitted]
     if data.batches is not None:
         rows.append({"model": BATCH_ALONE, **batch_alone_cells(data, results)})
     return pd.DataFrame(rows).fillna("").to_dict("records")
@@ -222,15 +230,18 @@ def correct_text(name: str, tested: Tested) -> str:
 
 
 def recall_cells(name: str, y: pd.Series, scores: pd.Series) -> dict[str, str]:
-    """Return the recall of each class and the ROC AUC of a model, the classes by short names."""
-    negative, positive = (style.shorten(label, 8) for label in y.cat.categories)
-    digits = {"ROC AUC": "{:.2f}".format}
-    measures = {positive: "sensitivity", negative: "specificity", "AUC": "ROC AUC"}
+    """Return the recall of each class, the last first, and the ROC AUC of a model; of many classes
+    the mean recall."""
+    classes = y.cat.categories
+    measures = {style.shorten(label, 8): recall_of(label) for label in classes[::-1]}
+    if len(classes) > MAX_RECALLS:
+        measures = {"mean recall": "balanced accuracy"}
+    digits = {AUC: "{:.2f}".format}
     return {
         title: digits.get(measure, "{:.0%}".format)(scores[measure, name])
         if (measure, name) in scores.index
         else ""
-        for title, measure in measures.items()
+        for title, measure in {**measures, "AUC": AUC}.items()
     }
 
 
@@ -269,6 +280,7 @@ def in_short(data: ExpressionData, results: Results) -> list[str]:
     if results.tested is not None:
         sentences.append(missed_sentence(results.tested))
         sentences += warnings_of_test(data, results)
+    sentences += left_out_sentence(results)
     if data.batches is None:
         sentences.append("No interval covers other laboratories, or patients chosen otherwise.")
     return sentences
@@ -280,7 +292,6 @@ def verdict(data: ExpressionData, results: Results) -> str:
     The model is settled on the training patients. The measure is the ROC AUC, which does not hang
     on how many patients a class has, or the balanced accuracy of a model with one threshold only.
     """
-    negative, positive = data.classes
     best = best_in_training(results.nested)
     if results.tested is not None:
         scores, where, y = results.tested.scores, "on the test patients", results.tested.y
@@ -289,9 +300,10 @@ def verdict(data: ExpressionData, results: Results) -> str:
         scores, where, y = results.nested.table, "on held-out patients", results.nested.y
         scores = scores.rename(columns={"mean": "value"})
 
-    measure = "ROC AUC" if ("ROC AUC", best) in scores.index else "balanced accuracy"
+    measure = AUC if (AUC, best) in scores.index else "balanced accuracy"
+    chance = 0.5 if measure == AUC else 1 / len(data.classes)
     row = scores.loc[(measure, best)]
-    beyond_chance = row["lower"] > 0.5
+    beyond_chance = row["lower"] > chance
     answer = "Yes" if beyond_chance else "Not shown"
     tells = "tells" if beyond_chance else "does not surely tell"
 
@@ -302,10 +314,24 @@ def verdict(data: ExpressionData, results: Results) -> str:
     limits = percent_range(accuracy["lower"], accuracy["upper"])
     return (
         f"{answer}: {best}, of the lowest Brier score on held-out training patients, {tells} "
-        f"{positive} from {negative} {where}: {measure} {value}, by chance 0.5. It predicts the "
+        f"{told_apart(data.classes)} {where}: {named_measure(measure, data.classes)} {value}, by "
+        f"chance {chance:.2g}. It predicts the "
         f"right class {more} than calling every one {y.mode()[0]}: for {accuracy['value']:.0%} "
         f"({limits}) against {share:.0%}."
     )
+
+
+def told_apart(classes: Sequence[str]) -> str:
+    """Return what is told, as the object of 'tell'."""
+    if len(classes) == 2:
+        return f"{classes[1]} from {classes[0]}"
+    names = join_words(classes) if len(classes) <= MAX_NAMED else f"{len(classes)} classes"
+    return f"{names} apart"
+
+
+def named_measure(measure: str, classes: Sequence[str]) -> str:
+    """Return the name of a measure; that it is a mean over classes goes without saying for two."""
+    return measure if len(classes) == 2 else f"{measure}, the mean of the classes,"
 
 
 def best_in_training(nested: Resampled) -> str:
@@ -325,8 +351,7 @@ def counts_sentence(tested: Tested) -> str:
 
 def missed_sentence(tested: Tested) -> str:
     """Return which test patients are predicted wrongly."""
-    called = predicts_positive(tested.P[classifier_names()])
-    missed = called.ne(tested.y.cat.codes, axis=0)
+    missed = ~are_correct(tested.P[classifier_names()], tested.y)
     by_all = named_patients(tested.y[missed.all(axis=1)])
     by_some = named_patients(tested.y[missed.any(axis=1) & ~missed.all(axis=1)])
     return f"Missed by all models: {by_all or 'no test patient'}; by some: {by_some or 'none'}."
@@ -389,9 +414,12 @@ def within_sentence(data: ExpressionData, results: Results) -> str:
     within = results.within
     who = "test patients" if results.tested is not None else "held-out training patients"
     if not within.batches:
-        return f"No batch of the {who} holds both classes: no comparison is free of the batch."
+        several = "both classes" if len(data.classes) == 2 else "more than one class"
+        return f"No batch of the {who} holds {several}: no comparison is free of the batch."
 
-    negative, positive = data.classes
+    above = "each class above all others"
+    if len(data.classes) == 2:
+        above = f"every {data.classes[1]} above every {data.classes[0]} patient"
     best = best_in_training(results.nested)
     of_models = within.auc.loc[classifier_names()]
     by_text = {}
@@ -399,7 +427,7 @@ def within_sentence(data: ExpressionData, results: Results) -> str:
         p_text = "" if pd.isna(p) else f" (p {p:.2g})"
         reaches = f"AUC {auc:.2f}{p_text}"
         if auc == 1:
-            reaches = f"every {positive} above every {negative} patient{p_text}"
+            reaches = f"{above}{p_text}"
         by_text.setdefault(reaches, []).append(name)
     ranks = "; ".join(f"{join_words(names)} {text}" for text, names in by_text.items())
 
@@ -442,9 +470,15 @@ def held_out_sentence(results: Results) -> str:
 def permutation_sentence(permuted: Permuted) -> str:
     """Return whether permuted classes do as well."""
     return (
-        f"With shuffled classes {permuted.as_good} of {len(permuted.permuted)} runs of {QUICK} did "
-        f"as well on held-out patients (p {permuted.p:.2g})."
+        f"With shuffled classes {permuted.as_good} of {len(permuted.permuted)} runs of "
+        f"{permuted.model} did as well on held-out patients (p {permuted.p:.2g})."
     )
+
+
+def left_out_sentence(results: Results) -> list[str]:
+    """Return which models take no part, where any does not."""
+    left_out = [name for name in MODELS if name not in results.fitted]
+    return [f"Left out, as of two classes only: {join_words(left_out)}."] if left_out else []
 
 
 def warnings_of_test(data: ExpressionData, results: Results) -> list[str]:
@@ -452,22 +486,25 @@ def warnings_of_test(data: ExpressionData, results: Results) -> list[str]:
     tested = results.tested
     names = classifier_names()
     sentences = []
-    calibration = evaluation.calibration_in_the_large(tested.y.cat.codes, tested.P[names])
+    calibration = evaluation.calibration_in_the_large(tested.y, tested.P[names])
     is_wrong = (calibration["lower"] > 0) | (calibration["upper"] < 0)
     wrong = calibration[is_wrong & (calibration["excess"].abs() >= SMALL_EXCESS)]
-    shares = data.patients.groupby("set")["class"].value_counts(normalize=True)[:, data.classes[1]]
-    shift = batches.associate(data.patients["class"], data.patients["set"])
-    if len(wrong):
-        means = ", ".join(f"{name} {tested.P[name].mean():.2f}" for name in wrong.index)
-        sentences.append(
-            f"Do not read these probabilities as risks: their mean is {means}, but "
-            f"{shares['test']:.2f} of the test patients have {data.classes[1]}."
+    shares = data.patients.groupby("set")["class"].value_counts(normalize=True).unstack()
+    for label, of_class in wrong.groupby(level="class", sort=False):
+        means = ", ".join(
+            f"{name} {tested.P[name, label].mean():.2f}" for name, _ in of_class.index
         )
-    if shift.p < LEVEL:
+        sentences.append(
+            f"Do not read these probabilities of {label} as risks: their mean is {means}, but "
+            f"{shares.loc['test', label]:.2f} of the test patients have {label}."
+        )
+    if batches.associate(data.patients["class"], data.patients["set"]).p < LEVEL:
+        change = shares.loc["test"].sub(shares.loc["train"])[list(against_the_rest(data.classes))]
+        label = change.abs().idxmax()
         sentences.append(
             f"Do not read a probability as a risk where the classes have other shares: "
-            f"{shares['train']:.0%} of the training patients have {data.classes[1]}, "
-            f"{shares['test']:.0%} of the test patients."
+            f"{shares.loc['train', label]:.0%} of the training patients have {label}, "
+            f"{shares.loc['test', label]:.0%} of the test patients."
         )
     in_folds = results.nested.table.loc["accuracy"].loc[names]
     on_test = tested.scores.loc["accuracy"].loc[names]
@@ -489,7 +526,7 @@ def warnings_of_test(data: ExpressionData, results: Results) -> list[str]:
 
 def first_rows(P: pd.DataFrame) -> list[dict]:
     """Return what each model says of each new patient, before it is known how surely."""
-    models = P.columns.unique("model")
+    models = models_of(P)
     return [
         {"patient": str(patient)}
         | {name: f"{row[name].idxmax()} {row[name].max():.2f}" for name in models}
@@ -626,12 +663,9 @@ def add_training_figures(report: Report, data: ExpressionData, results: Results)
 def add_test_figures(report: Report, data: ExpressionData, results: Results) -> None:
     """Add the figures of the test patients, and of others in their place."""
     tested = results.tested
-    P = tested.P.drop(columns=MAJORITY)
-    matrices = figures.draw_confusion_matrices(P, tested.y, tested.correct)
-    report.add_figure("confusion_matrices", matrices)
-    report.add_figure("roc_curves", figures.draw_roc_curves(P, tested.y, tested.scores))
-    palette = style.class_palette(data)
-    report.add_figure("patients", figures.draw_patients(P, tested.y, palette))
+    report.add_figure("confusion_matrices", figures.draw_confusion_matrices(tested))
+    report.add_figure("roc_curves", figures.draw_roc_curves(tested))
+    report.add_figure("patients", figures.draw_patients(tested, data))
     title = f"{len(tested.y)} of all {len(data.patients)} patients, held out in random splits"
     held_out = held_out_accuracy(results)
     monte_carlo_cv = figures.draw_resampled(results.splits, title, "splits", held_out)
@@ -649,42 +683,84 @@ def held_out_accuracy(results: Results) -> pd.Series | None:
 def report_test(report: Report, data: ExpressionData, results: Results, confidence: float) -> None:
     """Add what the test patients say."""
     tested = results.tested
-    negative, positive = data.classes
+    of_two = len(data.classes) == 2
+    recalls = [recall_of(label) for label in data.classes[::-1]]
+    votes = any(MODELS[name].votes for name in results.fitted)
+    doubts = f"No-calls of votes ({no_calls(tested.P).sum(axis=None)}) count as predicted. "
     report.add_section(
         "test",
         f"The {len(tested.y)} test patients",
         tested.scores,
-        note=f"Sensitivity: share of {positive} predicted correctly; specificity: of {negative}. "
-        "95 % intervals: Wilson, Newcombe (ROC AUC; none of one threshold). "
-        f"No-calls of votes ({no_calls(tested.P).sum(axis=None)}) count as predicted. "
+        note="Recall: share of the patients of a class who are predicted correctly. 95 % "
+        "intervals: Wilson, Newcombe (ROC AUC; none of one threshold). "
+        f"{doubts if votes else ''}"
         f"Called, above: all classes but one are excluded at a confidence of {confidence:.0%}.",
         shown=brief_table(
-            tested.scores, ["sensitivity", "specificity", "ROC AUC", "Brier score"]
+            tested.scores,
+            [*(recalls if of_two else ["accuracy", "balanced accuracy"]), AUC, "Brier score"],
         ).rename_axis(None),
     )
+    if not of_two:
+        report_classes(report, tested)
     report.add_values("called", results.called)
     predictions = evaluation.prediction_table(tested)
-    for name in results.possible.classes.columns.unique("model"):
+    for name in models_of(results.possible.classes):
         words = results.possible.in_words(name)
         predictions[f"{name}: cannot be excluded"] = words[predictions.index]
     report.add_table("predictions", predictions)
     report.add_table("pairs", tested.pairs)
 
 
+def report_classes(report: Report, tested: Tested) -> None:
+    """Add how each of many classes fares on the test patients."""
+    counts = tested.y.value_counts(sort=False)
+    models = models_of(tested.P.drop(columns=MAJORITY, level="model"))
+    cells = {}
+    for label, count in counts.items():
+        recalls = tested.scores["estimate"][recall_of(label)]
+        cells[style.shorten(label, 20)] = {
+            name: f"{recalls[name] * count:.0f} of {count}" for name in models
+        }
+    report.add_section(
+        "classes",
+        "Correct by class",
+        calibration_table(tested),
+        note="Test patients of each class who are predicted correctly. Intervals, and the ROC AUC "
+        "of each class against the rest, are in metrics.json.",
+        shown=pd.DataFrame.from_dict(cells, orient="index"),
+    )
+
+
+def calibration_table(tested: Tested) -> dict[str, dict]:
+    """Return how far mean probabilities exceed the shares of the classes, by model and class."""
+    table = evaluation.calibration_in_the_large(tested.y, tested.P[classifier_names()])
+    return {name: table.loc[name] for name in classifier_names()}
+
+
 def report_probabilities(
     report: Report, data: ExpressionData, tested: Tested, splits: Resampled
 ) -> None:
     """Add how far the probabilities can be trusted."""
-    positive = data.classes[1]
-    y = tested.y.cat.codes
-    table = evaluation.probability_table(y, tested, splits)
+    table = evaluation.probability_table(tested, splits)
+    if len(data.classes) == 2:
+        positive = data.classes[1]
+        title = f"The probability of {positive}"
+        note = (
+            f"Calibrated in the large: mean {(tested.y == positive).mean():.2f}. 0-0.2, ...: of "
+            f"test patients with such a probability, how many have {positive}."
+        )
+    else:
+        title = "The probabilities of the classes"
+        note = (
+            "0-0.2, ...: of such probabilities, one a test patient and class, how many are of the "
+            "patient's own class."
+        )
     report.add_section(
         "probabilities",
-        f"The probability of {positive}",
+        title,
         table,
-        note=f"Calibrated in the large: mean {y.mean():.2f}. 0-0.2, ...: of test patients with "
-        f"such a probability, how many have {positive}. Class changes: patients, over random "
-        "states. Sd: of a patient's probability, on average, over states and over splits.",
+        note=f"{note} Class changes: patients, over random states. Sd: of a patient's "
+        "probability, on average, over states and over splits.",
         shown=table.rename_axis(None),
     )
 
@@ -753,7 +829,7 @@ def report_batches(report: Report, data: ExpressionData, results: Results) -> No
         )
         called = f" Correct of those called by {best}: {by_batch}."
 
-    shown = pd.DataFrame(index=[name for name in MODELS if name != MAJORITY])
+    shown = pd.DataFrame(index=[name for name in results.fitted if name != MAJORITY])
     for title, correct in columns.items():
         shown[title] = [share_text(correct.sum(), name) for name in shown.index]
     shown["AUC within"] = [
@@ -798,7 +874,6 @@ def rank_within(data: ExpressionData, results: Results) -> Within:
 @command_line(parse_args)
 def main(args: argparse.Namespace) -> None:
     data = load_data(args)
-    negative, positive = data.classes
     patients = len(data.patients)
     random_states = args.random_states or RANDOM_STATES.for_patients(patients)
     repeats = args.repeats or NESTED_REPEATS.for_patients(patients)
@@ -807,7 +882,7 @@ def main(args: argparse.Namespace) -> None:
     report = start_report(
         args,
         data,
-        f"Telling {positive} from {negative} by expression",
+        f"Telling {told_apart(data.classes)} by expression",
         STAGES,
         random_states=random_states,
         repeats=repeats,
@@ -815,15 +890,15 @@ def main(args: argparse.Namespace) -> None:
         permutations=permutations,
     )
 
-    models = build_models(data.preprocessing, args.seed)
-    fitted = fit_models(models, data.X_train, data.y_train.cat.codes, data.groups)
+    models = build_models(data.preprocessing, args.seed, len(data.classes))
+    fitted = fit_models(models, data.X_train, data.y_train, data.groups)
     tested = None
     named_new = None if data.X_new is None else count_text(len(data.X_new), "new patient")
     if len(data.y_test):
         at_once = evaluation.measure_on_test(data, fitted, 1)
         report.show_table("Predicted correctly", headline_rows(data, Results(fitted, at_once)))
     if data.X_new is not None:
-        P = new_patients.by_class(predict(fitted, data.X_new.iloc[:MAX_LISTED]), data.classes)
+        P = new_patients.predict_new(fitted, data, MAX_LISTED)
         report.show_table(f"{named_new}: class and probability", first_rows(P))
     if len(data.y_test):
         tested = evaluation.measure_on_test(data, fitted, random_states)
@@ -837,9 +912,7 @@ def main(args: argparse.Namespace) -> None:
     if tested is None:
         report.show_table(NESTED_TITLE, headline_rows(data, results))
     if tested is not None:
-        possible = new_patients.find_possible(
-            results.nested, tested.P, data.classes, args.confidence
-        )
+        possible = new_patients.find_possible(results.nested, tested.P, args.confidence)
         results = results._replace(possible=possible)
         splits = evaluation.monte_carlo_cv(data, models, tested, random_splits, args.seed)
         results = results._replace(splits=splits)

@@ -355,11 +355,11 @@ def main(args: argparse.Namespace) -> None:
     X = data.X_train[expression.columns]
     y = data.y_train.cat.codes.to_numpy()
     rule = selection.choose_rule(len(X.columns), pairs, args.expected_false)
-    models = build_models(data.preprocessing, args.seed)
+    models = build_models(data.preprocessing, args.seed, len(data.classes))
     with_importance = {
         name: unfitted for name, unfitted in models.items() if unfitted.model.importance
     }
-    fitted = fit_models(with_importance, data.X_train, y, data.groups, PARTITIONS)
+    fitted = fit_models(with_importance, data.X_train, data.y_train, data.groups, PARTITIONS)
     pipelines = {name: model.pipeline for name, model in fitted.items()}
     tuned = {name: model.unfitted for name, model in fitted.items()}
 

@@ -1,6 +1,7 @@
 """The data that every script works on, whatever files they came from."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +10,12 @@ import pandas as pd
 from expression.preprocessing import Preprocessing
 
 MIN_PATIENTS = 5  # of each class, to train on: one for every fold of a 5-fold cross-validation
+
+
+def against_the_rest(classes: Sequence[str]) -> Sequence[str]:
+    """Return the classes that are held against the rest: each, but of two the positive one only, as
+    that of the other is the same comparison turned round."""
+    return classes if len(classes) > 2 else classes[1:]
 
 
 @dataclass(frozen=True)

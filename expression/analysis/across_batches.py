@@ -1,7 +1,7 @@
 """How models fare across batches: in those they were trained on, in others, within one, held out.
 
-P holds probabilities of the positive class, patients x models; a patient is a person, as in
-evaluation.py. What is measured, and why nothing is corrected: see batches.py.
+P holds probabilities, patients x (model, class); a patient is a person, as in evaluation.py. What
+is measured, and why nothing is corrected: see batches.py.
 """
 
 from typing import NamedTuple
@@ -10,18 +10,18 @@ import numpy as np
 import pandas as pd
 
 from expression.analysis import batches
-from expression.analysis.evaluation import Tested, average_arrays
-from expression.analysis.models import MAJORITY, Unfitted, predicts_positive
+from expression.analysis.evaluation import Tested, are_correct, average_arrays
+from expression.analysis.models import MAJORITY, Unfitted, models_of, predict_classes
 from expression.analysis.new_patients import Possible
 from expression.analysis.new_patients import count_called as count_called_patients
 from expression.analysis.tuning import predict_held_out
-from expression.data import ExpressionData
+from expression.data import ExpressionData, against_the_rest
 
 
 class Within(NamedTuple):
     """How models rank the patients of one batch."""
 
-    batches: dict[str, int]  # that hold both classes: pairs of a patient of either class
+    batches: dict[str, int]  # that hold several classes: pairs of patients of different ones
     auc: pd.DataFrame  # models x auc, p (NaN where the models were trained on these patients)
 
 
@@ -41,7 +41,7 @@ def count_correct(data: ExpressionData, tested: Tested) -> pd.DataFrame:
     patients = data.patients
     in_training = set(data.batches[data.X_train.index])
     of_test = patients.loc[tested.y.index, "batch"]
-    table = _count_by_batch(tested.P, tested.y.cat.codes, of_test)
+    table = _count_by_batch(tested.P, tested.y, of_test)
     seen = [set(batch.split(" + ")) <= in_training for batch in table.index]
     table.insert(0, "in training", seen)
     return table.sort_values("in training", ascending=False, kind="stable")
@@ -62,7 +62,7 @@ def count_called(data: ExpressionData, tested: Tested, possible: Possible) -> pd
 
 
 def _count_by_batch(P: pd.DataFrame, y: pd.Series, of_patients: pd.Series) -> pd.DataFrame:
-    correct = predicts_positive(P).eq(y.loc[P.index], axis=0).groupby(of_patients.loc[P.index])
+    correct = are_correct(P, y.loc[P.index]).groupby(of_patients.loc[P.index])
     table = correct.sum()
     table.insert(0, "patients", correct.size())
     return table.rename_axis("batch")
@@ -84,20 +84,34 @@ def batch_alone(data: ExpressionData, tested: Tested) -> tuple[int, int]:
 def rank_within(data: ExpressionData, P: pd.DataFrame, *, trained_on_others: bool) -> Within:
     """Return how models rank patients of different classes within the same batch.
 
-    P: of patients that the models had not seen. Where those of `P` trained the models of one
-    another, as in cross-validation, permuting their classes gives no p: it is NaN.
+    Of more than two classes each is held against the rest: the mean AUC, and the smallest p, times
+    the number of classes (Bonferroni). P: of patients that the models had not seen. Where those of
+    `P` trained the models of one another, as in cross-validation, permuting their classes gives no
+    p: it is NaN.
     """
     patients = data.patients.loc[P.index]
-    is_positive = (patients["class"].cat.codes == 1).to_numpy()
+    classes = patients["class"].to_numpy()
     of_patients = patients["batch"].to_numpy()
-    names = P.columns.drop(MAJORITY, errors="ignore")
-    auc = batches.auc_within(P[names].to_numpy(), is_positive, of_patients)
-    table = pd.DataFrame({"auc": auc, "p": np.nan}, names)
-    pairs = batches.pairs_by_batch(is_positive, of_patients)
-    if pairs and trained_on_others:
-        table["p"] = [
-            batches.auc_within_p(P[name].to_numpy(), is_positive, of_patients) for name in names
-        ]
+    names = models_of(P.drop(columns=MAJORITY, level="model", errors="ignore"))
+    table = pd.DataFrame(np.nan, pd.Index(names, name="model"), ["auc", "p"])
+    pairs = batches.pairs_by_batch(classes, of_patients)
+
+    told = [  # in some batch, from others
+        label
+        for label in against_the_rest(data.classes)
+        if batches.pairs_by_batch(classes == label, of_patients)
+    ]
+    for name in names if told else ():
+        aucs = []
+        p_values = []
+        for label in told:
+            p = P[name, label].to_numpy()
+            aucs.append(batches.auc_within(p[:, np.newaxis], classes == label, of_patients)[0])
+            if trained_on_others:
+                p_values.append(batches.auc_within_p(p, classes == label, of_patients))
+        table.loc[name, "auc"] = np.mean(aucs)
+        if trained_on_others:
+            table.loc[name, "p"] = min(1, min(p_values) * len(told))
     return Within(pairs, table)
 
 
@@ -114,14 +128,15 @@ def hold_out(data: ExpressionData, models: dict[str, Unfitted], states: int) -> 
     P = predict_held_out(
         models,
         data.X_all,
-        y_all.cat.codes,
+        y_all,
         list(splits.values()) * states,
         "batches held out",
         data.groups,
     )
     P = average_arrays(P, data)
-    y = data.patients["class"].cat.codes
-    is_correct = predicts_positive(P).eq(y[P.index.get_level_values("patient")].to_numpy(), axis=0)
+    codes = data.patients["class"].cat.codes
+    of_rows = codes[P.index.get_level_values("patient")].to_numpy()
+    is_correct = predict_classes(P).eq(of_rows, axis=0)
     correct = is_correct.groupby(level=0).sum()
     correct.index = pd.MultiIndex.from_product([range(states), splits], names=["state", "batch"])
     table = correct.groupby(level="batch").median().astype(int)

@@ -23,16 +23,16 @@ def wilson_interval(rate: float, n: int) -> tuple[float, float]:
 
 
 def newcombe_interval(rates: Iterable[float], counts: Iterable[int]) -> tuple[float, float]:
-    """Return Newcombe's square-and-add interval of the mean of two independent proportions.
+    """Return Newcombe's square-and-add interval of the mean of independent proportions.
 
-    Either limit is as far from the mean as the two proportions' own limits are from them, added
-    as independent errors are.
+    Either limit is as far from the mean as the proportions' own limits are from them, added as
+    independent errors are.
     """
     rates = np.array(rates)
     limits = [wilson_interval(rate, n) for rate, n in zip(rates, counts, strict=True)]
     low, high = np.transpose(limits)
-    below, above = np.linalg.norm(rates - low) / 2, np.linalg.norm(high - rates) / 2
-    return rates.mean() - below, rates.mean() + above
+    below, above = np.linalg.norm(rates - low), np.linalg.norm(high - rates)
+    return rates.mean() - below / len(rates), rates.mean() + above / len(rates)
 
 
 def auc_interval(auc: float, positive: int, negative: int) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from expression.analysis.components import (
 from expression.analysis.conformal import are_possible, p_values
 from expression.analysis.evaluation import Resampled
 from expression.analysis.genes import MAX_BACKGROUND, explain_patients
-from expression.analysis.models import MAJORITY, file_name
+from expression.analysis.models import MAJORITY, file_name, models_of
 from expression.analysis.tuning import Fitted, predict
 from expression.data import ExpressionData
 
@@ -59,8 +59,7 @@ class NewPatients(NamedTuple):
     @property
     def predicted(self) -> pd.DataFrame:
         """The class of largest probability, patients x models."""
-        models = self.P.columns.unique("model")
-        return pd.DataFrame({name: self.P[name].idxmax(axis=1) for name in models})
+        return pd.DataFrame({name: self.P[name].idxmax(axis=1) for name in models_of(self.P)})
 
     @property
     def unlike(self) -> pd.Index:
@@ -77,52 +76,47 @@ def judge(
     seed: int,
 ) -> NewPatients:
     """Return all that is said of the new patients, by models fitted on the training patients."""
-    P = predict(fitted, data.X_new)
+    P = predict_new(fitted, data)
     return NewPatients(
-        P=by_class(P, data.classes),
+        P=P,
         best=best,
-        possible=find_possible(nested, P, data.classes, confidence),
+        possible=find_possible(nested, P, confidence),
         farther_out=count_farther_out(data, seed),
         training_arrays=len(data.X_train),
         reasons=explain_calls(fitted, data, seed),
     )
 
 
-def by_class(P: pd.DataFrame, classes: tuple[str, str]) -> pd.DataFrame:
-    """Return probabilities of both classes, (model, class), from those of the positive one."""
-    P = P.drop(columns=MAJORITY, errors="ignore")
-    negative, positive = classes
-    columns = {}
-    for name, p in P.items():
-        columns[name, negative] = 1 - p
-        columns[name, positive] = p
-    return pd.DataFrame(columns, P.index).rename_axis(columns=["model", "class"])
+def predict_new(
+    fitted: dict[str, Fitted], data: ExpressionData, most: int | None = None
+) -> pd.DataFrame:
+    """Return the probabilities of the new patients, or of the first of them."""
+    P = predict(fitted, data.X_new.iloc[:most], data.classes)
+    return P.drop(columns=MAJORITY, level="model")
 
 
-def find_possible(
-    nested: Resampled, P: pd.DataFrame, classes: tuple[str, str], confidence: float
-) -> Possible:
-    """Return the classes that cannot be excluded, by every model; P: patients x models."""
+def find_possible(nested: Resampled, P: pd.DataFrame, confidence: float) -> Possible:
+    """Return the classes that cannot be excluded, by every model but the majority's."""
     repeats = nested.scores.index
     codes = nested.y.cat.codes
-    held_out = by_class(nested.P, classes)
-    of_patients = by_class(P, classes)
+    P = P.drop(columns=MAJORITY, level="model", errors="ignore")
     p = {}
-    for name in of_patients.columns.unique("model"):
-        of_repeats = np.stack([held_out[name].loc[repeat].loc[codes.index] for repeat in repeats])
+    for name in models_of(P):
+        held_out = nested.P[name]
+        of_repeats = np.stack([held_out.loc[repeat].loc[codes.index] for repeat in repeats])
         p[name] = pd.DataFrame(
-            p_values(of_repeats, codes.to_numpy(), of_patients[name].to_numpy()),
+            p_values(of_repeats, codes.to_numpy(), P[name].to_numpy()),
             P.index,
-            list(classes),
+            P[name].columns,
         )
-    p = pd.concat(p, axis=1, names=["model", "class"])
+    p = pd.concat(p, axis="columns", names=["model", "class"])
     return Possible(p, are_possible(p, confidence))
 
 
 def count_called(possible: Possible, y: pd.Series) -> pd.DataFrame:
     """Return how many patients of known class each model calls, and how many of these correctly."""
     rows = {}
-    for name in possible.classes.columns.unique("model"):
+    for name in models_of(possible.classes):
         of_model = possible.classes[name]
         called = of_model[of_model.sum(axis=1) == 1]
         correct = called.idxmax(axis=1) == y.loc[called.index].astype(str)
@@ -180,7 +174,7 @@ class Reasons(NamedTuple):
     genes: pd.DataFrame
     is_high: pd.DataFrame  # whether it is the patient's high value that speaks so, or the low one
     speaks_for: pd.DataFrame  # the class
-    values: pd.DataFrame  # SHAP values, towards the positive class
+    values: pd.DataFrame  # SHAP values, towards that class
 
 
 def explain_calls(fitted: dict[str, Fitted], data: ExpressionData, seed: int) -> dict[str, Reasons]:
@@ -194,29 +188,37 @@ def explain_calls(fitted: dict[str, Fitted], data: ExpressionData, seed: int) ->
 
 
 def _find_reasons(pipeline: Pipeline, background: pd.DataFrame, data: ExpressionData) -> Reasons:
-    rising = _rise_with_gene(pipeline, background)
+    rising = _rise_with_gene(pipeline, background, data.classes)
     parts = []
     for X in in_parts(data.X_new):
-        values = explain_patients(pipeline, background, X)
-        order = np.argsort(-values.abs().to_numpy(), axis=1, kind="stable")[:, :LEADING_GENES]
-        leading = np.take_along_axis(values.to_numpy(), order, axis=1)
-        is_positive = leading > 0
+        explained = explain_patients(pipeline, background, X, data.classes)
+        genes = explained.columns.unique("gene").to_numpy()
+        values = by_class_and_gene(explained, data.classes)
+        speaks_for = values.argmax(axis=1)  # of the classes, patients x genes
+        largest = values.max(axis=1)
+        order = np.argsort(-largest, axis=1, kind="stable")[:, :LEADING_GENES]
+        leading_for = np.take_along_axis(speaks_for, order, axis=1)
         tables = (
-            values.columns.to_numpy()[order],
-            is_positive == rising[order],
-            np.where(is_positive, data.classes[1], data.classes[0]),
-            leading,
+            genes[order],
+            rising[leading_for, order],
+            np.array(data.classes)[leading_for],
+            np.take_along_axis(largest, order, axis=1),
         )
         ranks = range(1, 1 + order.shape[1])
         parts.append([pd.DataFrame(table, X.index, ranks) for table in tables])
     return Reasons(*(pd.concat(tables) for tables in zip(*parts, strict=True)))
 
 
-def _rise_with_gene(pipeline: Pipeline, X: pd.DataFrame) -> np.ndarray:
-    """Return whether the SHAP values of each gene rise with it among the training patients."""
+def by_class_and_gene(explained: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
+    """Return SHAP values, patients x classes x genes, from patients x (class, gene)."""
+    return explained.to_numpy().reshape(len(explained), len(classes), -1)
+
+
+def _rise_with_gene(pipeline: Pipeline, X: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
+    """Return whether SHAP values rise with the gene among training patients, classes x genes."""
     X = X.iloc[:MAX_BACKGROUND]
-    values = explain_patients(pipeline, X, X).to_numpy()
-    Z = pipeline[:-1].transform(X.to_numpy())
+    values = by_class_and_gene(explain_patients(pipeline, X, X, classes), classes)
+    Z = pipeline[:-1].transform(X.to_numpy())[:, np.newaxis, :]
     return ((Z - Z.mean(axis=0)) * (values - values.mean(axis=0))).sum(axis=0) > 0
 
 

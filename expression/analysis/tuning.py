@@ -4,7 +4,8 @@ Tuning is the grid search of scikit-learn's `GridSearchCV`, but what models or g
 computed once a fold: filter, logarithm and standardisation; selected genes; rounds of boosting.
 
 X is patients x genes, in intensities or counts per million; y holds classes, ordered categories,
-or their codes from 0; probabilities have the columns (model, class); groups names the person of every row of X, or is None (see splits.py).
+or their codes from 0; probabilities have the columns (model, class), predicted is the class of the
+largest; groups names the person of every row of X, or is None (see splits.py).
 Models are fitted on arrays: scikit-learn checks a DataFrame column by column, which takes longer
 than a fit.
 """
