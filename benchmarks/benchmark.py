@@ -185,7 +185,7 @@ def compare_tuning() -> pd.DataFrame:
             seconds[way] = min(seconds[way], time.process_time() - start)
 
     here = next(iter(ways))
-    P = tuning.predict(fitted.pop(here), cohort.X_test)
+    P = tuning.predict(fitted.pop(here), cohort.X_test, cohort.classes)
     rows = [{"way": here, "processor s": seconds[here], "ours / this": 1.0}]
     for way, pipelines in fitted.items():
         same = [n for n in ours if np.allclose(P[n], predict_plainly(pipelines[n], cohort))]

@@ -52,3 +52,17 @@ def small_models(grids: dict[str, dict], trees: int = 10):
             changes = forest if name == "Random Forest" else {}
             patch.setitem(MODELS, name, MODELS[name]._replace(grid=grid, **changes))
         yield
+
+
+def as_classes(codes, index=None, classes=("ALL", "AML")) -> pd.Series:
+    """Return the classes of codes, as ordered categories."""
+    return pd.Series(pd.Categorical.from_codes(list(codes), list(classes), ordered=True), index)
+
+
+def of_both_classes(P: pd.DataFrame, classes=("ALL", "AML")) -> pd.DataFrame:
+    """Return probabilities, patients x (model, class), from those of the positive class, patients x
+    models."""
+    columns = {(name, classes[0]): 1 - P[name] for name in P}
+    columns |= {(name, classes[1]): P[name] for name in P}
+    order = [(name, label) for name in P for label in classes]
+    return pd.DataFrame(columns)[order].rename_axis(columns=["model", "class"])

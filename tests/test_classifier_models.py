@@ -10,7 +10,7 @@ from sklearn.model_selection import ParameterGrid
 import classifier_models
 from expression.analysis import evaluation, models, splits, tuning
 from expression.analysis.models import MAJORITY, MODELS, classifier_names
-from planted import small_models
+from planted import of_both_classes, small_models
 from run_script import record, run, stated_default, table
 
 SHIPPED = dict(MODELS)
@@ -71,7 +71,7 @@ def test_metrics_are_those_of_the_predictions(outputs, found, measures, data):
         assert rows.loc[model, "test patients"] == f"{correct.sum()} of 34 ({limits})"
         lowest, highest = (scores[["lowest", "highest"]] * 34).round().astype(int)
         assert rows.loc[model, "range"] == ("" if lowest == highest else f"{lowest}–{highest}")
-        assert (model == MAJORITY) == (("sensitivity", model) not in measures.index)
+        assert (model == MAJORITY) == (("recall of AML", model) not in measures.index)
         if model != MAJORITY:
             recalls = [f"{correct[y == code].mean():.0%}" for code in (1, 0)]
             assert rows.loc[model, ["AML", "ALL"]].to_list() == recalls
@@ -141,13 +141,14 @@ def planted_results(y: pd.Series, P: pd.DataFrame, y_nested=None, P_nested=None)
     """Return results of which only probabilities are known, nested ones of the same patients."""
 
     def scored(classes, probabilities):
-        codes = classes.cat.codes
-        scores = evaluation.score(codes, probabilities)
-        return evaluation.interval_table(scores, codes, scores.to_frame().T)
+        scores = evaluation.score(classes, probabilities)
+        return evaluation.interval_table(scores, classes, scores.to_frame().T)
 
+    P = of_both_classes(P)
+    P_nested = None if P_nested is None else of_both_classes(P_nested)
     y_nested, P_nested = (y, P) if y_nested is None else (y_nested, P_nested)
     empty = pd.DataFrame()
-    counts = P.gt(0.5).eq(y.cat.codes, axis=0).sum().to_frame().T
+    counts = evaluation.are_correct(P, y).sum().to_frame().T
     tested = evaluation.Tested(y, P, empty, scored(y, P), counts, empty)
     table = scored(y_nested, P_nested).rename(columns={"estimate": "mean"})
     nested = evaluation.Resampled(P_nested, empty, table, y=y_nested)
@@ -204,7 +205,9 @@ def test_probabilities_are_called_no_risks_only_where_they_fail(few_genes):
     assert classifier_models.warnings_of_test(few_genes, calibrated) == []
     high = planted_results(y, of_all_models(right).assign(XGBoost=0.75 + right / 4))
     [warning] = classifier_models.warnings_of_test(few_genes, high)
-    assert warning.startswith("Do not read these probabilities as risks: their mean is XGBoost 0.8")
+    assert warning.startswith(
+        "Do not read these probabilities of AML as risks: their mean is XGBoost 0."
+    )
 
 
 def test_other_shares_of_the_classes_in_test_are_said(few_genes):
@@ -275,12 +278,12 @@ def test_two_seeds_find_much_the_same_on_the_test_patients(data, monkeypatch):
     """Also what such models reach: the ranges measured over 20 seeds, and 2 patients more."""
     for name, model in SHIPPED.items():
         monkeypatch.setitem(MODELS, name, model)
-    y, correct = data.y_test.cat.codes, []
+    correct = []
     for seed in (0, 1):
         unfitted = models.build_models(data.preprocessing, seed)
-        fitted = tuning.fit_models(unfitted, data.X_train, data.y_train.cat.codes)
-        P = tuning.predict(fitted, data.X_test)
-        correct.append(P.gt(0.5).eq(y, axis=0).sum())
+        fitted = tuning.fit_models(unfitted, data.X_train, data.y_train)
+        P = tuning.predict(fitted, data.X_test, data.classes)
+        correct.append(evaluation.are_correct(P, data.y_test).sum())
     correct = pd.DataFrame(correct)
     least = {"Logistic Regression": 30, "Decision Tree": 24, "Random Forest": 27, "XGBoost": 27}
     assert (correct[list(least)].min() >= pd.Series(least)).all(), correct
@@ -290,15 +293,14 @@ def test_two_seeds_find_much_the_same_on_the_test_patients(data, monkeypatch):
 
 def test_the_grid_that_was_widened_predicts_as_many_test_patients_as_before(data, monkeypatch):
     """As README.md and docs/methods.md state of the logistic regression's earlier grid."""
-    y = data.y_test.cat.codes
     name = "Logistic Regression"
     earlier = {"genes__percentile": [2, 7, 33], "model__C": [0.01, 0.1, 1.0, 10.0]}
     for grid in (earlier, SHIPPED[name].grid):
         monkeypatch.setitem(MODELS, name, SHIPPED[name]._replace(grid=grid))
         unfitted = {name: models.build_models(data.preprocessing, seed=0)[name]}
-        fitted = tuning.fit_models(unfitted, data.X_train, data.y_train.cat.codes)
-        called = models.predicts_positive(tuning.predict(fitted, data.X_test)[name])
-        assert (called == y).sum() == 32
+        fitted = tuning.fit_models(unfitted, data.X_train, data.y_train)
+        P = tuning.predict(fitted, data.X_test, data.classes)
+        assert evaluation.are_correct(P, data.y_test)[name].sum() == 32
 
 
 # Balanced accuracy where there is nothing to learn. Of one data set its sd is 0.1 at most, of the
@@ -318,10 +320,11 @@ def test_where_there_is_nothing_to_learn_all_is_chance(few_genes, nothing, monke
     for seed in range(4):
         unfitted = models.build_models(few_genes.preprocessing, seed)
         if nothing == "random splits":
-            codes = shuffled(few_genes.y_all.cat.codes, seed)
+            classes = shuffled(few_genes.y_all, seed)
+            codes = classes.cat.codes
             drawn = splits.random_splits(codes[:38], codes[38:], None, 2, seed)
-            P = tuning.predict_held_out(unfitted, few_genes.X_all, codes, drawn, "")
-            found = evaluation.score_splits(codes, P).mean()
+            P = tuning.predict_held_out(unfitted, few_genes.X_all, classes, drawn, "")
+            found = evaluation.score_splits(classes, P).mean()
         else:
             values = np.random.default_rng(seed).lognormal(6, 0.35, X.shape)
             noise = {"X_train": pd.DataFrame(values, X.index, X.columns)}

@@ -36,6 +36,7 @@ ROUNDS = "model__n_estimators"  # of boosting
 MOST_ROTATED = 100  # patients: of more, the rotation takes longer than what it saves
 NEWTON_STEPS = 100
 CONVERGED = 1e-9  # largest change of a weight
+GRADIENT = 1e-6  # largest at the optimum of several classes; of less, rounding ends the search
 
 
 class LogisticRegressionOfFewPatients(LogisticRegression):
@@ -60,9 +61,7 @@ class LogisticRegressionOfFewPatients(LogisticRegression):
             coefficients, intercept = fit_logistic(coordinates.T, codes, self.C)
             coefficients, intercepts = coefficients[np.newaxis], np.array([intercept])
         else:
-            rotated = LogisticRegression(
-                C=self.C, solver="newton-cg", tol=CONVERGED, max_iter=1_000
-            )
+            rotated = LogisticRegression(C=self.C, solver="newton-cg", tol=GRADIENT, max_iter=1_000)
             rotated.fit(coordinates.T, codes)
             coefficients, intercepts = rotated.coef_, rotated.intercept_
         self.coef_ = coefficients @ genes_of_coordinates.T

@@ -29,7 +29,7 @@ MAX_SHOWN = 60  # patients
 LEGEND_COLUMNS = 5
 # Of red, green and blue; below DARK, marks on a colour are white
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
-DARK = 0.4
+DARK = 0.6
 MAX_BESIDE = 4  # classes, of which three confusion matrices stand beside each other
 CLASS_INCHES = 0.25  # of a row of a confusion matrix of more
 

@@ -10,7 +10,8 @@ from expression.analysis import across_batches, evaluation
 from expression.analysis.models import build_models
 from expression.data import ExpressionData
 from expression.preprocessing import Preprocessing
-from planted import simulate
+from many_classes import simulate_classes
+from planted import of_both_classes, simulate
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,7 @@ def planted_cohort():
 def test_correct_ones_are_counted_by_batch(planted_cohort):
     y = planted_cohort.y_test.cat.codes
     P = pd.DataFrame({"right": y.astype(float), "wrong": 1.0 - y})
+    P = of_both_classes(P, planted_cohort.classes)
     table = across_batches.count_correct(planted_cohort, as_tested(planted_cohort, P))
     assert table.index.to_list() == ["north", "south", "east"]  # those of training first
     assert table["in training"].to_list() == [True, True, False]
@@ -48,6 +50,7 @@ def test_correct_ones_are_counted_by_batch(planted_cohort):
 def test_ranks_within_batches_have_a_p_only_where_others_were_trained_on(planted_cohort):
     y = planted_cohort.y_test.cat.codes
     P = pd.DataFrame({"right": y + 0.0, "wrong": 1.0 - y, "Majority class": 0.5})
+    P = of_both_classes(P, planted_cohort.classes)
     within = across_batches.rank_within(planted_cohort, P, trained_on_others=True)
     assert set(within.batches) == {"north", "south", "east"}
     assert within.auc["auc"].to_dict() == {"right": 1, "wrong": 0}
@@ -125,3 +128,22 @@ def test_batches_are_held_out_under_several_states(planted_cohort):
 def test_the_batch_alone_tells_the_published_test_patients(hospitals):
     P = pd.DataFrame(index=hospitals.y_test.index)
     assert across_batches.batch_alone(hospitals, as_tested(hospitals, P)) == (34, 34)
+
+
+def test_of_several_classes_each_is_ranked_against_the_rest_within_batches():
+    data = simulate_classes([8, 6, 7], 0, test_sizes=[8, 6, 7], batches=2)
+    y = data.y_test
+    truth = pd.get_dummies(y).astype(float)
+    half = truth.assign(**{"class 00": 0.5})  # knows nothing of the first class
+    P = pd.concat({"right": truth, "half": half}, axis=1, names=["model", "class"])
+    within = across_batches.rank_within(data, P, trained_on_others=True)
+    counts = pd.crosstab(data.batches[y.index], y)
+    pairs = {
+        batch: sum(a * b for i, a in enumerate(of) for b in of[:i])
+        for batch, of in counts.iterrows()
+    }
+    assert within.batches == pairs
+    assert within.auc["auc"].to_dict() == pytest.approx({"right": 1, "half": 2.5 / 3})
+    assert within.auc.loc["right", "p"] < 0.01
+    shuffled = P.sample(frac=1, random_state=0).set_axis(P.index)
+    assert across_batches.rank_within(data, shuffled, trained_on_others=True).auc["p"].min() > 0.01

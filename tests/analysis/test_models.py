@@ -15,6 +15,8 @@ from expression.analysis import models
 from expression.analysis.evaluation import no_calls
 from expression.analysis.models import COEFFICIENT, WeightedVoting
 from expression.preprocessing import Preprocessing
+from many_classes import simulate_classes
+from planted import of_both_classes
 
 
 def test_weighted_voting_by_hand():
@@ -52,10 +54,10 @@ def test_voting_is_that_of_the_paper(data, scale, found, right, uncertain):
     voting = Pipeline([*unfiltered, ("model", WeightedVoting())])
     X_train, X_test = (X[data.informative_genes.index] for X in (data.X_train, data.X_test))
     p = voting.fit(X_train.to_numpy(), y).predict_proba(X_test.to_numpy())[:, [1]]
-    P = pd.DataFrame(p, X_test.index, ["Weighted voting"])
+    P = of_both_classes(pd.DataFrame(p, X_test.index, ["Weighted voting"]))
     classified = ~no_calls(P)["Weighted voting"]
     assert classified.index[~classified].tolist() == uncertain
-    correct = P["Weighted voting"].gt(0.5) == data.y_test.cat.codes
+    correct = P["Weighted voting", "AML"].gt(0.5) == data.y_test.cat.codes
     assert correct[classified].sum() == right
 
 
@@ -99,8 +101,9 @@ def test_newtons_method_ends_at_the_optimum_whatever_the_values(seed):
     assert residuals.sum() == pytest.approx(0, abs=1e-6)
 
 
-def test_a_tie_is_negative():
-    assert models.predicts_positive(np.array([0.49, 0.5, 0.51])).tolist() == [False, False, True]
+def test_of_equally_probable_classes_the_first_is_predicted():
+    P = of_both_classes(pd.DataFrame({"A": [0.49, 0.5, 0.51]}))
+    assert models.predict_classes(P)["A"].tolist() == [0, 0, 1]
 
 
 def test_every_part_with_a_random_state_gets_the_seed():
@@ -146,3 +149,37 @@ def test_importance_is_absolute_and_zero_for_genes_left_out():
     importance = models.gene_importance(COEFFICIENT, pipeline, genes)
     assert importance["d"] > importance["b"] > 0
     assert importance[["a", "c"]].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("C", [0.1, 100.0])
+def test_logistic_regression_of_several_classes_is_the_optimum_on_all_genes(C):
+    data = simulate_classes([12, 5, 7], effect=1)
+    Z = Pipeline(Preprocessing().steps()).fit_transform(data.X_train.to_numpy())
+    codes = data.y_train.cat.codes.to_numpy()
+    fitted = models.LogisticRegressionOfFewPatients(C=C).fit(Z, codes)
+    on_genes = LogisticRegression(C=C, solver="newton-cg", tol=1e-7, max_iter=1_000).fit(Z, codes)
+    assert fitted.coef_.shape == (3, Z.shape[1])
+    np.testing.assert_allclose(fitted.coef_, on_genes.coef_, atol=3e-4)
+    np.testing.assert_allclose(fitted.predict_proba(Z), on_genes.predict_proba(Z), atol=1e-5)
+
+
+def test_importance_for_several_classes_is_the_norm_over_them():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 4))
+    codes = np.tile([0, 1, 2], 20)
+    X[:, 1] += 3 * (codes == 2)
+    pipeline = Pipeline([("model", LogisticRegression())]).fit(X, codes)
+    importance = models.gene_importance(COEFFICIENT, pipeline, pd.Index(list("abcd")))
+    assert importance.idxmax() == "b"
+    coefficients = pipeline[-1].coef_[:, 1]
+    assert importance["b"] == pytest.approx(np.sqrt((coefficients**2).sum()))
+
+
+def test_models_of_two_classes_take_no_part_where_there_are_more():
+    of_two, of_three = (models.build_models(Preprocessing(), 0, count) for count in (2, 3))
+    assert list(of_two) == list(models.MODELS)
+    assert set(of_two) - set(of_three) == {"One gene", "Weighted voting"}
+    assert list(models.quick_model(of_two)) == ["Weighted voting"]
+    [(name, quick)] = models.quick_model(of_three).items()
+    assert name == "Logistic Regression (not tuned)"
+    assert quick.model.baseline  # so that nobody tunes it

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from expression.analysis import evaluation, new_patients
+from expression.analysis.models import build_models
 from expression.analysis.new_patients import (
     Possible,
     count_called,
@@ -17,6 +18,7 @@ from expression.analysis.new_patients import (
     reasons_in_words,
 )
 from expression.analysis.tuning import fit, fit_models, predict
+from many_classes import GENES_OF_CLASS, simulate_classes
 from planted import DOWN, UP, quick_models, simulate
 
 
@@ -52,13 +54,14 @@ def test_calls_are_of_one_class_and_counted():
 def test_known_patients_of_planted_classes_are_called_as_they_are(cohort):
     models = {name: u for name, u in quick_models().items() if name in ("XGBoost", "Decision Tree")}
     nested = evaluation.nested_cv(cohort, models, repeats=2, seed=0)
-    P = predict(fit_models(models, cohort.X_train, cohort.y_train.cat.codes), cohort.X_new)
-    possible = find_possible(nested, P, cohort.classes, 0.9)
+    fitted = fit_models(models, cohort.X_train, cohort.y_train)
+    P = predict(fitted, cohort.X_new, cohort.classes)
+    possible = find_possible(nested, P, 0.9)
     truth = simulate(effect=3).y_test
     counted = count_called(possible, truth)
     assert (counted["correct"] > 30).all()
     assert (counted["called"] - counted["correct"] <= 3).all()
-    assert find_possible(nested, P, cohort.classes, 0.96).classes.all(axis=None)  # of 20, p >= 1/21
+    assert find_possible(nested, P, 0.96).classes.all(axis=None)  # of 20, p >= 1/21
 
 
 def test_arrays_like_those_of_training_lie_among_them(cohort):
@@ -116,3 +119,46 @@ def test_reasons_in_words_name_the_class_they_speak_for(cohort, fitted):
     words = reasons_in_words(reasons, cohort.gene_names, list(cohort.X_new.index[:2]))
     assert len(words) == 2
     assert words.str.contains(r"for (?:case|control) g\d+ (?:high|low)").all()
+
+
+# --- more than two classes ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def of_three():
+    """36 training patients of three classes, and as many of the same kind as new ones."""
+    data = simulate_classes([15, 9, 12], effect=3, test_sizes=[15, 9, 12])
+    truth = data.y_test
+    return replace(data, X_test=data.X_test[:0], y_test=truth[:0], X_new=data.X_test), truth
+
+
+def test_a_set_holds_each_class_that_cannot_be_excluded(of_three):
+    data, truth = of_three
+    built = build_models(data.preprocessing, 0, 3)
+    models = {name: built[name] for name in ("Decision Tree", "Majority class")}
+    nested = evaluation.nested_cv(data, models, repeats=2, seed=0)
+    fitted = fit_models(models, data.X_train, data.y_train)
+    possible = find_possible(nested, predict(fitted, data.X_new, data.classes), 0.85)
+    assert possible.classes.columns.to_list() == [("Decision Tree", name) for name in data.classes]
+    of_truth = [possible.classes.loc[who, ("Decision Tree", label)] for who, label in truth.items()]
+    assert np.mean(of_truth) > 0.7
+    several = possible.classes.sum(axis=1) > 1
+    assert possible.in_words("Decision Tree")[several].str.contains(" or ").all()
+
+
+def test_reasons_speak_for_the_class_that_a_gene_is_higher_in(of_three):
+    data, truth = of_three
+    built = build_models(data.preprocessing, 0, 3)
+    models = {
+        name: built[name]._replace(parameters=parameters)
+        for name, parameters in {"Logistic Regression": {}, "Random Forest": {}}.items()
+    }
+    fitted = fit(models, data.X_train.to_numpy(), data.y_train.cat.codes.to_numpy())
+    for reasons in explain_calls(fitted, data, seed=0).values():
+        gene = reasons.genes[1].str.removeprefix("g").astype(int)
+        own_class = gene // GENES_OF_CLASS
+        assert (own_class < 3).mean() > 0.8
+        assert (reasons.values[1] > 0).all()
+        speaks_for_own = reasons.speaks_for[1] == own_class.map("class {:02}".format)
+        assert (reasons.is_high[1] == speaks_for_own)[own_class < 3].mean() > 0.95
+        assert (reasons.speaks_for[1] == truth.astype(str)).mean() > 0.8

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 
 from expression.analysis import evaluation, models, tuning
 from expression.analysis.models import classifier_names
@@ -14,6 +15,7 @@ from expression.figures.classifier_models import (
     draw_roc_curves,
 )
 from expression.running.style import class_palette
+from planted import of_both_classes
 
 
 @pytest.fixture
@@ -26,8 +28,15 @@ def planted(data):
     return P
 
 
+def as_tested(P: pd.DataFrame, data) -> evaluation.Tested:
+    """Return what is drawn of test patients, from the probabilities of AML."""
+    P = of_both_classes(P.assign(**{models.MAJORITY: 0.3}))
+    empty = pd.DataFrame()
+    return evaluation.Tested(data.y_test, P, P, empty, empty, empty)
+
+
 def test_patients_figure_marks_errors_and_no_calls_of_a_vote(planted, data):
-    figure = draw_patients(planted, data.y_test, class_palette(data))
+    figure = draw_patients(as_tested(planted, data), data)
     ax = figure.axes[0]
     rows = [tick.get_text() for tick in ax.get_yticklabels()]
     marks = np.array([text.get_text() for text in ax.texts]).reshape(len(rows), 34)
@@ -37,15 +46,17 @@ def test_patients_figure_marks_errors_and_no_calls_of_a_vote(planted, data):
     assert marks.loc["Weighted voting", 1] == "?"
     assert (marks.to_numpy() != "").sum() == 4
     assert [tick.get_text() for tick in ax.get_xticklabels()][:2] == ["66", "39"]
-    shown = ax.collections[0].get_array().reshape(len(rows), 34)
-    assert shown[rows.index("Logistic Regression"), 0] == 0.1
+    colors = ax.collections[0].get_array()  # rows x patients x red, green and blue
+    blue = np.array(to_rgb(class_palette(data)["ALL"]))
+    found = colors[rows.index("Logistic Regression"), 0]  # ALL by 0.9: four fifths of certainty
+    assert np.asarray(found) == pytest.approx(1 - 0.8 * (1 - blue))
     assert figure.get_suptitle() == "34 test patients: probability of AML"
 
 
 def test_an_added_model_is_drawn_above_the_baselines(planted, data, monkeypatch):
     monkeypatch.setitem(models.MODELS, "Added", models.MODELS["XGBoost"])  # the last entry
     P = planted.assign(Added=planted["XGBoost"])
-    figure = draw_patients(P, data.y_test, class_palette(data))
+    figure = draw_patients(as_tested(P, data), data)
     names = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     assert names[0] == "true class"
     assert names.index("Added") < names.index("Weighted voting")
@@ -53,7 +64,7 @@ def test_an_added_model_is_drawn_above_the_baselines(planted, data, monkeypatch)
 
 def test_confusion_matrices_show_counts_and_the_range_over_states(planted, data):
     correct = pd.DataFrame({name: [33, 33] for name in planted} | {"Decision Tree": [33, 30]})
-    figure = draw_confusion_matrices(planted, data.y_test, correct)
+    figure = draw_confusion_matrices(as_tested(planted, data)._replace(correct=correct))
     panels = {ax.get_title().split("\n")[0]: ax for ax in figure.axes if ax.images}
     assert list(panels) == list(planted)
     regression, tree, forest = (
@@ -67,11 +78,12 @@ def test_confusion_matrices_show_counts_and_the_range_over_states(planted, data)
 
 
 def test_roc_curves_tell_the_auc_where_there_is_more_than_one_threshold(planted, data):
-    y = data.y_test.cat.codes
-    planted["XGBoost"] = 1 - y  # as wrong as can be, with one threshold
-    scores = evaluation.score(y, planted)
+    y = data.y_test
+    planted["XGBoost"] = 1 - y.cat.codes  # as wrong as can be, with one threshold
+    tested = as_tested(planted, data)
+    scores = evaluation.score(y, tested.P)
     table = evaluation.interval_table(scores, y, scores.to_frame().T)
-    figure = draw_roc_curves(planted, data.y_test, table)
+    figure = draw_roc_curves(tested._replace(scores=table))
     labels = {line.get_label().split(":")[0]: line for line in figure.axes[0].lines}
     assert labels["XGBoost"].get_label() == "XGBoost: one threshold only"
     assert labels["Weighted voting"].get_label().startswith("Weighted voting: 1.000 (0.")
@@ -111,7 +123,7 @@ def test_batches_held_out_and_the_batch_alone_are_drawn_where_they_are_known():
 
 def test_the_tree_is_drawn_with_gene_names_and_class_names(data):
     unfitted = {"One gene": models.build_models(data.preprocessing, 0)["One gene"]}
-    [tree] = tuning.fit_models(unfitted, data.X_train, data.y_train.cat.codes).values()
+    [tree] = tuning.fit_models(unfitted, data.X_train, data.y_train).values()
     figure = draw_decision_tree(tree.pipeline, data)
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts[0].startswith("ZYX <= ")
