@@ -93,7 +93,7 @@ RANDOM_SPLITS = Repetitions(20, fewest=10)
 PERMUTATIONS = Repetitions(200, fewest=40)
 HELD_OUT_STATES = 5  # random states to train under, with each batch held out
 CONFIDENCE = 0.9  # the convention, settled before any result was known
-MAX_RECALLS = 3  # classes, each with its recall in the headline
+MAX_CLASSES = 10  # in a table
 MAX_NAMED = 10  # patients, or batches, in a sentence
 MAX_LISTED = 20  # new patients, in a table
 LEVEL = 0.05
@@ -170,7 +170,8 @@ def headline_title(results: Results) -> str:
     """Return what stands over the headline table."""
     title = TITLE
     if results.tested is not None:
-        title += "; recall and AUC on the test patients"
+        mean = "" if len(results.tested.y.cat.categories) == 2 else "mean "
+        title += f"; {mean}recall and AUC on the test patients"
         if len(results.tested.correct) > 1:
             title += f"; range over {len(results.tested.correct)} random states"
     return title
@@ -230,12 +231,12 @@ def correct_text(name: str, tested: Tested) -> str:
 
 
 def recall_cells(name: str, y: pd.Series, scores: pd.Series) -> dict[str, str]:
-    """Return the recall of each class, the last first, and the ROC AUC of a model; of many classes
-    the mean recall."""
+    """Return the recall of both classes, or the mean of more, and the ROC AUC of a model."""
     classes = y.cat.categories
-    measures = {style.shorten(label, 8): recall_of(label) for label in classes[::-1]}
-    if len(classes) > MAX_RECALLS:
-        measures = {"mean recall": "balanced accuracy"}
+    if len(classes) == 2:
+        measures = {style.shorten(label, 8): recall_of(label) for label in classes[::-1]}
+    else:
+        measures = {"recall": "balanced accuracy"}
     digits = {AUC: "{:.2f}".format}
     return {
         title: digits.get(measure, "{:.0%}".format)(scores[measure, name])
@@ -600,14 +601,20 @@ def guarantee_sentence(data: ExpressionData, confidence: float) -> str:
         f"The true class is excluded for about {1 - confidence:.0%} of the patients of each class "
         f"at most, {origin}."
     )
+    return sentence + never_excluded_sentence(data, confidence)
+
+
+def never_excluded_sentence(data: ExpressionData, confidence: float) -> str:
+    """Return which classes have too few patients to be excluded, to follow another sentence."""
     y = training_classes(data)
-    if never := conformal.never_excluded(y, confidence):
-        n = min(y.value_counts()[never])
-        sentence += (
-            f" Of so few training patients {join_words(never)} can never be excluded at this "
-            f"confidence: ask for less than {1 - 1 / (n + 1):.2f}."
-        )
-    return sentence
+    never = conformal.never_excluded(y, confidence)
+    if not never:
+        return ""
+    n = min(y.value_counts()[never])
+    return (
+        f" Of so few training patients {join_first(never, MAX_NAMED)} can never be excluded at "
+        f"this confidence: ask for less than {1 - 1 / (n + 1):.2f}."
+    )
 
 
 def training_classes(data: ExpressionData) -> pd.Series:
@@ -683,25 +690,23 @@ def held_out_accuracy(results: Results) -> pd.Series | None:
 def report_test(report: Report, data: ExpressionData, results: Results, confidence: float) -> None:
     """Add what the test patients say."""
     tested = results.tested
-    of_two = len(data.classes) == 2
-    recalls = [recall_of(label) for label in data.classes[::-1]]
-    votes = any(MODELS[name].votes for name in results.fitted)
-    doubts = f"No-calls of votes ({no_calls(tested.P).sum(axis=None)}) count as predicted. "
-    report.add_section(
-        "test",
-        f"The {len(tested.y)} test patients",
-        tested.scores,
-        note="Recall: share of the patients of a class who are predicted correctly. 95 % "
-        "intervals: Wilson, Newcombe (ROC AUC; none of one threshold). "
-        f"{doubts if votes else ''}"
-        f"Called, above: all classes but one are excluded at a confidence of {confidence:.0%}.",
-        shown=brief_table(
-            tested.scores,
-            [*(recalls if of_two else ["accuracy", "balanced accuracy"]), AUC, "Brier score"],
-        ).rename_axis(None),
+    note = (
+        "Recall: share of the patients of a class who are predicted correctly. 95 % intervals: "
+        "Wilson, Newcombe (ROC AUC; none of one threshold)."
     )
-    if not of_two:
-        report_classes(report, tested)
+    if any(MODELS[name].votes for name in results.fitted):
+        note += f" No-calls of votes ({no_calls(tested.P).sum(axis=None)}) count as predicted."
+    note += f" Called, above: all classes but one are excluded at a confidence of {confidence:.0%}."
+    if len(data.classes) == 2:
+        recalls = [recall_of(label) for label in data.classes[::-1]]
+        shown = brief_table(tested.scores, [*recalls, AUC, "Brier score"]).rename_axis(None)
+    else:
+        note += never_excluded_sentence(data, confidence)
+        shown = recall_table(tested)
+        if len(data.classes) > MAX_CLASSES:
+            note += f" The {MAX_CLASSES} classes of lowest recall; all are in metrics.json."
+    title = f"The {len(tested.y)} test patients"
+    report.add_section("test", title, tested.scores, note=note, shown=shown)
     report.add_values("called", results.called)
     predictions = evaluation.prediction_table(tested)
     for name in models_of(results.possible.classes):
@@ -711,30 +716,29 @@ def report_test(report: Report, data: ExpressionData, results: Results, confiden
     report.add_table("pairs", tested.pairs)
 
 
-def report_classes(report: Report, tested: Tested) -> None:
-    """Add how each of many classes fares on the test patients."""
+def recall_table(tested: Tested) -> pd.DataFrame:
+    """Return how many patients of each of several classes are predicted correctly, and the means of
+    the classes, x models."""
     counts = tested.y.value_counts(sort=False)
     models = models_of(tested.P.drop(columns=MAJORITY, level="model"))
-    cells = {}
-    for label, count in counts.items():
-        recalls = tested.scores["estimate"][recall_of(label)]
-        cells[style.shorten(label, 20)] = {
-            name: f"{recalls[name] * count:.0f} of {count}" for name in models
-        }
-    report.add_section(
-        "classes",
-        "Correct by class",
-        calibration_table(tested),
-        note="Test patients of each class who are predicted correctly. Intervals, and the ROC AUC "
-        "of each class against the rest, are in metrics.json.",
-        shown=pd.DataFrame.from_dict(cells, orient="index"),
-    )
-
-
-def calibration_table(tested: Tested) -> dict[str, dict]:
-    """Return how far mean probabilities exceed the shares of the classes, by model and class."""
-    table = evaluation.calibration_in_the_large(tested.y, tested.P[classifier_names()])
-    return {name: table.loc[name] for name in classifier_names()}
+    estimates = tested.scores["estimate"].unstack("model")[models]
+    recalls = estimates.loc[[recall_of(label) for label in counts.index]].set_axis(counts.index)
+    hardest = recalls.mean(axis=1).nsmallest(MAX_CLASSES, keep="first").index
+    shown = recalls[recalls.index.isin(hardest)]
+    rows = {
+        style.shorten(label, 19): [
+            f"{share * counts[label]:.0f} of {counts[label]}" for share in of
+        ]
+        for label, of in zip(shown.index, shown.to_numpy(), strict=True)
+    }
+    for measure in ("balanced accuracy", AUC):
+        of_models = tested.scores.loc[measure].reindex(models)
+        rows[measure] = [
+            "-" if pd.isna(value) else interval_text(value, low, high)
+            for value, low, high in of_models[["estimate", "lower", "upper"]].to_numpy()
+        ]
+    rows["Brier score"] = [f"{value:.3f}" for value in estimates.loc["Brier score"]]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=models)
 
 
 def report_probabilities(
@@ -847,7 +851,7 @@ def report_batches(report: Report, data: ExpressionData, results: Results) -> No
         },
         note="Predicted correctly (Wilson): test patients of training batches, of others, and of "
         "each batch held out. AUC within: of pairs of patients of one batch, one-sided "
-        f"p.{called}",
+        f"p{'' if len(data.classes) == 2 else ' times the number of classes'}.{called}",
         shown=shown,
     )
     if tables:

@@ -10,6 +10,7 @@ from sklearn.model_selection import ParameterGrid
 import classifier_models
 from expression.analysis import evaluation, models, splits, tuning
 from expression.analysis.models import MAJORITY, MODELS, classifier_names
+from many_classes import simulate_classes
 from planted import of_both_classes, small_models
 from run_script import record, run, stated_default, table
 
@@ -412,3 +413,55 @@ def test_a_confidence_is_a_share(share, capsys):
     with pytest.raises(SystemExit):
         classifier_models.parse_args(["--confidence", share])
     assert "error: --confidence: must be a " in capsys.readouterr().err
+
+
+# --- more than two classes ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sizes", [(12, 5, 8), (6, 14, 5, 5, 9, 7)])
+def test_planted_classes_are_told_apart_however_many_and_unequal(sizes, tmp_path):
+    data = simulate_classes(sizes, effect=4, test_sizes=sizes)
+    data = replace(data, X_new=data.X_test[:3].rename("new {}".format))
+    files = run(classifier_models, data, tmp_path, *OPTIONS, figures=True)
+    found = record(files)
+    measures = pd.DataFrame(found["results"]["test"]).set_index(["measure", "model"])
+    rows = pd.DataFrame(found["headline"]["rows"]).set_index("model")
+    assert list(rows.index) == [*classifier_names(), MAJORITY]
+    for name in ("Logistic Regression", "Random Forest"):
+        assert measures.loc[("accuracy", name), "estimate"] > 0.8
+        assert measures.loc[("ROC AUC", name), "estimate"] > 0.95
+    assert set(measures.index.get_level_values("measure")) >= {
+        f"{what} of {label}" for what in ("recall", "ROC AUC") for label in data.classes
+    }
+
+    sentences = " ".join(found["headline"]["in_short"])
+    assert sentences.startswith("Yes: ")
+    assert "class 01 and class 02" in sentences or "class 05 apart" in sentences
+    assert "Left out, as of two classes only: One gene and Weighted voting." in sentences
+    assert "of Logistic Regression (not tuned) did as well" in sentences
+    predicted = predictions(files)
+    probabilities = predicted.filter(like="Random Forest: probability of ")
+    assert probabilities.shape[1] == len(sizes)
+    codes = probabilities.to_numpy().argmax(axis=1)
+    assert list(predicted["Random Forest: predicted class"]) == [data.classes[i] for i in codes]
+    text = files["metrics.txt"].decode().splitlines()
+    assert len(text) <= 140  # with --new
+    assert max(map(len, text)) <= 100
+    assert len(found["new_patients"]["rows"]) == 3
+
+
+def test_of_several_classes_noise_is_told_as_noise(tmp_path):
+    data = simulate_classes((9, 5, 7), effect=0, test_sizes=(9, 5, 7), batches=2)
+    found = record(run(classifier_models, data, tmp_path, *OPTIONS))
+    sentences = " ".join(found["headline"]["in_short"])
+    assert sentences.startswith("Not shown: ")
+    assert "does not surely tell class 00, class 01 and class 02 apart" in sentences
+    assert found["results"]["batches"]["pairs within"].keys() == {"laboratory 0", "laboratory 1"}
+
+
+def test_without_test_patients_held_out_ones_tell_several_classes_apart(tmp_path):
+    data = simulate_classes((9, 5, 7), effect=4)
+    found = record(run(classifier_models, data, tmp_path, *OPTIONS))
+    [verdict, *_] = found["headline"]["in_short"]
+    assert "tells class 00, class 01 and class 02 apart on held-out patients: " in verdict
+    assert "recall" in found["headline"]["rows"][0]

@@ -16,6 +16,7 @@ from expression.analysis import models
 from expression.analysis.clusters import METHODS
 from expression.analysis.models import Model
 from expression.running.report import Report
+from many_classes import simulate_classes
 from planted import simulate, small_models
 
 LINEAR = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
@@ -49,10 +50,16 @@ def more_models(monkeypatch):
         yield
 
 
+COHORTS = {
+    "two classes": lambda: simulate(effect=2),
+    "three classes": lambda: simulate_classes([9, 6, 7], effect=3, test_sizes=[5, 4, 5]),
+}
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    def run_script(script, *options):
-        monkeypatch.setattr(script, "load_data", lambda args: simulate(effect=2))
+    def run_script(script, *options, cohort="two classes"):
+        monkeypatch.setattr(script, "load_data", lambda args: COHORTS[cohort]())
         options = [*options, "--jobs", "1", "--quiet", "--output-dir", str(tmp_path)]
         assert script.main(options) == 0
         return json.loads((tmp_path / script.__name__ / "metrics.json").read_text())
@@ -61,8 +68,10 @@ def run(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("more_models")
-def test_added_classifiers_are_in_every_table_and_figure_of_q1(run, drawn, tmp_path):
-    record = run(classifier_models, "--random-states", "2", "--repeats", "1", "--monte-carlo", "2")
+@pytest.mark.parametrize("cohort", COHORTS)
+def test_added_classifiers_are_in_every_table_and_figure_of_q1(run, drawn, tmp_path, cohort):
+    options = ("--random-states", "2", "--repeats", "1", "--monte-carlo", "2")
+    record = run(classifier_models, *options, "--permutations", "19", cohort=cohort)
     for name in ADDED:
         assert name in {row["model"] for row in record["headline"]["rows"]}
         assert name in record["results"]["tuning"]
@@ -75,12 +84,13 @@ def test_added_classifiers_are_in_every_table_and_figure_of_q1(run, drawn, tmp_p
 
 
 @pytest.mark.usefixtures("more_models")
+@pytest.mark.parametrize("cohort", COHORTS)
 def test_added_classifiers_that_tell_importances_are_everywhere_in_q2(
-    run, drawn, tmp_path, monkeypatch
+    run, drawn, tmp_path, monkeypatch, cohort
 ):
     for name in ("heatmap", "top_genes"):  # which take long, and know no model
         monkeypatch.setattr(explainability.figures, f"draw_{name}", lambda *given: plt.figure())
-    record = run(explainability, "--pairs", "2", "--permutations", "1")
+    record = run(explainability, "--pairs", "2", "--permutations", "1", cohort=cohort)
     genes, text = (
         (tmp_path / "explainability" / file).read_text() for file in ("genes.csv", "metrics.txt")
     )

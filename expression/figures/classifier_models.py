@@ -27,11 +27,13 @@ from expression.running.report import interval_text, range_text
 
 MAX_SHOWN = 60  # patients
 LEGEND_COLUMNS = 5
+ROC_COLUMNS = 4  # of panels of classes
+ROC_INCHES = 2.2  # of a row of them
 # Of red, green and blue; below DARK, marks on a colour are white
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 DARK = 0.6
-MAX_BESIDE = 4  # classes, of which three confusion matrices stand beside each other
-CLASS_INCHES = 0.25  # of a row of a confusion matrix of more
+MAX_BESIDE = 8  # classes, of which two confusion matrices stand beside each other
+CLASS_INCHES = 0.25  # of a row of a confusion matrix of more than two
 
 
 def draw_trees(fitted: dict[str, Fitted], data: ExpressionData) -> dict[str, plt.Figure]:
@@ -50,13 +52,16 @@ def draw_confusion_matrices(tested: Tested) -> plt.Figure:
     y = tested.y
     codes = y.cat.codes
     classes = y.cat.categories
-    few = len(classes) <= MAX_BESIDE
-    width = 12 if few else 24  # of a name
+    if len(classes) == 2:
+        columns, height, width = 3, 2.5, 12  # in inches and, of a name, in characters
+    else:
+        columns = 2 if len(classes) <= MAX_BESIDE else 1
+        height, width = 2.2 + CLASS_INCHES * len(classes), 24
     models = models_of(tested.P.drop(columns=MAJORITY, level="model"))
     figure, axes = style.panel_grid(
         len(models),
-        columns=3 if few else 1,
-        height=2.5 if few else 2 + CLASS_INCHES * len(classes),
+        columns,
+        height,
     )
     for ax, name in zip(axes, models, strict=True):
         called = tested.P[name].to_numpy().argmax(axis=1)
@@ -89,13 +94,16 @@ def draw_roc_curves(tested: Tested) -> plt.Figure:
         ax.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
         figure.legend(title="ROC AUC (95 % interval)", loc="outside center right")
     else:
-        figure, axes = style.panel_grid(len(classes), columns=4, height=2.1)
+        rows = -(-len(classes) // ROC_COLUMNS)
+        height = ROC_INCHES + style.LEGEND_INCHES / rows
+        figure, axes = style.panel_grid(len(classes), ROC_COLUMNS, height)
         for ax, label in zip(axes, classes, strict=True):
             draw_roc_panel(ax, tested, P, label, widest=3)
             n = (tested.y == label).sum()
             noun = "patient" if n == 1 else "patients"
-            ax.set_title(f"{style.wrap_name(label, 20)}\n{n} {noun}")
-        figure.supxlabel("1 - specificity", fontsize="medium")
+            ax.set_title(f"{style.wrap_name(label, 20)}\n{n} {noun}", fontsize="small")
+            ax.set(xlabel="1 - specificity", xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+            ax.label_outer()
         figure.supylabel("sensitivity", fontsize="medium")
         handles, labels = axes[0].get_legend_handles_labels()
         title = "ROC AUC, mean of the classes (95 % interval)"

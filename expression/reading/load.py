@@ -86,8 +86,9 @@ def load_expression_data(
     back here, counts scaled to a million for each patient, and intensities of both sets multiplied
     by the one factor that brings the training patients to the level of the published ones.
 
-    With `train`, nothing comes from the folder; its sample sheet, subtypes, gene symbols,
-    informative genes and caveats are left out when any of `train`, `test` and `labels` is given.
+    With `train`, nothing comes from the folder. Its gene symbols and caveats, which are of its
+    tables, are left out when `train` or `test` is given; its sample sheet, subtypes and informative
+    genes, which are of its classes, when `labels` is given, too.
     Files given so may name more patients than the tables hold; those of a folder belong together.
 
     The columns named are those of the sample sheet: of samples.csv, and of every file of classes
@@ -96,7 +97,8 @@ def load_expression_data(
     Raises DataError, in one line, for everything that cannot be trusted.
     """
     folder = Path(data_dir)
-    only_the_folder = not (train or test or labels)
+    tables_of_folder = not (train or test)
+    only_the_folder = tables_of_folder and not labels
     train, test, label_paths = _find_files(folder, train, test, labels)
     options = ReadingOptions(
         class_column=class_column,
@@ -129,8 +131,10 @@ def load_expression_data(
     checks.check_totals(train, tables[0].values, options.keep)
 
     companions = _Companions()
+    if tables_of_folder:
+        companions = _read_companions_of_tables(folder)
     if only_the_folder:
-        companions = _read_companions(folder, cohort, genes, order, options)
+        companions = _read_companions_of_classes(companions, folder, cohort, genes, order, options)
     descriptions = checks.merge_descriptions(tables, genes)
     known_symbols, symbol_notes = _join_symbols(tables, genes, companions, symbols)
     gene_names = short_gene_names(descriptions, known_symbols)
@@ -250,22 +254,33 @@ class _Companions(NamedTuple):
     caveats: str = ""
 
 
-def _read_companions(
-    folder: Path, cohort: Cohort, genes: list[str], classes: list[str], options: ReadingOptions
-) -> _Companions:
-    """Return what lies beside the tables and the sample sheet, checked against the tables."""
-    tables = cohort.tables
+def _read_companions_of_tables(folder: Path) -> _Companions:
+    """Return what a folder says of its tables, whatever the classes."""
     companions = _Companions()
+    if path := _path_if_exists(folder / SYMBOLS_FILE):
+        companions = companions._replace(symbols=read_annotation(path, {"accession"}, {"symbol"}))
+    if path := _path_if_exists(folder / CAVEATS_FILE):
+        companions = companions._replace(caveats=read_bytes(path).decode().strip())
+    return companions
+
+
+def _read_companions_of_classes(
+    companions: _Companions,
+    folder: Path,
+    cohort: Cohort,
+    genes: list[str],
+    classes: list[str],
+    options: ReadingOptions,
+) -> _Companions:
+    """Return the companions with what a folder says of its own classes, checked against the
+    tables."""
+    tables = cohort.tables
     path = _path_if_exists(folder / SUBTYPES_FILE)
     if path and "subtype" not in cohort.columns:
         companions = companions._replace(subtypes=_read_subtypes(path, tables, options))
-    if path := _path_if_exists(folder / SYMBOLS_FILE):
-        companions = companions._replace(symbols=read_annotation(path, {"accession"}, {"symbol"}))
     if path := _path_if_exists(folder / INFORMATIVE_GENES_FILE):
         informative = _read_informative_genes(path, tables, genes, classes, options)
         companions = companions._replace(informative_genes=informative)
-    if path := _path_if_exists(folder / CAVEATS_FILE):
-        companions = companions._replace(caveats=read_bytes(path).decode().strip())
     return companions
 
 

@@ -166,7 +166,7 @@ def shorten(name: str, width: int = MAX_NAME) -> str:
     if len(name) <= width:
         return name
     accession = name[name.rfind(" (") :] if " (" in name and name.endswith(")") else ""
-    end = accession if 0 < len(accession) <= width - 4 else name[-12:]
+    end = accession if 0 < len(accession) <= width - 4 else name[-min(12, width // 2) :]
     shortened = f"{name[: width - 1 - len(end)]}…{end}"
     unopened = end.endswith(")") and "(" not in shortened
     return shortened[:-1] if unopened else shortened
