@@ -21,8 +21,12 @@ from packaging.requirements import Requirement
 import summary
 from expression.analysis.batches import batch_alone
 from expression.analysis.components import ERROR
-from expression.analysis.models import classifier_names
+from expression.analysis.evaluation import are_correct
+from expression.analysis.intervals import wilson_interval
+from expression.analysis.models import build_models, classifier_names
 from expression.analysis.new_patients import count_farther_out
+from expression.analysis.tuning import fit_models, predict
+from expression.reading.load import DATA_DIR, load_expression_data
 from run_script import contents, record, table
 from summary import ROOT, SCRIPTS, render, split_readme
 
@@ -67,6 +71,26 @@ def test_every_number_of_the_results_is_what_the_scripts_say(default_run):
     assert NUMBER.sub("#", stated) == NUMBER.sub("#", found)
     for a, b in zip(NUMBER.findall(stated), NUMBER.findall(found), strict=True):
         assert abs(float(a) - float(b)) <= TOLERANCE["." in a], (a, b)
+
+
+@pytest.mark.skipif(not LOCKED, reason="other versions may predict another patient")
+def test_the_table_of_three_classes_is_what_the_models_predict():
+    samples = DATA_DIR / "samples.csv"
+    data = load_expression_data(labels=[samples], class_column="subtype", batch_column="source")
+    models = build_models(data.preprocessing, seed=0, classes=3)
+    fitted = fit_models(
+        {name: models[name] for name in classifier_names()}, data.X_train, data.y_train
+    )
+    correct = are_correct(predict(fitted, data.X_test, data.classes), data.y_test)
+    lines = [f"| model | test patients | {' | '.join(data.classes)} |", "| --- " * 5 + "|"]
+    for name in correct:
+        right = correct[name].sum()
+        low, high = (f"{100 * limit:.0f}" for limit in wilson_interval(right / 34, 34))
+        by_class = correct[name].groupby(data.y_test, observed=True)
+        counts = [f"{of_class.sum()} of {len(of_class)}" for _, of_class in by_class]
+        lines.append(f"| {name} | {right} of 34 ({low}–{high}%) | {' | '.join(counts)} |")
+    assert "\n".join(lines) in README
+    assert f"0 of 1 has an interval of 0–{100 * wilson_interval(0, 1)[1]:.0f}%" in README
 
 
 def test_the_introduction_says_what_the_hospital_alone_predicts(data):

@@ -29,8 +29,7 @@ from xgboost import XGBClassifier
 from expression.preprocessing import Preprocessing
 
 MAJORITY = "Majority class"  # the baseline of which only the accuracy tells anything
-QUICK = "Weighted voting"  # untuned, so that it can be repeated with hundreds of permuted labels;
-# where there are more than two classes, the first classifier without tuning: see `quick_model`
+QUICK = "Weighted voting"  # untuned, so that it can be repeated with hundreds of permuted labels
 ROUNDS = "model__n_estimators"  # of boosting
 
 MOST_ROTATED = 100  # patients: of more, the rotation takes longer than what it saves

@@ -7,6 +7,7 @@ from matplotlib.colors import to_rgb
 
 from expression.analysis import evaluation, models, tuning
 from expression.analysis.models import classifier_names
+from expression.data import ExpressionData
 from expression.figures.classifier_models import (
     draw_confusion_matrices,
     draw_decision_tree,
@@ -14,7 +15,8 @@ from expression.figures.classifier_models import (
     draw_resampled,
     draw_roc_curves,
 )
-from expression.running.style import class_palette
+from expression.running.style import class_palette, theme
+from many_classes import simulate_classes
 from planted import of_both_classes
 
 
@@ -129,3 +131,70 @@ def test_the_tree_is_drawn_with_gene_names_and_class_names(data):
     assert texts[0].startswith("ZYX <= ")
     assert "value = [27, 11]\nclass = ALL" in texts[0]
     assert "samples = 11\nvalue = [0, 11]\nclass = AML" in texts
+
+
+# --- more than two classes ------------------------------------------------------------------------
+
+
+def simulate_tested(count: int) -> tuple[evaluation.Tested, ExpressionData]:
+    """Return so many classes of long names, whose patients are mostly recognised."""
+    name = "a subtype with a name as long as {:02}"
+    data = simulate_classes([5] * count, 0, test_sizes=[3] * count, name=name)
+    y = data.y_test
+    rng = np.random.default_rng(0)
+    of_models = {}
+    for model in [*classifier_names(), models.MAJORITY]:
+        evidence = np.exp(rng.normal(size=(len(y), count)) + 3 * np.eye(count)[y.cat.codes])
+        p = evidence / evidence.sum(axis=1, keepdims=True)
+        of_models[model] = pd.DataFrame(p, y.index, list(data.classes))
+    P = pd.concat(of_models, axis="columns", names=["model", "class"])
+    scores = evaluation.score(y, P)
+    table = evaluation.interval_table(scores, y, scores.to_frame().T)
+    correct = evaluation.are_correct(P, y).sum().to_frame().T
+    correct = pd.concat([correct, correct - 1])
+    return evaluation.Tested(y, P, P, table, correct, pd.DataFrame()), data
+
+
+@pytest.mark.parametrize("count", [3, 6, 20])
+def test_many_classes_of_long_names_draw_without_overlap(count):
+    tested, data = simulate_tested(count)
+    with theme():
+        figures = [
+            draw_confusion_matrices(tested),
+            draw_roc_curves(tested),
+            draw_patients(tested, data),
+        ]
+        for figure in figures:
+            figure.canvas.draw()
+            page = figure.bbox
+            panels = [ax.get_tightbbox() for ax in figure.axes if ax.axison]
+            legends = [legend.get_window_extent() for legend in figure.legends]
+            for i, panel in enumerate(panels):
+                assert page.x0 - 1 <= panel.x0
+                assert panel.x1 <= page.x1 + 1
+                others = [*panels[i + 1 :], *legends]
+                assert not any(panel.padded(-1).overlaps(other) for other in others)
+
+
+def test_each_class_has_a_roc_panel_of_its_own():
+    tested, data = simulate_tested(3)
+    figure = draw_roc_curves(tested)
+    titles = [" ".join(ax.get_title().split()) for ax in figure.axes]
+    assert titles == [f"{label} 3 patients" for label in data.classes]
+    for ax, label in zip(figure.axes, data.classes, strict=True):
+        line = ax.lines[0]  # of the first model
+        auc = np.trapezoid(line.get_ydata(), line.get_xdata())
+        expected = tested.scores.loc[(f"ROC AUC of {label}", "Logistic Regression"), "estimate"]
+        assert auc == pytest.approx(expected)
+
+
+def test_of_several_classes_the_predicted_one_is_the_colour_and_its_probability_the_strength():
+    tested, data = simulate_tested(3)
+    colors = np.asarray(draw_patients(tested, data).axes[0].collections[0].get_array())
+    shown = evaluation.hardest_first(tested.y, tested.P)
+    palette = class_palette(data)
+    for column, patient in enumerate(shown):
+        p = tested.P.loc[patient, "XGBoost"]
+        own = np.array(to_rgb(palette[p.idxmax()]))
+        strength = (p.max() - 1 / 3) / (2 / 3)
+        assert colors[-1, column] == pytest.approx(1 - strength * (1 - own))
