@@ -708,10 +708,11 @@ def report_test(report: Report, data: ExpressionData, results: Results, confiden
     title = f"The {len(tested.y)} test patients"
     report.add_section("test", title, tested.scores, note=note, shown=shown)
     report.add_values("called", results.called)
-    predictions = evaluation.prediction_table(tested)
-    for name in models_of(results.possible.classes):
-        words = results.possible.in_words(name)
-        predictions[f"{name}: cannot be excluded"] = words[predictions.index]
+    not_excluded = {
+        f"{name}: cannot be excluded": results.possible.in_words(name)
+        for name in models_of(results.possible.classes)
+    }
+    predictions = evaluation.prediction_table(tested).join(pd.DataFrame(not_excluded))
     report.add_table("predictions", predictions)
     report.add_table("pairs", tested.pairs)
 

@@ -50,7 +50,9 @@ def small_models(grids: dict[str, dict], trees: int = 10):
     with pytest.MonkeyPatch.context() as patch:
         for name, grid in grids.items():
             changes = forest if name == "Random Forest" else {}
-            patch.setitem(MODELS, name, MODELS[name]._replace(grid=grid, **changes))
+            patch.setitem(
+                MODELS, name, MODELS[name]._replace(grid=grid, grid_of_many=None, **changes)
+            )
         yield
 
 

@@ -456,16 +456,16 @@ def prediction_table(tested: Tested) -> pd.DataFrame:
     classes = against_the_rest(y.cat.categories)
     sd = mean_sd(tested.states, classes)
     called = predict_classes(tested.P)
-    table = pd.DataFrame({"class": y, "errors": count_errors(y, tested.P)})
+    columns = {"class": y, "errors": count_errors(y, tested.P)}
     for name in called:
         for label in classes:
-            table[f"{name}: probability of {label}"] = tested.P[name, label]
-        table[f"{name}: sd over random states"] = sd[name]
-        table[f"{name}: predicted class"] = y.cat.categories[called[name]]
+            columns[f"{name}: probability of {label}"] = tested.P[name, label]
+        columns[f"{name}: sd over random states"] = sd[name]
+        columns[f"{name}: predicted class"] = y.cat.categories[called[name]]
         if MODELS[name].votes:
-            table[f"{name}: prediction strength"] = prediction_strength(tested.P[name])
-            table[f"{name}: classified"] = ~no_calls(tested.P)[name]
-    return table.loc[hardest_first(y, tested.P)]
+            columns[f"{name}: prediction strength"] = prediction_strength(tested.P[name])
+            columns[f"{name}: classified"] = ~no_calls(tested.P)[name]
+    return pd.DataFrame(columns, y.index).loc[hardest_first(y, tested.P)]
 
 
 def are_correct(P: pd.DataFrame, y: pd.Series) -> pd.DataFrame:

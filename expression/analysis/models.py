@@ -187,6 +187,7 @@ class Model(NamedTuple):
     values: str = "standardised"  # that reach the first step: see `Preprocessing.steps_to`
     votes: bool = False  # probabilities are shares of votes: |2p - 1| is a prediction strength
     of_two: bool = False  # it tells two classes apart, no more
+    grid_of_many: dict[str, list] | None = None  # for more than two classes, if it is another
     search: dict | None = None  # other hyper-parameters while the grid is searched
     staged: bool = False  # one fit of the most boosting rounds of the grid scores all of them
 
@@ -247,6 +248,7 @@ MODELS = {
     "Decision Tree": Model(
         steps=[SELECT, ("model", DecisionTreeClassifier())],
         grid={"genes__percentile": [1.3, 10, 100], "model__max_depth": [1, 3]},
+        grid_of_many={"genes__percentile": [1.3, 10, 100], "model__max_depth": [3, 10]},
         importance=IMPURITY_DECREASE,
     ),
     "Random Forest": Model(
@@ -295,11 +297,15 @@ def classifier_names() -> list[str]:
 
 def build_models(preprocessing: Preprocessing, seed: int, classes: int = 2) -> dict[str, Unfitted]:
     """Return all models for one data set of so many classes, by name."""
-    return {
-        name: Unfitted(model, preprocessing, seed)
-        for name, model in MODELS.items()
-        if classes == 2 or not model.of_two
-    }
+    if classes == 2:
+        models = MODELS
+    else:
+        models = {
+            name: model._replace(grid=model.grid_of_many or model.grid)
+            for name, model in MODELS.items()
+            if not model.of_two
+        }
+    return {name: Unfitted(model, preprocessing, seed) for name, model in models.items()}
 
 
 def quick_model(models: dict[str, Unfitted]) -> dict[str, Unfitted]:

@@ -241,21 +241,19 @@ def reasons_in_words(
 def new_table(new: NewPatients, gene_names: pd.Series) -> pd.DataFrame:
     """Return a row a new patient, for a file."""
     predicted = new.predicted
-    table = pd.DataFrame(
-        {
-            "predicted_class": predicted[new.best],
-            "cannot_be_excluded": new.possible.in_words(new.best),
-            "training_arrays_farther_out": new.farther_out,
-            "array_is_unlike_training": new.farther_out.index.isin(new.unlike),
-        }
-    )
+    columns = {
+        "predicted_class": predicted[new.best],
+        "cannot_be_excluded": new.possible.in_words(new.best),
+        "training_arrays_farther_out": new.farther_out,
+        "array_is_unlike_training": new.farther_out.index.isin(new.unlike),
+    }
     for model in predicted:
         name = file_name(model)
-        table[f"{name}_class"] = predicted[model]
+        columns[f"{name}_class"] = predicted[model]
         for label in new.P[model]:
-            table[f"{name}_probability_{label}"] = new.P[model, label]
-            table[f"{name}_p_{label}"] = new.possible.p[model, label]
-        table[f"{name}_cannot_be_excluded"] = new.possible.in_words(model)
+            columns[f"{name}_probability_{label}"] = new.P[model, label]
+            columns[f"{name}_p_{label}"] = new.possible.p[model, label]
+        columns[f"{name}_cannot_be_excluded"] = new.possible.in_words(model)
         if model in new.reasons:
-            table[f"{name}_because"] = reasons_in_words(new.reasons[model], gene_names)
-    return table.rename_axis("patient")
+            columns[f"{name}_because"] = reasons_in_words(new.reasons[model], gene_names)
+    return pd.DataFrame(columns, predicted.index).rename_axis("patient")
