@@ -94,6 +94,8 @@ PERMUTATIONS = Repetitions(200, fewest=40)
 HELD_OUT_STATES = 5  # random states to train under, with each batch held out
 CONFIDENCE = 0.9  # the convention, settled before any result was known
 MAX_CLASSES = 10  # in a table
+MAX_LABEL = 16  # characters of a class in the table of new patients
+MAX_NAMES = 60  # characters of the names of all classes, in a title or sentence
 MAX_NAMED = 10  # patients, or batches, in a sentence
 MAX_LISTED = 20  # new patients, in a table
 LEVEL = 0.05
@@ -326,7 +328,9 @@ def told_apart(classes: Sequence[str]) -> str:
     """Return what is told, as the object of 'tell'."""
     if len(classes) == 2:
         return f"{classes[1]} from {classes[0]}"
-    names = join_words(classes) if len(classes) <= MAX_NAMED else f"{len(classes)} classes"
+    names = join_words(classes)
+    if len(names) > MAX_NAMES:
+        names = f"{len(classes)} classes"
     return f"{names} apart"
 
 
@@ -547,17 +551,26 @@ def new_rows(new: NewPatients) -> list[dict]:
         rows.append(
             {
                 "patient": str(patient),
-                "class": label,
+                "class": style.shorten(label, MAX_LABEL),
                 "probability": f"{new.P.loc[patient, (new.best, label)]:.2f}",
-                "not excluded": possible[patient],
+                "not excluded": brief_classes(possible[patient]),
                 "other models": ", ".join(
-                    f"{n} of {len(others)} {name}" for name, n in differ.items()
+                    f"{n} of {len(others)} {style.shorten(name, MAX_LABEL)}"
+                    for name, n in differ.items()
                 )
                 or "agree",
                 "arrays farther out": f"{new.farther_out[patient]} of {new.training_arrays}",
             }
         )
     return rows
+
+
+def brief_classes(words: str) -> str:
+    """Return the classes that cannot be excluded, of more than two how many, as a table has room."""
+    classes = words.split(" or ")
+    if len(classes) > 2:
+        return f"{len(classes)} classes"
+    return " or ".join(style.shorten(label, MAX_LABEL) for label in classes)
 
 
 def new_in_short(data: ExpressionData, new: NewPatients, confidence: float) -> list[str]:

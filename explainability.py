@@ -152,8 +152,7 @@ def in_short(
     sentences = [
         selection_sentence(table, rule, n_train),
         *control_sentences(selected, rule, controls),
-        f"It is no complete list: {(table['welch_q'] < LEVEL).sum():,} genes differ between the "
-        "classes at a false discovery rate of 5 %.",
+        differing_sentence(table),
     ]
     if n_test and selected["test_auc"].notna().any():
         sentences.append(
@@ -178,6 +177,13 @@ def selection_sentence(table: pd.DataFrame, rule: Rule, n_train: int) -> str:
         f"{2 * rule.pairs} random halves of the {n_train} training patients: "
         f"{'; '.join(lists) or 'none'}."
     )
+
+
+def differing_sentence(table: pd.DataFrame) -> str:
+    """Return how many genes differ, each for itself; of classes of few patients that may be few."""
+    count = (table["welch_q"] < LEVEL).sum()
+    start = "It is no complete list:" if count > table["selected"].sum() else "One by one,"
+    return f"{start} {count:,} genes differ between the classes at a false discovery rate of 5 %."
 
 
 def auc_text(auc: pd.Series, classes: Sequence[str]) -> str:

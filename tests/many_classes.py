@@ -15,6 +15,7 @@ def simulate_classes(
     sizes: Sequence[int],
     effect: float,
     *,
+    n_genes: int = N_GENES,
     genes_of_class: int = GENES_OF_CLASS,
     test_sizes: Sequence[int] = (),
     name: str = "class {:02}",
@@ -32,9 +33,9 @@ def simulate_classes(
     numbers = range(len(sizes))
     codes = np.repeat([*numbers, *numbers], [*sizes, *(test_sizes or [0] * len(sizes))])
     patients = pd.Index([f"p{number:04}" for number in range(len(codes))], name="patient")
-    genes = pd.Index([f"g{number:03}" for number in range(N_GENES)], name="accession")
+    genes = pd.Index([f"g{number:03}" for number in range(n_genes)], name="accession")
 
-    log2 = rng.normal(9, 1, (len(codes), N_GENES))
+    log2 = rng.normal(9, 1, (len(codes), n_genes))
     for code in numbers:
         of_class = slice(code * genes_of_class, (code + 1) * genes_of_class)
         log2[codes == code, of_class] += effect
@@ -56,9 +57,11 @@ def simulate_classes(
 
 
 def simulate_few_genes(sizes: Sequence[int], effect: float, seed: int = 0) -> ExpressionData:
-    """Return so many patients of each class to train with and as many to test, and two genes of
-    each class."""
-    return simulate_classes(sizes, effect, genes_of_class=2, test_sizes=sizes, seed=seed)
+    """Return so many patients of each class to train with and as many to test, of 300 genes, two
+    of each class."""
+    return simulate_classes(
+        sizes, effect, n_genes=300, genes_of_class=2, test_sizes=sizes, seed=seed
+    )
 
 
 def planted_genes(data: ExpressionData) -> dict[str, str]:

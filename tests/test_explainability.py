@@ -311,3 +311,9 @@ def test_patients_are_counted_by_person(few_genes, tmp_path):
     people[other] = people[one]
     files = run(explainability, replace(few_genes, groups=people), tmp_path / "pairs", *QUICK)
     assert " of the 37 training patients" in record(files)["headline"]["in_short"][0]
+
+
+def test_fewer_genes_that_differ_than_are_selected_make_no_longer_list(answer):
+    table = answer[0].assign(selected=True, welch_q=0.5)
+    found = explainability.differing_sentence(table)
+    assert found.startswith("One by one, 0 genes differ between the classes")

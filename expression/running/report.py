@@ -306,8 +306,13 @@ def _count_patients(data: ExpressionData, part: str) -> str:
     name = SET_NAMES[part]
     if y.empty:
         return f"no {name} patients (what needs them is not computed)"
-    names = _told_names(data.classes)
-    counts = ", ".join(f"{(y == label).sum()} {name}" for label, name in names.items())
+    sizes = y.value_counts(sort=False)
+    if part == "test" and len(sizes) > MAX_CLASSES:
+        least, most = sizes.min(), sizes.max()
+        counts = f"{least if least == most else f'{least} to {most}'} of each class"
+    else:
+        names = _told_names(data.classes)
+        counts = ", ".join(f"{sizes[label]} {name}" for label, name in names.items())
     arrays = (data.sample_set == part).sum()
     more_arrays = f"; {arrays} arrays" if arrays > len(y) else ""
     return f"{len(y)} {name} patients ({counts}{more_arrays})"
