@@ -566,7 +566,7 @@ def new_rows(new: NewPatients) -> list[dict]:
 
 
 def brief_classes(words: str) -> str:
-    """Return the classes that cannot be excluded, of more than two how many, as a table has room."""
+    """Return the classes that cannot be excluded, or of more than two how many."""
     classes = words.split(" or ")
     if len(classes) > 2:
         return f"{len(classes)} classes"
