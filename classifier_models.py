@@ -63,6 +63,7 @@ from expression.running.command import (
     command_line,
     load_data,
     make_parser,
+    parse_options,
     share_below_one,
     start_report,
     whole_number,
@@ -122,6 +123,14 @@ class Results(NamedTuple):
         return new_patients.count_called(self.possible, self.tested.y)
 
 
+QUICK = {
+    "random_states": 2,
+    "repeats": 1,
+    "monte_carlo": 3,
+    "permutations": 19,
+}  # options of a quick run
+
+
 def parse_args(argv=None) -> argparse.Namespace:
     parser = make_parser(__doc__, "classifier_models")
     add = parser.add_argument_group("options of this script").add_argument
@@ -165,7 +174,7 @@ def parse_args(argv=None) -> argparse.Namespace:
         metavar="N",
         help=f"permutations of the classes, to repeat one model with ({PERMUTATIONS})",
     )
-    return parser.parse_args(argv)
+    return parse_options(parser, argv, QUICK)
 
 
 def headline_title(results: Results) -> str:
@@ -937,7 +946,7 @@ def main(args: argparse.Namespace) -> None:
     if data.batches is not None:
         results = results._replace(
             within=rank_within(data, results),
-            held_out=across_batches.hold_out(data, models, HELD_OUT_STATES),
+            held_out=across_batches.hold_out(data, models, 1 if args.quick else HELD_OUT_STATES),
         )
     permuted = evaluation.permuted_labels(data, models, permutations, args.seed)
     results = results._replace(permuted=permuted)

@@ -43,6 +43,7 @@ from expression.running.command import (
     command_line,
     load_data,
     make_parser,
+    parse_options,
     start_report,
     whole_number,
 )
@@ -61,6 +62,7 @@ MAX_NUMBERS = 4  # of clusters, of each cohort, beside those that matter
 MAX_CLUSTERS = 5  # of each cohort, with what they hold
 MAX_BATCH_ROWS = 6  # of classes
 NAMES_WIDTH = 70  # characters of a line of metrics.txt, for the names of columns
+QUICK = {"subsamples": 5, "nulls": 5, "permutations": 99}  # options of a quick run
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -100,7 +102,7 @@ def parse_args(argv=None) -> argparse.Namespace:
         metavar="N",
         help="permutations of the labels, for the agreement with them (default: 999)",
     )
-    return parser.parse_args(argv)
+    return parse_options(parser, argv, QUICK)
 
 
 def headline_rows(agreements: pd.DataFrame, kinds: dict[str, int]) -> list[dict]:

@@ -54,6 +54,7 @@ from expression.running.command import (
     command_line,
     load_data,
     make_parser,
+    parse_options,
     start_report,
     whole_number,
 )
@@ -69,6 +70,7 @@ PAIRS = Repetitions(175, fewest=15)
 PERMUTATIONS = 3
 # And roughly their seconds
 STAGES = {"tuning": 3, "subsamples": 40, "permuted labels": 5, "fewer patients": 5, "drawing": 7}
+QUICK = {"pairs": 15, "permutations": 1}  # options of a quick run
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -94,7 +96,7 @@ def parse_args(argv=None) -> argparse.Namespace:
         metavar="X",
         help="bound on the expected number of falsely selected genes (default: 1)",
     )
-    return parser.parse_args(argv)
+    return parse_options(parser, argv, QUICK)
 
 
 def count_people(data: ExpressionData, y: pd.Series) -> int:
@@ -365,7 +367,9 @@ def main(args: argparse.Namespace) -> None:
     with_importance = {
         name: unfitted for name, unfitted in models.items() if unfitted.model.importance
     }
-    fitted = fit_models(with_importance, data.X_train, data.y_train, data.groups, PARTITIONS)
+    fitted = fit_models(
+        with_importance, data.X_train, data.y_train, data.groups, 1 if args.quick else PARTITIONS
+    )
     pipelines = {name: model.pipeline for name, model in fitted.items()}
     tuned = {name: model.unfitted for name, model in fitted.items()}
 

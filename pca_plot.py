@@ -34,6 +34,7 @@ from expression.running.command import (
     command_line,
     load_data,
     make_parser,
+    parse_options,
     start_report,
     whole_number,
 )
@@ -54,6 +55,7 @@ MAX_SET_ROWS = 4
 MAX_TOLD = 4  # contrasts
 MAX_UNSTABLE = 10  # components
 SAME_AXIS = 0.9  # overlap, below which components turn into others when patients leave
+QUICK = {"permutations": 20, "folds": 5}  # options of a quick run
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -78,7 +80,7 @@ def parse_args(argv=None) -> argparse.Namespace:
         metavar="N",
         help="components in the tables, at least those retained and drawn (default: 10)",
     )
-    return parser.parse_args(argv)
+    return parse_options(parser, argv, QUICK)
 
 
 def component_rows(fitted: components.Components, gene_names: pd.Series) -> list[dict]:

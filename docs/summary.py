@@ -45,7 +45,12 @@ def render_answer(record: dict, in_readme: bool) -> list[str]:
     """
     headline, script = record["headline"], record["script"].removesuffix(".py")
     folder = "docs/figures" if in_readme else script
-    parts = ["\n".join(f"- {sentence}" for sentence in headline["in_short"][:SENTENCES])]
+    parts = []
+    if record["options"].get("quick"):
+        parts.append(
+            "**A quick run: intervals are wide.** Run it without `--quick` for these numbers."
+        )
+    parts += ["\n".join(f"- {sentence}" for sentence in headline["in_short"][:SENTENCES])]
     for file in record["files"]:
         if Path(file).stem in BEST and not file.endswith(".csv"):
             parts.append(f"![{Path(file).stem}, see docs/gallery.md]({folder}/{file})")

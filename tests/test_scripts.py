@@ -8,11 +8,12 @@ import classifier_models
 import clustering_analysis
 import explainability
 import pca_plot
+import summary
 from expression import parallel
 from expression.analysis import agreement
 from expression.analysis.models import ROUNDS
 from planted import small_models
-from run_script import record, run, table
+from run_script import contents, record, run, table
 
 QUICK = {
     classifier_models: "--random-states 2 --repeats 1 --monte-carlo 2",
@@ -92,3 +93,32 @@ def test_other_test_patients_and_labels_train_the_same(script, files, few_genes,
     found = run(script, other, tmp_path, *QUICK[script].split())
     assert trained(script, found) == trained(script, files)
     assert found != files
+
+
+# --- quick runs -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("script", QUICK, ids=lambda script: script.__name__)
+def test_a_quick_run_repeats_little_but_what_is_asked_for(script):
+    usual = vars(script.parse_args([]))
+    quick = vars(script.parse_args(["--quick"]))
+    changed = {name for name in usual if quick[name] != usual[name]}
+    assert changed == {*script.QUICK, "quick"}
+    name = next(iter(script.QUICK))
+    option = f"--{name.replace('_', '-')}"
+    asked = vars(script.parse_args(["--quick", option, "150"]))
+    assert asked == quick | {name: 150}
+
+
+def test_a_quick_run_says_so_in_all_it_writes(few_genes, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pca_plot, "load_data", lambda args: few_genes)
+    assert pca_plot.main(["--quick", "--jobs", "1", "--output-dir", str(tmp_path)]) == 0
+    quick = contents(tmp_path / "pca_plot")
+    text = quick["metrics.txt"].decode()
+    assert text.splitlines()[3].startswith("Quick run: few repetitions, so that intervals are wide")
+    assert "Quick run: few" in capsys.readouterr().out
+    found = record(quick)
+    assert found["options"]["quick"] is True
+    assert found["options"]["permutations"] == pca_plot.QUICK["permutations"]
+    page = summary.render(tmp_path)
+    assert page.count("**A quick run: intervals are wide.**") == 1

@@ -79,6 +79,17 @@ def make_parser(doc: str, script: str) -> ScriptParser:
     return parser
 
 
+def parse_options(
+    parser: ScriptParser, argv: Sequence[str] | None, quick: dict[str, int]
+) -> argparse.Namespace:
+    """Return the options; `quick`: of a quick run, those that are not given otherwise."""
+    args = parser.parse_args(argv)
+    if args.quick:
+        parser.set_defaults(**quick)
+        args = parser.parse_args(argv)
+    return args
+
+
 def _add_shared_options(parser: ScriptParser, script: str) -> None:
     add = parser.add_argument_group("shared options").add_argument
     add(
@@ -137,6 +148,12 @@ def _add_shared_options(parser: ScriptParser, script: str) -> None:
         choices=FIGURE_FORMATS,
         default="png",
         help="file format of the figures (default: png)",
+    )
+    add(
+        "--quick",
+        action="store_true",
+        help="everything computed and drawn with few repetitions, to try a file: intervals are "
+        "wide, and all outputs say so; options given besides hold",
     )
     add("--quiet", action="store_true", help="no progress and no summary")
 
@@ -414,6 +431,7 @@ def start_report(
         folder=args.output_dir / args.script,
         figure_format=args.figure_format,
         quiet=args.quiet,
+        quick=args.quick,
     )
 
 

@@ -39,6 +39,11 @@ HIDDEN = ".writing."
 LINE_LENGTH = 100  # of metrics.txt, in characters
 SET_NAMES = {"train": "training", "test": "test"}
 MAX_BATCHES = 10  # of a class, in a sentence
+QUICK_MARK = "quick run: intervals are wide"
+QUICK_RUN = (
+    "Quick run: few repetitions, so that intervals are wide and no p can be small. Run it without "
+    "--quick before you rely on a number."
+)
 MAX_CLASSES = 10  # named in full, and with their batches
 SHORT_NAME = 16  # characters of the name of a class, where there are more
 PACKAGES = ("matplotlib", "numpy", "pandas", "scikit-learn", "scipy", "seaborn", "shap", "xgboost")
@@ -58,6 +63,7 @@ class Report:
         folder: Path,
         figure_format: str = "png",
         quiet: bool = False,
+        quick: bool = False,
     ):
         """Start empty; `options` are those that change results, besides the seed.
 
@@ -68,6 +74,7 @@ class Report:
         self.folder = folder
         self.figure_format = figure_format
         self.quiet = quiet
+        self.quick_lines = [wrap(QUICK_RUN), ""] if quick else []
         self.files: dict[str, bytes] = {}
         self.answer = ""
         self.new_patients = ""  # what is said of them in short, on the terminal
@@ -87,10 +94,12 @@ class Report:
             "headline": {},
             "results": {},
         }
-        self.show("\n".join([title, *described]))
+        self.show("\n".join([title, *self.quick_lines[:1], *described]))
 
     def add_figure(self, name: str, figure: plt.Figure) -> None:
         """Add a figure, to become ``name.<figure format>``, and close it."""
+        if self.quick_lines:
+            figure.suptitle(f"{figure.get_suptitle()}\n{QUICK_MARK}")
         buffer = io.BytesIO()
         figure.savefig(buffer, format=self.figure_format, metadata=DATES.get(self.figure_format))
         plt.close(figure)
@@ -191,6 +200,7 @@ class Report:
         lines = [
             *under_line(self.title, "="),
             "",
+            *self.quick_lines,
             *self.new_lines,
             *self.headline,
             *self.data_lines,

@@ -427,3 +427,14 @@ def test_a_cell_never_comes_out_as_a_formula_and_other_text_is_as_it_was(report)
     assert text == (
         "index,'=a,n\n'+1,'=HYPERLINK(0),-1.5\nb,'@x,-1.5\nc,T-cell,-1.5\nd,x=1,-1.5\ne,,-1.5\n"
     )
+
+
+def test_a_quick_run_stands_in_the_title_of_every_figure(new_report):
+    for quick in (False, True):
+        report = new_report(quick=quick)
+        figure = plt.figure()
+        figure.suptitle("A finding")
+        report.add_figure("finding", figure)
+        assert ("\nquick run" in figure.get_suptitle()) == quick
+        text, _ = metrics(report)
+        assert text.startswith("A title\n=======\n\nQuick run: ") == quick
