@@ -62,7 +62,7 @@ MAX_NUMBERS = 4  # of clusters, of each cohort, beside those that matter
 MAX_CLUSTERS = 5  # of each cohort, with what they hold
 MAX_BATCH_ROWS = 6  # of classes
 NAMES_WIDTH = 70  # characters of a line of metrics.txt, for the names of columns
-QUICK = {"subsamples": 5, "nulls": 5, "permutations": 99}  # options of a quick run
+QUICK = {"subsamples": 4, "nulls": 2, "permutations": 99}  # options of a quick run
 
 
 def parse_args(argv=None) -> argparse.Namespace:

@@ -70,7 +70,7 @@ PAIRS = Repetitions(175, fewest=15)
 PERMUTATIONS = 3
 # And roughly their seconds
 STAGES = {"tuning": 3, "subsamples": 40, "permuted labels": 5, "fewer patients": 5, "drawing": 7}
-QUICK = {"pairs": 15, "permutations": 1}  # options of a quick run
+QUICK = {"pairs": 3, "permutations": 1}  # options of a quick run
 
 
 def parse_args(argv=None) -> argparse.Namespace:

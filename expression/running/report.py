@@ -39,11 +39,7 @@ HIDDEN = ".writing."
 LINE_LENGTH = 100  # of metrics.txt, in characters
 SET_NAMES = {"train": "training", "test": "test"}
 MAX_BATCHES = 10  # of a class, in a sentence
-QUICK_MARK = "quick run: intervals are wide"
-QUICK_RUN = (
-    "Quick run: few repetitions, so that intervals are wide and no p can be small. Run it without "
-    "--quick before you rely on a number."
-)
+QUICK_RUN = "quick run: intervals are wide"
 MAX_CLASSES = 10  # named in full, and with their batches
 SHORT_NAME = 16  # characters of the name of a class, where there are more
 PACKAGES = ("matplotlib", "numpy", "pandas", "scikit-learn", "scipy", "seaborn", "shap", "xgboost")
@@ -70,11 +66,11 @@ class Report:
         DataError when nothing could be written into the folder, which is made at the end.
         """
         check_folder(folder)
-        self.title = title
+        self.title = f"{title} ({QUICK_RUN})" if quick else title
         self.folder = folder
         self.figure_format = figure_format
         self.quiet = quiet
-        self.quick_lines = [wrap(QUICK_RUN), ""] if quick else []
+        self.quick = quick
         self.files: dict[str, bytes] = {}
         self.answer = ""
         self.new_patients = ""  # what is said of them in short, on the terminal
@@ -94,12 +90,12 @@ class Report:
             "headline": {},
             "results": {},
         }
-        self.show("\n".join([title, *self.quick_lines[:1], *described]))
+        self.show("\n".join([self.title, *described]))
 
     def add_figure(self, name: str, figure: plt.Figure) -> None:
         """Add a figure, to become ``name.<figure format>``, and close it."""
-        if self.quick_lines:
-            figure.suptitle(f"{figure.get_suptitle()}\n{QUICK_MARK}")
+        if self.quick:
+            figure.suptitle(f"{figure.get_suptitle()}\n{QUICK_RUN}")
         buffer = io.BytesIO()
         figure.savefig(buffer, format=self.figure_format, metadata=DATES.get(self.figure_format))
         plt.close(figure)
@@ -200,7 +196,6 @@ class Report:
         lines = [
             *under_line(self.title, "="),
             "",
-            *self.quick_lines,
             *self.new_lines,
             *self.headline,
             *self.data_lines,

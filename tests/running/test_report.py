@@ -437,4 +437,4 @@ def test_a_quick_run_stands_in_the_title_of_every_figure(new_report):
         report.add_figure("finding", figure)
         assert ("\nquick run" in figure.get_suptitle()) == quick
         text, _ = metrics(report)
-        assert text.startswith("A title\n=======\n\nQuick run: ") == quick
+        assert text.startswith("A title (quick run: intervals are wide)\n") == quick
