@@ -239,7 +239,7 @@ def test_the_lock_serves_every_python_and_names_no_index():
 def test_the_page_answers_each_question_in_six_lines_a_figure_a_table_and_links(tmp_path, capsys):
     sentences = [f"{n}." for n in range(1, 8)]
     headline = {"title": "Q2", "in_short": sentences, "rows": [{"a": "b", "c": "|"}]}
-    record = {"script": "explainability.py", "headline": headline}
+    record = {"script": "explainability.py", "headline": headline, "options": {}}
     record["files"] = ["heatmap.csv", "heatmap.png", "top_genes.png"]
     (tmp_path / "explainability").mkdir()
     (tmp_path / "explainability/metrics.json").write_text(json.dumps(record))

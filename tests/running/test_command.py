@@ -147,6 +147,7 @@ def test_a_report_says_first_what_it_analyses_and_records_what_changes_results(
         **dict.fromkeys(("classes", "positive_class", "drop", "keep")),
         "common_genes": False,
         "missing": "refuse",
+        "quick": False,
         "duplicates": "refuse",
         "resamples": 300,
         "repeats": 3,
